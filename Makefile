@@ -1,0 +1,67 @@
+# Two commands are all that is needed: `make run` and `make test`. Each does its own set-up.
+
+PYTHON ?= python3
+HOST ?= 0.0.0.0
+PORT ?= 9090
+
+BIN := .venv/bin
+BASE := .venv/.base-installed
+DEV := .venv/.dev-installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatroom needs Python 3.11 or newer; choose one with PYTHON=…")'
+	$(PYTHON) -m venv .venv
+
+$(BASE): requirements/base.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(DEV): requirements/dev.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(BASE)
+
+.PHONY: run
+run: $(BASE) ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere)
+	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) chatroom_project.asgi:application
+
+.PHONY: test
+test: $(DEV) ## Run the test suite (`make test T=tests/core` for a part of it)
+	@$(BIN)/python manage.py test $(T)
+
+.PHONY: check
+check: $(DEV) ## Lint, check types, module boundaries, Django's settings and the core's coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python manage.py makemigrations --check
+	$(BIN)/coverage run -m pytest -q tests/core tests/protocol
+	$(BIN)/coverage report
+
+.PHONY: bench
+bench: $(DEV) ## Compare fan-out with an ordinary Channels consumer (about a minute)
+	$(BIN)/python -m bench.fanout
+
+.PHONY: format
+format: $(DEV) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
+
+.PHONY: requirements
+requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml
+	$(BIN)/$(COMPILE) pyproject.toml -o requirements/base.txt
+	$(BIN)/$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+
+.PHONY: clean
+clean: ## Remove the virtual environment and every cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

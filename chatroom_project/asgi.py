@@ -1,0 +1,21 @@
+"""The ASGI application, for Daphne and every other ASGI server."""
+
+import os
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatroom_project.settings")
+
+# Django has to be set up before anything of the application is imported.
+http_application = get_asgi_application()
+
+from pubsub.routing import BrowserOriginValidator, lifespan, websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": http_application,
+        "websocket": BrowserOriginValidator(URLRouter(websocket_urlpatterns)),
+        "lifespan": lifespan,
+    }
+)

@@ -1,0 +1,5 @@
+"""The HTTP routes of the project."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("pubsub.urls"))]

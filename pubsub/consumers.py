@@ -1,0 +1,184 @@
+"""One WebSocket connection: its read pump, its write pump, and their clean-up."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from pubsub.core.errors import PubSubError
+from pubsub.protocol import codec
+from pubsub.protocol.codes import Close, ErrorCode
+from pubsub.protocol.errors import ProtocolError, error_code
+from pubsub.protocol.messages import AnyCommand, Ping, Publish, Subscribe
+from pubsub.runtime import Runtime, get_runtime
+from pubsub.transport.asgi import ASGITransport
+from pubsub.transport.base import Send, Transport
+from pubsub.transport.daphne import open_transport
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 64 * 1024
+"""The most that is handed to a socket at a time, so that what it refuses stays small."""
+
+COST_OF_COMMAND = 50
+"""What a command costs the event loop, in units of one delivery (about 0.2 µs)."""
+
+BUDGET = 25_000
+"""What one client's commands may cost at a stretch, in the same unit (about 5 ms)."""
+
+
+class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """A client's connection.
+
+    The read pump below takes the place of Channels' dispatch loop, which makes a thread hop for
+    each message. It executes commands as they come, and their replies go through the outbox like
+    everything else. The write pump has no task of its own: an outbox that gets its first frame
+    asks for a flush at the end of the tick, and a socket that has room again asks for another.
+
+    Args:
+        runtime: What to serve; by default the runtime of this process.
+    """
+
+    def __init__(self, runtime: Runtime | None = None) -> None:
+        super().__init__()
+        self.runtime = runtime or get_runtime()
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]], send: Send
+    ) -> None:
+        """Serve the connection until it is closed."""
+        broker = self.runtime.enter()
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept"})
+        self.client = broker.connect(on_frames=self._wake, on_overflow=self._on_overflow)
+        self.outbox = self.client.outbox
+        try:
+            self.transport: Transport = open_transport(send, self) or ASGITransport(send, self)
+            self.runtime.join(self)
+            await self._read_pump(receive)
+        finally:
+            self._leave()
+
+    # --- The read pump ---
+
+    async def _read_pump(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        """Execute the client's commands, one after the other.
+
+        Nothing is awaited while messages wait and the client may go on, so a server that queues
+        them without a bound, as Daphne does, is emptied as fast as it is filled. When the client
+        does not read its replies, or has had its share of the event loop, the socket is not read
+        either.
+        """
+        outbox = self.outbox
+        budget = BUDGET
+        while (message := await receive())["type"] != "websocket.disconnect":
+            if outbox.full():
+                self.transport.pause_reading()
+                await outbox.wait_for_room()
+                self.transport.resume_reading()
+            if outbox.closed:
+                continue
+            budget -= COST_OF_COMMAND + self._receive(message)
+            if budget <= 0:
+                budget = BUDGET
+                self.transport.pause_reading()
+                await asyncio.sleep(0)
+                self.transport.resume_reading()
+
+    def _receive(self, message: dict[str, Any]) -> int:
+        """Execute one message and put the reply; return the number of deliveries it caused."""
+        text = message.get("text")
+        try:
+            if text is None:
+                codec.refuse_binary(message.get("bytes") or b"")
+            command = codec.decode_command(text, max_bytes=self.runtime.limits.max_message_bytes)
+        except ProtocolError as error:
+            self.outbox.put_reply(
+                codec.encode_error(
+                    error.code, str(error), request_id=error.request_id, topic=error.topic
+                )
+            )
+            return 0
+        try:
+            return self._execute(command)
+        except PubSubError as error:
+            code, sentence = error_code(error), str(error)
+        except Exception:
+            logger.exception("Failed to execute a %s command", type(command).__name__)
+            code, sentence = ErrorCode.INTERNAL, "internal error"
+        self.outbox.put_reply(codec.encode_refusal(command, code, sentence))
+        return 0
+
+    def _execute(self, command: AnyCommand) -> int:
+        broker, outbox, client = self.runtime.broker, self.outbox, self.client
+        if isinstance(command, Publish):
+            event = codec.encode_event(command.topic, command.message)
+            deliveries = broker.publish(command.topic, event, publisher=client)
+            outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
+            return deliveries
+        if isinstance(command, Ping):
+            outbox.put_reply(codec.encode_pong(command.request_id))
+        elif isinstance(command, Subscribe):
+            replay = broker.subscribe(client, command.topic, last_n=command.last_n)
+            outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
+            outbox.put_replay(replay)
+        else:
+            broker.unsubscribe(client, command.topic)
+            outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
+        return 0
+
+    # --- The write pump ---
+
+    def _wake(self) -> None:
+        self.runtime.end_of_tick.call(self._flush)
+
+    def _flush(self) -> None:
+        outbox, transport = self.outbox, self.transport
+        try:
+            while transport.writable and not outbox.empty():
+                if not transport.write_nowait(outbox.take_nowait(BATCH_BYTES)):
+                    self.runtime.write_timeouts.watch(self, self._close_slow)
+        except Exception:
+            logger.exception("Failed to write to a client, which is disconnected")
+            self._leave()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits for the socket."""
+        return self.transport.backlog > 0 or not self.outbox.empty()
+
+    @property
+    def progress(self) -> int:
+        """A number that grows whenever the socket takes some of what waits for it."""
+        return self.transport.progress
+
+    def on_writable(self) -> None:
+        """Write what has gathered while the socket was full."""
+        self._flush()
+
+    # --- The end ---
+
+    def on_lost(self) -> None:
+        """Leave every topic at once, whatever the pumps are waiting for."""
+        self._leave()
+
+    def stop(self) -> None:
+        """Send what waits, and tell the client that the server stops."""
+        self._flush()
+        self.transport.close(Close.SHUTDOWN)
+        self._leave()
+
+    def _on_overflow(self) -> None:
+        # The broker is in the middle of a publication.
+        asyncio.get_running_loop().call_soon(self._close_slow)
+
+    def _close_slow(self) -> None:
+        self._leave()
+        self.transport.close(Close.SLOW)
+
+    def _leave(self) -> None:
+        self.runtime.write_timeouts.forget(self)
+        self.runtime.leave(self)
+        self.runtime.broker.disconnect(self.client)

@@ -1,0 +1,75 @@
+"""What the broker refuses, as one tree of exceptions.
+
+::
+
+    PubSubError
+    ├── TopicError              .topic
+    │   ├── InvalidTopicName
+    │   ├── TopicExists
+    │   ├── TopicNotFound
+    │   └── NotSubscribed
+    ├── LimitExceeded           .resource, .limit
+    ├── ForeignThread
+    └── BrokerNotRunning
+"""
+
+
+class PubSubError(Exception):
+    """Anything that the broker refuses."""
+
+
+class TopicError(PubSubError):
+    """A request that cannot be met for one topic, named by ``topic``."""
+
+    reason = "topic cannot be used"
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(topic)
+        self.topic = topic
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class InvalidTopicName(TopicError):
+    """The name breaks the rule for topic names."""
+
+    reason = "topic must be 1 to 128 printable characters without white space or /"
+
+
+class TopicExists(TopicError):
+    """A topic of this name exists already."""
+
+    reason = "topic already exists"
+
+
+class TopicNotFound(TopicError):
+    """No topic of this name exists."""
+
+    reason = "topic does not exist"
+
+
+class NotSubscribed(TopicError):
+    """The client is not subscribed to this topic."""
+
+    reason = "not subscribed to this topic"
+
+
+class LimitExceeded(PubSubError):
+    """One more ``resource`` than the ``limit`` allows."""
+
+    def __init__(self, resource: str, limit: int) -> None:
+        super().__init__(resource, limit)
+        self.resource = resource
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"no more than {self.limit} {self.resource} are allowed"
+
+
+class ForeignThread(PubSubError):
+    """The broker was called from a thread that does not own it; use ``pubsub.publish()`` there."""
+
+
+class BrokerNotRunning(PubSubError):
+    """No event loop of this process runs the broker, so nobody can be subscribed to anything."""

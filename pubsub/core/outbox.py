@@ -1,0 +1,211 @@
+"""The bounded queue of frames that wait for one client, and what it does when it is full."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from pubsub.core.frame import Frame
+from pubsub.core.limits import Limits, Overflow
+
+
+def _nothing() -> None:
+    pass
+
+
+class Outbox(asyncio.Queue[Frame]):
+    """An `asyncio.Queue` with an overflow policy, a bound in bytes, and a count of what it lost.
+
+    Events come in through `offer`, which never waits and never raises: when the queue is full
+    the policy decides. Replies and notices come in through `put_reply` and are never dropped;
+    they stay within the bound because the read pump waits in `wait_for_room` before it lets the
+    client cause another one. The one reader is the write pump, through `take_nowait`.
+
+    What was dropped is told once there is room again: one notice for each topic, with the exact
+    number, at the place of the gap, and so before the next event of that topic.
+
+    Args:
+        limits: The bounds and the policy.
+        describe_loss: Makes the notice for a topic that lost so many events.
+        on_frames: Called when the first frame arrives in an empty outbox.
+        on_drop: Called with the topic of every event that is dropped.
+        on_overflow: Called, with the policy ``disconnect``, for the first event that is dropped.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        describe_loss: Callable[[str, int], Frame],
+        on_frames: Callable[[], None] = _nothing,
+        on_drop: Callable[[str], None] | None = None,
+        on_overflow: Callable[[], None] = _nothing,
+    ) -> None:
+        super().__init__(limits.queue_size)
+        self._max_frames = limits.queue_size
+        self._max_bytes = limits.queue_bytes
+        self._limits = limits
+        self._describe_loss = describe_loss
+        self._on_frames = on_frames
+        self._on_drop = on_drop
+        self._on_overflow = on_overflow
+        self._lost: dict[str, int] = {}
+        self._room: asyncio.Future[None] | None = None
+        self._closed = False
+
+    # The storage of asyncio.Queue, by the three methods that it leaves to its subclasses.
+
+    def _init(self, maxsize: int) -> None:
+        self._queue: deque[Frame] = deque()
+        self._bytes = 0
+
+    def _put(self, frame: Frame) -> None:
+        self._queue.append(frame)
+        self._bytes += frame.size
+        if len(self._queue) == 1:
+            self._announce()
+
+    def _get(self) -> Frame:
+        return self.take_nowait(1)[0]
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def bytes_waiting(self) -> int:
+        """The size of all waiting frames."""
+        return self._bytes
+
+    def full(self) -> bool:
+        """Tell whether an event offered now would be dropped."""
+        return len(self._queue) >= self._max_frames or self._bytes >= self._max_bytes
+
+    def offer(self, frame: Frame) -> None:
+        """Put an event, or do with it what the overflow policy says.
+
+        This is the innermost step of every publication. Once full, an outbox stays so until
+        frames are taken out, so nothing can overtake the notice of a loss.
+        """
+        queue = self._queue
+        if len(queue) >= self._max_frames or self._bytes >= self._max_bytes:
+            self._overflow(frame)
+            return
+        queue.append(frame)
+        self._bytes += frame.size
+        if len(queue) == 1:
+            self._announce()
+
+    def put_reply(self, frame: Frame) -> None:
+        """Put a frame that is never dropped, be the outbox full or not."""
+        if not self._closed:
+            self._put(frame)
+
+    def put_replay(self, frames: Iterable[Frame]) -> None:
+        """Put a replay of past events, and widen the bounds by it until it has left.
+
+        The frames are the history's own, so what they take here is a reference each. Live events
+        that follow find the same room as without a replay.
+        """
+        for frame in frames:
+            self._max_frames += 1
+            self._max_bytes += frame.size
+            self.put_reply(frame)
+
+    def take_nowait(self, max_bytes: int) -> list[Frame]:
+        """Take the oldest frames, up to ``max_bytes`` of them but at least one; ``[]`` if empty."""
+        if self._lost and self._limits.overflow is Overflow.DROP_OLDEST:
+            self._tell_losses_first()
+        queue = self._queue
+        if self._bytes <= max_bytes:
+            frames = list(queue)
+            queue.clear()
+            self._taken(self._bytes)
+        else:
+            frames = [queue.popleft()]
+            size = frames[0].size
+            while queue and size + queue[0].size <= max_bytes:
+                frames.append(queue.popleft())
+                size += frames[-1].size
+            self._taken(size)
+        if self._lost:
+            self._tell_losses()
+        return frames
+
+    async def wait_for_room(self) -> None:
+        """Wait until an event would not be dropped, or the outbox is closed."""
+        while self.full() and not self._closed:
+            self._room = asyncio.get_running_loop().create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
+
+    def close(self) -> None:
+        """Forget every frame, accept no further one, and let go whoever waits for room."""
+        self._closed = True
+        self._queue.clear()
+        self._bytes = 0
+        self._lost.clear()
+        self._max_frames = 0
+        self._wake_reader()
+
+    def _announce(self) -> None:
+        self._on_frames()
+        # What asyncio.Queue.put_nowait does; its own bookkeeping beside it would cost as much again.
+        if self._getters:  # type: ignore[attr-defined]
+            self._wakeup_next(self._getters)  # type: ignore[attr-defined]
+
+    def _taken(self, size: int) -> None:
+        self._bytes -= size
+        if not self._queue:
+            self._max_frames = 0 if self._closed else self._limits.queue_size
+            self._max_bytes = self._limits.queue_bytes
+        self._wake_reader()
+
+    def _wake_reader(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _overflow(self, frame: Frame) -> None:
+        if self._closed:
+            return
+        policy = self._limits.overflow
+        if policy is Overflow.DROP_OLDEST and self._evict_oldest_event():
+            self.offer(frame)
+            return
+        if policy is Overflow.DISCONNECT and not self._lost:
+            self._on_overflow()
+        self._lose(frame)
+
+    def _evict_oldest_event(self) -> bool:
+        for index, frame in enumerate(self._queue):
+            if frame.topic is not None:
+                del self._queue[index]
+                self._bytes -= frame.size
+                self._lose(frame)
+                return True
+        return False
+
+    def _lose(self, frame: Frame) -> None:
+        topic = frame.topic
+        if topic is None:
+            raise ValueError(f"{frame!r} is not an event and may not be dropped")
+        self._lost[topic] = self._lost.get(topic, 0) + 1
+        if self._on_drop is not None:
+            self._on_drop(topic)
+
+    def _tell_losses(self) -> None:
+        lost, self._lost = self._lost, {}
+        for topic, count in lost.items():
+            self._put(self._describe_loss(topic, count))
+
+    def _tell_losses_first(self) -> None:
+        lost, self._lost = self._lost, {}
+        for topic, count in lost.items():
+            notice = self._describe_loss(topic, count)
+            self._queue.appendleft(notice)
+            self._bytes += notice.size
+
+    def __repr__(self) -> str:
+        return f"<Outbox {self.qsize()} frames, {self._bytes} bytes, {len(self._lost)} losses>"

@@ -1,0 +1,41 @@
+"""The error codes and the close codes that clients see."""
+
+from enum import Enum, StrEnum
+
+
+class ErrorCode(StrEnum):
+    """What an ``error`` message, or a REST error, is about."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    TOPIC_NOT_FOUND = "TOPIC_NOT_FOUND"
+    TOPIC_EXISTS = "TOPIC_EXISTS"
+    NOT_SUBSCRIBED = "NOT_SUBSCRIBED"
+    MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
+    LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    SLOW_CONSUMER = "SLOW_CONSUMER"
+    INTERNAL = "INTERNAL"
+
+    # Of REST requests alone.
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class Close(Enum):
+    """Why the server closes a connection.
+
+    Codes from 3000 to 3499 ask the client to reconnect, those from 3500 to 3999 not to.
+    """
+
+    SHUTDOWN = (3001, "shutdown")
+    SLOW = (3008, "slow")
+
+    @property
+    def code(self) -> int:
+        """The status code of the close frame (RFC 6455 §7.4)."""
+        return self.value[0]
+
+    @property
+    def reason(self) -> str:
+        """The reason in the close frame."""
+        return self.value[1]

@@ -1,0 +1,55 @@
+"""The WebSocket routes, who may open one, and ASGI's lifespan."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from channels.security.websocket import OriginValidator, WebsocketDenier
+from django.conf import settings
+from django.urls import path, re_path
+
+from pubsub.consumers import ChatConsumer
+
+websocket_urlpatterns = [
+    path("ws", ChatConsumer.as_asgi()),
+    # URLRouter raises for a path without a route; this one refuses it.
+    re_path("", WebsocketDenier.as_asgi()),
+]
+
+
+class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
+    """Refuses a browser's connection from a page of a host that is not in ``ALLOWED_HOSTS``.
+
+    Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check: they can
+    be made to connect by a foreign page. A client that sends none passes.
+    """
+
+    def __init__(self, application: Any) -> None:
+        super().__init__(application, settings.ALLOWED_HOSTS)
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        """Pass the connection on, or refuse it with HTTP 403."""
+        origins = [value for name, value in scope["headers"] if name == b"origin"]
+        if all(self.valid_origin(_parsed(origin)) for origin in origins):
+            return await self.application(scope, receive, send)
+        return await WebsocketDenier()(scope, receive, send)
+
+
+def _parsed(origin: bytes) -> SplitResult | None:
+    try:
+        return urlsplit(origin.decode("latin-1"))
+    except ValueError:
+        return None
+
+
+async def lifespan(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Answer the servers that announce their start and stop. Daphne does not; nothing needs it."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

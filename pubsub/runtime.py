@@ -1,0 +1,142 @@
+"""The composition root: the one broker of a process, and the event loop that it runs in."""
+
+import asyncio
+import concurrent.futures
+import threading
+import uuid
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from pubsub import conf
+from pubsub.core.broker import Broker
+from pubsub.core.errors import BrokerNotRunning
+from pubsub.core.limits import Limits
+from pubsub.protocol import codec
+from pubsub.protocol.messages import Message
+from pubsub.transport import daphne
+from pubsub.transport.base import Transport
+from pubsub.transport.tick import EndOfTick
+from pubsub.transport.timeout import WriteTimeouts
+
+PUBLISH_TIMEOUT = 10.0
+"""Seconds for which another thread waits until the event loop has published its message."""
+
+
+class Connection(Protocol):
+    """A client's connection, as far as the runtime deals with it."""
+
+    transport: Transport
+
+    def stop(self) -> None:
+        """Send what waits, and tell the client that the server stops."""
+
+
+class Runtime:
+    """A broker, the loop that owns it, and the connections that it serves.
+
+    The adapters (the consumer, the REST views) call `enter` before they touch the broker; the
+    first call makes their event loop its owner. When that loop is closed the next one takes over,
+    which happens in tests, where every request of Django's test client may bring its own.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.broker = Broker(limits, describe_loss=codec.encode_loss)
+        self.end_of_tick = EndOfTick()
+        self.write_timeouts = WriteTimeouts(limits.write_timeout)
+        self._connections: dict[Connection, None] = {}
+        self._drains_before_stop = False
+        self._draining = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def enter(self) -> Broker:
+        """Return the broker to code that runs in its event loop."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop and (self._loop is None or self._loop.is_closed()):
+            self._loop = loop
+            self.end_of_tick = EndOfTick()
+            self.write_timeouts = WriteTimeouts(self.limits.write_timeout)
+            self.broker.take_ownership()
+        return self.broker
+
+    def publish_from_any_thread(
+        self, topic: str, payload: Any, *, message_id: str | None = None
+    ) -> int:
+        """Do what `pubsub.publish` promises."""
+        message = Message(
+            id=codec.check_message_id(message_id) if message_id else str(uuid.uuid4()),
+            payload=codec.encode_payload(payload),
+        )
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            raise BrokerNotRunning("no event loop of this process serves clients")
+        if loop is _running_loop():
+            return self.publish(topic, message)
+        published: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+        def publish() -> None:
+            if published.set_running_or_notify_cancel():
+                try:
+                    published.set_result(self.publish(topic, message))
+                except Exception as error:
+                    published.set_exception(error)
+
+        loop.call_soon_threadsafe(publish)
+        try:
+            return published.result(PUBLISH_TIMEOUT)
+        finally:
+            published.cancel()
+
+    def publish(self, topic: str, message: Message) -> int:
+        """Publish a message of the server's own, from the broker's event loop."""
+        return self.broker.publish(topic, codec.encode_event(topic, message))
+
+    def join(self, connection: Connection) -> None:
+        """Take note of a connection, so that it is told when the server stops."""
+        self._connections[connection] = None
+        on_daphne = isinstance(connection.transport, daphne.DaphneTransport)
+        if on_daphne and not self._drains_before_stop:
+            self._drains_before_stop = True
+            daphne.before_stop(self._drain)
+        if self._draining:
+            connection.stop()
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection. Safe to call twice."""
+        self._connections.pop(connection, None)
+
+    def _drain(self) -> Awaitable[None]:
+        """Tell every client that the server stops; what is returned waits until they have gone."""
+        self._draining = True
+        connections = list(self._connections)
+        for connection in connections:
+            connection.stop()
+        return daphne.wait_closed([connection.transport for connection in connections])
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+
+
+def get_runtime() -> Runtime:
+    """Return the runtime of this process; the first call builds it from the settings."""
+    global _runtime
+    with _lock:
+        if _runtime is None:
+            _runtime = Runtime(conf.get_limits())
+        return _runtime
+
+
+def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
+    """Start anew, without topics, when a test overrides ``CHATROOM``."""
+    global _runtime
+    if setting == "CHATROOM":
+        with _lock:
+            _runtime = None
