@@ -152,7 +152,7 @@ class Outbox(asyncio.Queue[Frame]):
 
     def _announce(self) -> None:
         self._on_frames()
-        # What asyncio.Queue.put_nowait does; its own bookkeeping beside it would cost as much again.
+        # As asyncio.Queue.put_nowait does, whose own bookkeeping would cost as much again.
         if self._getters:  # type: ignore[attr-defined]
             self._wakeup_next(self._getters)  # type: ignore[attr-defined]
 

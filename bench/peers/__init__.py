@@ -1,0 +1,1 @@
+"""What the chat room is measured against."""
