@@ -10,7 +10,7 @@ from ninja.renderers import BaseRenderer
 from pydantic import Field
 
 from pubsub.core.broker import Broker
-from pubsub.core.errors import PubSubError, TopicExists
+from pubsub.core.errors import TOPIC_NAME_RULE, InvalidTopicName, PubSubError, TopicExists
 from pubsub.protocol import codec
 from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.errors import ProtocolError, error_code
@@ -184,7 +184,10 @@ def _broker() -> Broker:
 async def create_topic(request: HttpRequest) -> Any:
     """Create a topic. Of many requests for one name at the same time exactly one gets 201."""
     topic = codec.decode_new_topic(_body(request))
-    _broker().create_topic(topic.name, history_size=topic.history)
+    try:
+        _broker().create_topic(topic.name, history_size=topic.history)
+    except InvalidTopicName:
+        raise _Refused(ErrorCode.BAD_REQUEST, f"name {TOPIC_NAME_RULE}") from None
     return Status(201, {"status": "created", "topic": topic.name})
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import async_only_middleware
@@ -33,7 +34,7 @@ def error_body(code: str, message: str) -> dict[str, object]:
 
 @async_only_middleware
 def json_errors(get_response: GetResponse) -> GetResponse:
-    """Turn every error page, whoever made it, into a JSON error, and add the common headers.
+    """Turn every error page into a JSON error, refuse foreign hosts, and add the common headers.
 
     Django and django-ninja answer in HTML or plain text for what they refuse before a view is
     reached; programs that use the REST endpoints expect JSON from all of them.
@@ -42,7 +43,11 @@ def json_errors(get_response: GetResponse) -> GetResponse:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method == "HEAD":
             request.method = "GET"  # the server leaves the body out (RFC 9110 §9.3.2)
-        response = await get_response(request)
+        # Probes ask by address for /health, whatever the names of the site are.
+        if request.path != "/health" and not _is_for_us(request):
+            response: HttpResponseBase = HttpResponse(status=400)
+        else:
+            response = await get_response(request)
         is_json = response.get("Content-Type", "").startswith("application/json")
         if response.status_code >= 400 and not is_json:
             response = _as_json(response)
@@ -53,6 +58,14 @@ def json_errors(get_response: GetResponse) -> GetResponse:
         return response
 
     return middleware
+
+
+def _is_for_us(request: HttpRequest) -> bool:
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return False
+    return True
 
 
 def _as_json(response: HttpResponseBase) -> HttpResponse:

@@ -31,10 +31,13 @@ class TopicError(PubSubError):
         return self.reason
 
 
+TOPIC_NAME_RULE = "must be 1 to 128 printable characters without white space or /"
+
+
 class InvalidTopicName(TopicError):
     """The name breaks the rule for topic names."""
 
-    reason = "topic must be 1 to 128 printable characters without white space or /"
+    reason = f"topic {TOPIC_NAME_RULE}"
 
 
 class TopicExists(TopicError):

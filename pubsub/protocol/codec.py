@@ -100,10 +100,10 @@ def decode_publication(body: bytes) -> Publication:
         publication = _publication_decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         text = _text(body)
-        publication = Publication(payload=_payload(_object(text), text, "payload"))
         fields = _object(text)
+        publication = Publication(payload=_payload(fields, text, "payload"))
         if "id" in fields:
-            publication.id = _message_id(fields, "id")
+            publication.id = _valid_message_id(fields["id"], "id")
     if publication.id is UNSET:
         publication.id = str(uuid.uuid4())
     return publication
@@ -164,7 +164,9 @@ def _command(fields: dict[str, Any], text: str) -> AnyCommand:
         raise BadRequest("message is required")
     if not isinstance(message, dict):
         raise BadRequest("message must be an object")
-    message_id = _message_id(message, "message.id")
+    if message.get("id") is None:
+        raise BadRequest("message.id is required")
+    message_id = _valid_message_id(message["id"], "message.id")
     payload = _payload(message, _member(text, "message"), "message.payload")
     return Publish(
         topic=topic, message=Message(id=message_id, payload=payload), request_id=request_id
@@ -219,10 +221,7 @@ def _string(fields: dict[str, Any], field: str) -> str:
     return value
 
 
-def _message_id(fields: dict[str, Any], name: str) -> str:
-    value = fields.get("id")
-    if value is None:
-        raise BadRequest(f"{name} is required")
+def _valid_message_id(value: object, name: str) -> str:
     if not isinstance(value, str) or not _is_message_id(value):
         raise BadRequest(f"{name} must be a valid UUID")
     return value

@@ -1,0 +1,163 @@
+"""A WebSocket client that does nothing by itself: it reads when it is told to, and only then."""
+
+import json
+import socket
+import struct
+from typing import Any
+
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.uri import parse_uri
+
+UUID = "550e8400-e29b-41d4-a716-446655440000"
+
+
+class Closed(Exception):
+    """The server closed the connection with this code and reason; 1006 for none."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Client:
+    """One connection, over a blocking socket with a time limit."""
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        path: str = "/ws",
+        origin: str | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
+        self._socket = socket.socket()
+        if receive_buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._socket.settimeout(10)
+        self._socket.connect(("127.0.0.1", port))
+        self._protocol = ClientProtocol(
+            parse_uri(f"ws://127.0.0.1:{port}{path}"),
+            origin=origin,  # type: ignore[arg-type]
+            max_size=None,
+        )
+        self._events: list[Any] = []
+        self._protocol.send_request(self._protocol.connect())
+        self._flush()
+        self._next_event()
+        if self._protocol.handshake_exc is not None:
+            self._socket.close()
+            raise self._protocol.handshake_exc
+
+    def send(self, message: Any = None, /, **fields: Any) -> None:
+        """Send a text frame: a string as it is, anything else as JSON."""
+        message = fields if message is None else message
+        text = message if isinstance(message, str) else json.dumps(message)
+        self.send_frame(Opcode.TEXT, text.encode())
+
+    def send_all(self, messages: list[dict[str, Any]]) -> None:
+        """Send many messages in one piece."""
+        self.send_bytes(
+            b"".join(
+                Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=True)
+                for message in messages
+            )
+        )
+
+    def send_frame(self, opcode: Opcode, data: bytes) -> None:
+        """Send one frame, valid or not."""
+        self.send_bytes(Frame(opcode, data).serialize(mask=True))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes that need not be a frame."""
+        self._socket.sendall(data)
+
+    def receive_text(self) -> str:
+        """Return the next text frame as it is.
+
+        Raises:
+            Closed: The server closed the connection.
+            TimeoutError: Nothing came.
+        """
+        frame = self._next_event()
+        if frame.opcode is Opcode.CLOSE:
+            raise Closed(self._protocol.close_rcvd.code, self._protocol.close_rcvd.reason)
+        assert frame.opcode is Opcode.TEXT
+        return frame.data.decode()  # type: ignore[no-any-return]
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next message."""
+        message: dict[str, Any] = json.loads(self.receive_text())
+        return message
+
+    def receive_close(self) -> tuple[int, str]:
+        """Read on until the connection is closed; return the close code and the reason."""
+        try:
+            while True:
+                self.receive_text()
+        except Closed as closed:
+            return closed.code, closed.reason
+
+    def ask(self, message: Any = None, /, **fields: Any) -> dict[str, Any]:
+        """Send a message and return the next one that comes."""
+        self.send(message, **fields)
+        return self.receive()
+
+    def publish(self, topic: str, payload: Any = None) -> dict[str, Any]:
+        """Publish a message and return the next one that comes."""
+        return self.ask(type="publish", topic=topic, message={"id": UUID, "payload": payload})
+
+    def assert_nothing_came(self) -> None:
+        """Show that everything sent to this client so far has been read."""
+        answer = self.ask(type="ping", request_id="nothing before this")
+        assert answer.get("request_id") == "nothing before this", answer
+
+    def set_timeout(self, seconds: float) -> None:
+        """Set the time limit of every call that waits for the socket."""
+        self._socket.settimeout(seconds)
+
+    def shut_down_writing(self) -> None:
+        """Send the end of the stream, and still be able to read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Go without a word, as a crash does: TCP reset instead of end of stream."""
+        if self._socket.fileno() != -1:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._socket.close()
+
+    def close(self) -> None:
+        """Close with the closing handshake."""
+        self._protocol.send_close(1000)
+        self._flush()
+        self._socket.close()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._socket.sendall(data)
+
+    def _next_event(self) -> Any:
+        while not self._events:
+            try:
+                data = self._socket.recv(1 << 16)
+            except ConnectionError:
+                data = b""
+            if data:
+                self._protocol.receive_data(data)
+            else:
+                self._protocol.receive_eof()
+            self._events += self._protocol.events_received()
+            if not data and not self._events:
+                raise Closed(1006, "")
+            try:
+                self._flush()
+            except ConnectionError:
+                pass  # the answer to a close frame that comes too late
+            self._events = [
+                event
+                for event in self._events
+                if not (isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG))
+            ]
+        return self._events.pop(0)

@@ -1,0 +1,171 @@
+"""A server process under test, as its users start it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tests.live.client import Client
+
+PROJECT = Path(__file__).parents[2]
+
+DAPHNE = ("-m", "daphne", "-p", "0", "chatroom_project.asgi:application")
+UVICORN = (*("-m", "uvicorn", "--port", "0"), "chatroom_project.asgi:application")
+RUNSERVER = ("manage.py", "runserver", "--noreload", "FREE_PORT")
+
+ADDRESS = re.compile(r"Listening on TCP address .*:(\d+)|running on http://[\d.]+:(\d+)")
+
+
+def _free_port() -> int:
+    """Return a port for a server that cannot choose one by itself."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Server:
+    """One server process on a free port, with the environment variables it is given."""
+
+    def __init__(self, *command: str, **environment: str) -> None:
+        port = _free_port() if "FREE_PORT" in command else None
+        command = tuple(str(port) if word == "FREE_PORT" else word for word in command)
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", *(command or DAPHNE)],
+            cwd=PROJECT,
+            env={**os.environ, **environment},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self._clients: list[Client] = []
+        self.port = port or self._announced_port()
+        self._wait_until_it_listens()
+
+    def _announced_port(self) -> int:
+        while not (found := ADDRESS.search(self.log())):
+            self._check_that_it_runs()
+        return int(next(filter(None, found.groups())))
+
+    def _wait_until_it_listens(self) -> None:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except ConnectionRefusedError:
+                self._check_that_it_runs()
+            else:
+                return
+
+    def _check_that_it_runs(self) -> None:
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the server does not start:\n{self.log()}")
+
+    def log(self) -> str:
+        """Return what the server has printed so far."""
+        return os.pread(self._log.fileno(), 1 << 24, 0).decode()
+
+    def connect(self, **options: Any) -> Client:
+        """Open a WebSocket."""
+        client = Client(self.port, **options)
+        self._clients.append(client)
+        return client
+
+    def subscriber(self, topic: str, **options: Any) -> Client:
+        """Open a WebSocket that is subscribed."""
+        client = self.connect()
+        client.ask(type="subscribe", topic=topic, **options)
+        return client
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str | None = "application/json",
+    ) -> tuple[int, Any]:
+        """Make a REST request; return the status and the decoded body, which must be JSON."""
+        status, _, answer = self.raw_request(method, path, body, content_type=content_type)
+        return status, answer
+
+    def raw_request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str | None = "application/json",
+    ) -> tuple[int, dict[str, str], Any]:
+        """Make a REST request; return the headers as well."""
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
+        if body is not None and content_type:
+            request.add_header("Content-Type", content_type)
+        try:
+            response = urllib.request.urlopen(request, timeout=30)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            content = response.read()
+            assert response.headers["Content-Type"].startswith("application/json"), content
+            return response.status, dict(response.headers), json.loads(content or "null")
+
+    def get_text(self, path: str) -> str:
+        """Return what a browser gets for this path."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+            text: str = response.read().decode()
+            return text
+
+    def create_topic(self, name: str, **options: Any) -> str:
+        """Create a topic over REST."""
+        status, answer = self.request("POST", "/topics", {"name": name, **options})
+        assert status == 201, answer
+        return name
+
+    def memory(self) -> int:
+        """Return the resident memory of the process in bytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) * 1024
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        """Stop the server; return its exit status."""
+        self._process.send_signal(with_signal)
+        return self._process.wait(30)
+
+    def clear(self) -> None:
+        """Close all clients and delete all topics."""
+        self.reset_clients()
+        for topic in self.request("GET", "/topics")[1]["topics"]:
+            self.request("DELETE", f"/topics/{quote(topic['name'])}")
+
+    def reset_clients(self) -> None:
+        """Close all clients, without a word."""
+        while self._clients:
+            self._clients.pop().reset()
+
+    def kill(self) -> None:
+        """Make sure that nothing is left."""
+        self.reset_clients()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def complaints(self) -> list[str]:
+        """Return the lines of the log that tell of trouble."""
+        return [
+            line
+            for line in self.log().splitlines()
+            if re.search(r"Traceback|WARNING|ERROR|CRITICAL|Exception|never awaited", line)
+        ]

@@ -1,0 +1,188 @@
+"""Backpressure, in both directions, where it counts: at the socket of a real server."""
+
+import threading
+
+import pytest
+
+from tests.live.client import UUID, Client
+from tests.live.conftest import StartServer
+from tests.live.server import UVICORN, Server
+
+MB = 1_000_000
+KIB = "x" * 1024
+
+
+def publication(topic: str, number: int, text: str = KIB) -> dict[str, object]:
+    """Return a command that publishes a numbered message."""
+    payload = {"number": number, "text": text}
+    return {"type": "publish", "topic": topic, "message": {"id": UUID, "payload": payload}}
+
+
+def publish_all(
+    publisher: Client, reader: Client | None, topic: str, total: int, text: str = KIB
+) -> None:
+    """Publish numbered messages in step with a reader, which gets every one of them."""
+    batch = 100
+    for first in range(0, total, batch):
+        numbers = range(first, first + batch)
+        publisher.send_all([publication(topic, number, text) for number in numbers])
+        for number in numbers:
+            assert publisher.receive()["type"] == "ack"
+            if reader is not None:
+                assert reader.receive()["message"]["payload"]["number"] == number
+
+
+def read_all(client: Client) -> tuple[list[int], int]:
+    """Read all that waits; check that every gap is told exactly, and where it is.
+
+    Returns:
+        The numbers of the messages that came, and how many are missing in all.
+    """
+    client.send(type="ping")
+    numbers: list[int] = []
+    told = lost = 0
+    while (message := client.receive())["type"] != "pong":
+        if message["type"] == "error":
+            assert message["error"]["code"] == "SLOW_CONSUMER"
+            assert message["error"]["message"].startswith(f"{message['dropped']} message")
+            told += message["dropped"]
+        else:
+            number = message["message"]["payload"]["number"]
+            assert number == (numbers[-1] if numbers else -1) + 1 + told
+            numbers.append(number)
+            lost, told = lost + told, 0
+    return numbers, lost + told
+
+
+def test_stalled_subscriber_costs_little_and_is_told_what_it_lost(server: Server) -> None:
+    """50,000 messages of 1 KiB pass by a client that does not read; the others get them all."""
+    publisher = server.connect()
+    warm_up = server.create_topic("warm-up")
+    publish_all(publisher, server.subscriber(warm_up), warm_up, 2000)
+    topic = server.create_topic("stalled")
+    stalled, reader = server.subscriber(topic), server.subscriber(topic)
+    before = server.memory()
+
+    publish_all(publisher, reader, topic, total := 50_000)
+
+    growth = server.memory() - before
+    numbers, lost = read_all(stalled)
+    assert len(numbers) + lost == total
+    assert lost > total / 2
+    assert growth < 5 * MB
+    counters = server.request("GET", "/stats")[1]["topics"][topic]
+    assert (counters["dropped"], counters["delivered"]) == (lost, 2 * total - lost)
+
+
+def test_large_messages_for_a_stalled_subscriber_are_bounded_in_bytes(server: Server) -> None:
+    """256 frames of 60 KiB would be 15 MB; the outbox is full long before."""
+    topic = server.create_topic("large")
+    stalled, publisher = server.subscriber(topic), server.connect()
+    publish_all(publisher, None, topic, 100, "x" * 60_000)
+    before = server.memory()
+
+    publish_all(publisher, None, topic, 400, "x" * 60_000)
+
+    assert server.memory() - before < 5 * MB
+    stalled.reset()
+
+
+def test_flood_by_a_client_that_never_reads_costs_little(server: Server) -> None:
+    """The server stops reading from it, and answers another client's pings all the while."""
+    topic = server.create_topic("flood")
+    flooder, other = server.connect(), server.connect()
+    other.ask(type="ping")
+    before = server.memory()
+    flooded = threading.Event()
+
+    def flood() -> None:
+        piece = [publication(topic, number, "x" * 100) for number in range(100)]
+        try:
+            while True:
+                flooder.send_all(piece)
+        except TimeoutError:
+            flooded.set()  # nothing was taken for as long as the socket's time limit
+
+    flooder.set_timeout(2)
+    thread = threading.Thread(target=flood)
+    thread.start()
+    pings = 0
+    while not flooded.is_set():
+        assert other.ask(type="ping")["type"] == "pong"
+        pings += 1
+    thread.join()
+    assert server.memory() - before < 5 * MB
+    assert pings > 10
+    flooder.reset()
+
+
+def test_flood_by_a_client_that_reads_does_not_grow_the_server(server: Server) -> None:
+    """Daphne queues what comes in without a bound; the read pump empties it as fast."""
+    topic = server.create_topic("busy")
+    publisher = server.connect()
+    publish_all(publisher, None, topic, 1000)
+    before = server.memory()
+    publish_all(publisher, None, topic, 10_000)
+    assert server.memory() - before < 5 * MB
+
+
+def test_replies_are_never_dropped(server: Server) -> None:
+    """A client that asks 20,000 times before it reads gets 20,000 answers, in order."""
+    client, count = server.connect(), 20_000
+    padding = "x" * 100
+    questions = [{"type": "ping", "request_id": f"{number} {padding}"} for number in range(count)]
+    thread = threading.Thread(target=client.send_all, args=(questions,))
+    thread.start()
+    for number in range(count):
+        assert client.receive()["request_id"].split()[0] == str(number)
+    thread.join()
+
+
+@pytest.mark.parametrize("command", [(), UVICORN], ids=["daphne", "uvicorn"])
+def test_client_that_stays_stuck_is_disconnected(
+    start_server: StartServer, command: tuple[str, ...]
+) -> None:
+    """After the write timeout it leaves its topics, and finds 3008 when it reads on."""
+    server = start_server(*command, CHATROOM_WRITE_TIMEOUT="1")
+    topic = server.create_topic("stuck")
+    stuck, publisher = server.subscriber(topic), server.connect()
+    while server.request("GET", "/health")[1]["clients"] == 2:
+        publish_all(publisher, None, topic, 200)
+    assert server.request("GET", "/topics")[1]["topics"] == [{"name": topic, "subscribers": 0}]
+    if not command:
+        assert stuck.receive_close() == (3008, "slow")
+
+
+def test_slow_client_that_reads_on_is_not_disconnected(start_server: StartServer) -> None:
+    """Only a client that makes no progress is stuck, however much waits for it."""
+    server = start_server(CHATROOM_WRITE_TIMEOUT="1")
+    topic = server.create_topic("slow")
+    slow, publisher = server.subscriber(topic), server.connect()
+    dropped = 0
+    while dropped == 0 or server.request("GET", "/health")[1]["uptime_sec"] < 4:
+        publish_all(publisher, None, topic, 300)
+        for _ in range(100):
+            assert slow.receive()["type"] in ("event", "error")
+        dropped = server.request("GET", "/stats")[1]["topics"][topic]["dropped"]
+    assert server.request("GET", "/health")[1]["clients"] == 2
+
+
+def test_overflow_can_drop_the_oldest(start_server: StartServer) -> None:
+    """With drop_oldest the newest messages survive, and the gap is told before them."""
+    server = start_server(CHATROOM_OVERFLOW="drop_oldest")
+    topic = server.create_topic("t")
+    stalled, publisher = server.subscriber(topic), server.connect()
+    publish_all(publisher, None, topic, total := 20_000)
+    numbers, lost = read_all(stalled)
+    assert len(numbers) + lost == total
+    assert numbers[-200:] == list(range(total - 200, total))
+
+
+def test_overflow_can_disconnect(start_server: StartServer) -> None:
+    """With disconnect the first event that finds the outbox full ends the connection."""
+    server = start_server(CHATROOM_OVERFLOW="disconnect", CHATROOM_QUEUE_SIZE="16")
+    topic = server.create_topic("t")
+    stalled, publisher = server.subscriber(topic), server.connect()
+    while server.request("GET", "/health")[1]["clients"] == 2:
+        publish_all(publisher, None, topic, 200)
+    assert stalled.receive_close() == (3008, "slow")
