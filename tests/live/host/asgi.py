@@ -1,0 +1,12 @@
+"""The project's ASGI application, with the chat room's WebSocket in it."""
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+http_application = get_asgi_application()
+
+from pubsub.routing import websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": http_application, "websocket": URLRouter(websocket_urlpatterns)}
+)

@@ -1,0 +1,96 @@
+"""Clients that go, in whatever way, leave nothing behind."""
+
+import random
+
+from tests.live.client import Client
+from tests.live.server import Server
+
+
+def wait_until(server: Server, **figures: int) -> None:
+    """Wait until /health shows these figures; the test's time limit is the client's."""
+    while True:
+        health = server.request("GET", "/health")[1]
+        if {name: health[name] for name in figures} == figures:
+            return
+
+
+def test_closed_and_crashed_clients_leave_every_topic(server: Server) -> None:
+    """A closing handshake, the end of the stream, a TCP reset."""
+    for name in ("a", "b"):
+        server.create_topic(name)
+    stays, closes, ends, crashes = (server.subscriber("a") for _ in range(4))
+    for client in (closes, ends, crashes):
+        client.ask(type="subscribe", topic="b")
+    wait_until(server, clients=4, subscribers=7)
+    closes.close()
+    ends.shut_down_writing()
+    crashes.reset()
+    wait_until(server, clients=1, subscribers=1)
+    answer = server.request("GET", "/subscriptions")[1]
+    assert [client["topics"] for client in answer["subscriptions"]] == [["a"]]
+    assert answer["topic_breakdown"]["b"] == []
+    server.connect().publish("a")
+    assert stays.receive()["type"] == "event"
+
+
+def test_stuck_client_that_crashes_leaves_at_once(server: Server) -> None:
+    """Also while the server has stopped reading from it, and waits for room to write."""
+    server.create_topic("t")
+    stuck, publisher = server.subscriber("t"), server.connect()
+    while server.request("GET", "/stats")[1]["topics"]["t"]["dropped"] == 0:
+        for _ in range(50):
+            publisher.publish("t", "x" * 20_000)
+    for _ in range(2000):
+        stuck.send(type="ping")
+    wait_until(server, clients=2)
+    stuck.reset()
+    wait_until(server, clients=1, subscribers=0)
+
+
+def test_random_life(server: Server) -> None:
+    """Any mixture of connecting, crashing, subscribing and deleting ends with nothing."""
+    chance = random.Random(20)
+    names = [f"t{number}" for number in range(6)]
+    clients: list[Client] = []
+    for _ in range(600):
+        action = chance.randrange(6)
+        name = chance.choice(names)
+        client = chance.choice(clients) if clients else None
+        if action == 0 or client is None:
+            clients.append(server.connect())
+        elif action == 1:
+            server.request("POST", "/topics", {"name": name})
+        elif action == 2:
+            server.request("DELETE", f"/topics/{name}")
+        elif action == 3:
+            clients.remove(client)
+            client.reset() if chance.random() < 0.7 else client.close()
+        elif action == 4:
+            client.send(type="subscribe", topic=name)
+        else:
+            client.publish(name)
+    server.clear()
+    wait_until(server, clients=0, subscribers=0, topics=0)
+    assert server.request("GET", "/subscriptions")[1] == {
+        "total_clients": 0,
+        "total_topics": 0,
+        "subscriptions": [],
+        "topic_breakdown": {},
+    }
+
+
+def test_memory_does_not_grow_with_the_clients_that_were(server: Server) -> None:
+    """3,000 clients that come, subscribe and crash cost nothing in the end."""
+    server.create_topic("t")
+
+    def come_and_go(count: int) -> None:
+        for _ in range(count):
+            client = server.connect()
+            client.ask(type="subscribe", topic="t")
+            client.reset()
+        wait_until(server, clients=0)
+
+    come_and_go(1000)
+    before = server.memory()
+    come_and_go(2000)
+    assert server.memory() - before < 5_000_000

@@ -1,0 +1,33 @@
+"""`pubsub.publish` from the code of a Django project that hosts the chat room."""
+
+import pytest
+
+from tests.live.conftest import StartServer
+
+HOST = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
+
+
+@pytest.mark.parametrize("view", ["sync", "async", "thread"])
+def test_publish_from_django_code(start_server: StartServer, view: str) -> None:
+    """From any thread of the process; the number of subscribers comes back."""
+    server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")
+    assert server.request("POST", "/chat/topics", {"name": "orders"})[0] == 201
+    subscribers = [server.subscriber("orders") for _ in range(2)]
+    assert server.request("GET", f"/publish/{view}") == (200, {"subscribers": 2})
+    expected = {
+        "sync": [{"from": "sync", "n": 99.5}],
+        "async": [{"from": "async"}],
+        "thread": list(range(100)),
+    }[view]
+    for subscriber in subscribers:
+        assert [subscriber.receive()["message"]["payload"] for _ in expected] == expected
+
+
+def test_errors_reach_the_caller(start_server: StartServer) -> None:
+    """As exceptions of the broker, across threads."""
+    server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")
+    server.connect().ask(type="ping")
+    assert server.request("GET", "/publish/wrong") == (
+        200,
+        {"error": "topic does not exist", "topic": "missing"},
+    )

@@ -1,0 +1,57 @@
+"""A clean stop: every client is told, nothing is printed, the status is 0."""
+
+import signal
+import socket
+
+import pytest
+
+from tests.live.client import UUID
+from tests.live.conftest import StartServer
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
+def test_clients_are_told_to_reconnect(start_server: StartServer, with_signal: int) -> None:
+    """1,000 clients get close code 3001, on SIGTERM as on Ctrl-C."""
+    server = start_server()
+    clients = [server.connect() for _ in range(1000)]
+    clients[0].ask(type="ping")
+    assert server.stop(with_signal) == 0
+    assert {client.receive_close() for client in clients} == {(3001, "shutdown")}
+
+
+def test_what_was_published_arrives_before_the_end(start_server: StartServer) -> None:
+    """A stop loses nothing that was acknowledged."""
+    server = start_server()
+    server.create_topic("t")
+    subscriber, publisher = server.subscriber("t"), server.connect()
+    for number in range(100):
+        publisher.publish("t", number)
+    server.stop()
+    assert [subscriber.receive()["message"]["payload"] for _ in range(100)] == list(range(100))
+    assert subscriber.receive_close() == (3001, "shutdown")
+
+
+def test_clients_that_do_not_answer_hold_nothing_up(start_server: StartServer) -> None:
+    """One is stuck, one has sent half a message, one an HTTP request of which half is missing.
+
+    Daphne's own shutdown stumbles over a connection without an application, and stops there.
+    """
+    server = start_server()
+    server.create_topic("t")
+    stuck, half, publisher = server.subscriber("t"), server.connect(), server.connect()
+    half.send_bytes(b"\x81\xfe\xff\xff\0\0\0\0{")
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        raw.sendall(b"POST /topics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        server.request("GET", "/health")
+        message = {"id": UUID, "payload": "x" * 60_000}
+        for _ in range(200):
+            publisher.ask(type="publish", topic="t", message=message)
+        assert server.stop() == 0
+    assert publisher.receive_close() == (3001, "shutdown")
+    stuck.reset()
+
+
+def test_stop_without_clients(start_server: StartServer) -> None:
+    """There need not have been any."""
+    server = start_server()
+    assert server.stop() == 0
