@@ -25,8 +25,8 @@ SERVER_CORE, LOAD_CORE = sorted(os.sched_getaffinity(0))[:2]
 
 
 @contextmanager
-def daphne(application: str) -> Iterator[int]:
-    """Serve an application on a free port, pinned to its core; give the port."""
+def daphne(application: str) -> Iterator[tuple[int, int]]:
+    """Serve an application on a free port, pinned to its core; give the port and the process id."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "daphne", "-p", "0", "--access-log", os.devnull, application],
         stderr=subprocess.PIPE,
@@ -37,7 +37,7 @@ def daphne(application: str) -> Iterator[int]:
         assert process.stderr is not None
         for line in process.stderr:
             if found := re.search(r"Listening on TCP address .*:(\d+)", line):
-                yield int(found[1])
+                yield int(found[1]), process.pid
                 return
         raise RuntimeError(f"{application} does not start")
     finally:
@@ -45,16 +45,18 @@ def daphne(application: str) -> Iterator[int]:
         process.communicate()
 
 
+def post(port: int, path: str, body: bytes) -> None:
+    """Make a REST request."""
+    url = f"http://127.0.0.1:{port}{path}"
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(url, body, headers)).close()
+
+
 def measure(application: str, subscribers: int, window: int, seconds: float) -> dict[str, float]:
     """Start the server, run the load against it, and return the load's figures."""
-    with daphne(application) as port:
-        if application.startswith("chatroom"):
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/topics",
-                b'{"name":"bench"}',
-                {"Content-Type": "application/json"},
-            )
-            urllib.request.urlopen(request).close()
+    with daphne(application) as (port, _):
+        if application == SERVERS["chat room"]:
+            post(port, "/topics", b'{"name":"bench"}')
         load = subprocess.run(
             [
                 *("taskset", "-c", str(LOAD_CORE), sys.executable, "-m", "bench.load", str(port)),
