@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 from websockets.client import ClientProtocol
@@ -151,10 +152,8 @@ class Client:
             self._events += self._protocol.events_received()
             if not data and not self._events:
                 raise Closed(1006, "")
-            try:
+            with suppress(ConnectionError):  # the answer to a close frame may come too late
                 self._flush()
-            except ConnectionError:
-                pass  # the answer to a close frame that comes too late
             self._events = [
                 event
                 for event in self._events

@@ -12,7 +12,8 @@ from tests.live.server import Server
 class StartServer(Protocol):
     """Starts a server with other settings than the default."""
 
-    def __call__(self, *command: str, **environment: str) -> Server: ...
+    def __call__(self, *command: str, **environment: str) -> Server:
+        """Start one."""
 
 
 @pytest.fixture(scope="session")

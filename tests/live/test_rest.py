@@ -293,7 +293,7 @@ def test_foreign_hosts_are_refused(start_server: StartServer) -> None:
     for origin in (None, "https://chat.example.org", "http://www.example.net:8000"):
         assert server.connect(origin=origin).ask(type="ping")["type"] == "pong"
     for origin in ("https://evil.example", "null", "http://[", "https://chat.example.org.evil"):
-        with pytest.raises(Exception, match="HTTP 40[03]"):
+        with pytest.raises(Exception, match=r"HTTP 40[03]"):
             server.connect(origin=origin)
 
 
