@@ -159,6 +159,11 @@ def _command(fields: dict[str, Any], text: str) -> AnyCommand:
         if not _is_integer(last_n) or last_n < 0:
             raise BadRequest("last_n must be an integer of at least 0")
         return Subscribe(topic=topic, last_n=last_n, request_id=request_id)
+    message = _message(fields, text)
+    return Publish(topic=topic, message=message, request_id=request_id)
+
+
+def _message(fields: dict[str, Any], text: str) -> Message:
     message = fields.get("message")
     if message is None:
         raise BadRequest("message is required")
@@ -168,9 +173,7 @@ def _command(fields: dict[str, Any], text: str) -> AnyCommand:
         raise BadRequest("message.id is required")
     message_id = _valid_message_id(message["id"], "message.id")
     payload = _payload(message, _member(text, "message"), "message.payload")
-    return Publish(
-        topic=topic, message=Message(id=message_id, payload=payload), request_id=request_id
-    )
+    return Message(id=message_id, payload=payload)
 
 
 def _text(body: bytes) -> str:
