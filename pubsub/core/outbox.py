@@ -107,10 +107,12 @@ class Outbox(asyncio.Queue[Frame]):
         The frames are the history's own, so what they take here is a reference each. Live events
         that follow find the same room as without a replay.
         """
+        if self._closed:
+            return
         for frame in frames:
             self._max_frames += 1
             self._max_bytes += frame.size
-            self.put_reply(frame)
+            self._put(frame)
 
     def take_nowait(self, max_bytes: int) -> list[Frame]:
         """Take the oldest frames, up to ``max_bytes`` of them but at least one; ``[]`` if empty."""

@@ -1,0 +1,1 @@
+"""Tests of the broker: no Django, no server, no event loop where none is needed."""

@@ -1,0 +1,224 @@
+"""The broker against a plain model of it, through any sequence of calls (Hypothesis).
+
+The model has lists where the broker has queues, and says for every client what it must receive.
+"""
+
+import gc
+import weakref
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from pubsub.core.broker import Broker
+from pubsub.core.client import Client
+from pubsub.core.errors import (
+    LimitExceeded,
+    NotSubscribed,
+    TopicExists,
+    TopicNotFound,
+)
+from pubsub.core.limits import Overflow
+from pubsub.core.outbox import Outbox
+from tests.core.support import event, join, make_broker, read, reply
+
+NAMES = st.sampled_from(["a", "b", "c", "d"])
+QUEUE_SIZE = 4
+MAX_TOPICS = 3
+MAX_SUBSCRIPTIONS = 2
+HISTORY = 3
+
+
+@dataclass
+class ModelClient:
+    """What one client is subscribed to, and what waits for it."""
+
+    topics: set[str] = field(default_factory=set)
+    waiting: list[tuple[str, str | None]] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)
+    room: int = QUEUE_SIZE
+
+
+class BrokerMachine(RuleBasedStateMachine):
+    """Every rule does the same to both, and compares what they say."""
+
+    overflow = Overflow.DROP_NEWEST
+    clients = Bundle("clients")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker: Broker = make_broker(
+            queue_size=QUEUE_SIZE,
+            max_topics=MAX_TOPICS,
+            max_subscriptions=MAX_SUBSCRIPTIONS,
+            history_size=HISTORY,
+            overflow=self.overflow,
+        )
+        self.model: dict[str, ModelClient] = {}
+        self.topics: dict[str, list[tuple[str, str | None]]] = {}
+        self.gone: list[weakref.ref[Outbox]] = []
+        self.number = 0
+
+    @rule(target=clients)
+    def connect(self) -> str:
+        """A client comes."""
+        client = join(self.broker)
+        self.model[client.id] = ModelClient()
+        return client.id
+
+    @rule(client=consumes(clients))
+    def disconnect(self, client: str) -> None:
+        """A client goes, in whatever way."""
+        self.gone.append(weakref.ref(self.find(client).outbox))
+        self.broker.disconnect(self.find(client))
+        del self.model[client]
+
+    @rule(name=NAMES)
+    def create(self, name: str) -> None:
+        """Somebody creates a topic."""
+        if name in self.topics:
+            with pytest.raises(TopicExists):
+                self.broker.create_topic(name)
+        elif len(self.topics) == MAX_TOPICS:
+            with pytest.raises(LimitExceeded):
+                self.broker.create_topic(name)
+        else:
+            self.broker.create_topic(name)
+            self.topics[name] = []
+
+    @rule(name=NAMES)
+    def delete(self, name: str) -> None:
+        """Somebody deletes a topic."""
+        if name not in self.topics:
+            with pytest.raises(TopicNotFound):
+                self.broker.delete_topic(name, reply(f"{name} deleted"))
+            return
+        self.broker.delete_topic(name, reply(f"{name} deleted"))
+        del self.topics[name]
+        for model in self.model.values():
+            if name in model.topics:
+                model.topics.remove(name)
+                model.waiting.append((f"{name} deleted", None))
+
+    @rule(client=clients, name=NAMES, last_n=st.integers(0, HISTORY + 1))
+    def subscribe(self, client: str, name: str, last_n: int) -> None:
+        """A client subscribes, and gets its replay."""
+        model = self.model[client]
+        if name not in self.topics:
+            with pytest.raises(TopicNotFound):
+                self.broker.subscribe(self.find(client), name, last_n=last_n)
+            return
+        if name not in model.topics and len(model.topics) == MAX_SUBSCRIPTIONS:
+            with pytest.raises(LimitExceeded):
+                self.broker.subscribe(self.find(client), name, last_n=last_n)
+            return
+        replay = list(self.broker.subscribe(self.find(client), name, last_n=last_n))
+        own = self.topics[name]
+        expected = [text for text, publisher in own if publisher != client][-last_n:] if last_n else []
+        if name in model.topics:
+            expected = []
+        assert [frame.text for frame in replay] == expected
+        model.topics.add(name)
+        self.find(client).outbox.put_replay(replay)
+        model.waiting += [(text, name) for text in expected]
+        model.room += len(expected)
+
+    @rule(client=clients, name=NAMES)
+    def unsubscribe(self, client: str, name: str) -> None:
+        """A client unsubscribes."""
+        if name in self.model[client].topics:
+            self.broker.unsubscribe(self.find(client), name)
+            self.model[client].topics.remove(name)
+        else:
+            with pytest.raises(NotSubscribed):
+                self.broker.unsubscribe(self.find(client), name)
+
+    @rule(client=st.none() | clients, name=NAMES)
+    def publish(self, client: str | None, name: str) -> None:
+        """A client, or the server itself, publishes."""
+        self.number += 1
+        text = str(self.number)
+        publisher = self.find(client) if client else None
+        if name not in self.topics:
+            with pytest.raises(TopicNotFound):
+                self.broker.publish(name, event(text, name), publisher=publisher)
+            return
+        subscribers = [
+            model
+            for client_id, model in self.model.items()
+            if name in model.topics and client_id != client
+        ]
+        count = self.broker.publish(name, event(text, name), publisher=publisher)
+        assert count == len(subscribers)
+        self.topics[name] = [*self.topics[name], (text, client)][-HISTORY:]
+        for model in subscribers:
+            self.offer(model, text, name)
+
+    def offer(self, model: ModelClient, text: str, name: str) -> None:
+        """Do what the policy asks for, in the model."""
+        if len(model.waiting) >= model.room:
+            events = [index for index, (_, topic) in enumerate(model.waiting) if topic is not None]
+            if self.overflow is Overflow.DROP_NEWEST or not events:
+                model.lost[name] = model.lost.get(name, 0) + 1
+                return
+            while len(model.waiting) >= model.room and events:
+                _, topic = model.waiting.pop(events[0])
+                assert topic is not None
+                model.lost[topic] = model.lost.get(topic, 0) + 1
+                events = [i for i, (_, topic) in enumerate(model.waiting) if topic is not None]
+            if len(model.waiting) >= model.room:
+                model.lost[name] = model.lost.get(name, 0) + 1
+                return
+        model.waiting.append((text, name))
+
+    @rule(client=clients)
+    def read(self, client: str) -> None:
+        """A client's write pump takes all there is."""
+        model = self.model[client]
+        notices = [f"{topic} lost {count}" for topic, count in model.lost.items()]
+        texts = [text for text, _ in model.waiting]
+        oldest = self.overflow is Overflow.DROP_OLDEST
+        assert read(self.find(client)) == (notices + texts if oldest else texts + notices)
+        self.model[client] = ModelClient(topics=model.topics)
+
+    @invariant()
+    def same_subscriptions(self) -> None:
+        """Both know the same clients with the same topics."""
+        held = {client: set(topics) for client, topics in self.broker.subscriptions().items()}
+        assert held == {client: model.topics for client, model in self.model.items()}
+        assert self.broker.subscriber_counts() == {
+            name: sum(name in model.topics for model in self.model.values())
+            for name in sorted(self.topics)
+        }
+
+    def teardown(self) -> None:
+        """Nothing refers to a client that has left."""
+        gc.collect()
+        assert [ref() for ref in self.gone if ref() is not None] == []
+
+    def find(self, client: str) -> Client:
+        """Return the broker's object for a client's id."""
+        return self.broker._clients[client]
+
+
+class DropOldestMachine(BrokerMachine):
+    """The same with the other policy."""
+
+    overflow = Overflow.DROP_OLDEST
+
+
+SETTINGS = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+
+
+class TestDropNewest(BrokerMachine.TestCase):  # type: ignore[name-defined,misc]
+    """drop_newest."""
+
+    settings = SETTINGS
+
+
+class TestDropOldest(DropOldestMachine.TestCase):  # type: ignore[name-defined,misc]
+    """drop_oldest."""
+
+    settings = SETTINGS

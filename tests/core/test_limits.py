@@ -1,0 +1,32 @@
+"""Limits refuse what makes no sense, where they are made."""
+
+import pytest
+
+from pubsub.core.limits import Limits
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("queue_size", 0),
+        ("queue_bytes", 0),
+        ("max_message_bytes", -1),
+        ("max_topics", 0),
+        ("max_subscriptions", 0),
+        ("history_size", -1),
+        ("history_size", 1001),
+        ("write_timeout", 0),
+        ("write_timeout", float("nan")),
+        ("write_timeout", float("inf")),
+    ],
+)
+def test_out_of_range(field: str, value: float) -> None:
+    """The message starts with the field's name."""
+    with pytest.raises(ValueError, match=f"^{field} "):
+        Limits(**{field: value})  # type: ignore[arg-type]
+
+
+def test_edges_are_allowed() -> None:
+    """One frame, one byte, no history."""
+    Limits(queue_size=1, queue_bytes=1, history_size=0, write_timeout=0.001)
+    Limits(history_size=1000)
