@@ -1,0 +1,33 @@
+# syntax=docker/dockerfile:1
+
+FROM python:3.13-slim AS build
+
+# The virtual environment is made without pip: nothing that could install or build goes on.
+RUN python -m venv --without-pip /venv
+COPY requirements/base.txt /tmp/requirements.txt
+RUN pip --python /venv/bin/python install --no-cache-dir --require-hashes -r /tmp/requirements.txt
+
+
+FROM python:3.13-slim
+
+ENV PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOST=0.0.0.0 \
+    PORT=9090
+
+COPY --from=build /venv /venv
+WORKDIR /app
+COPY manage.py ./
+COPY chatroom_project/ chatroom_project/
+COPY pubsub/ pubsub/
+
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
+EXPOSE 9090
+
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as request; request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=2)"]
+
+# exec: Daphne itself gets SIGTERM, and tells every client that it stops.
+CMD ["sh", "-c", "exec daphne -b \"$HOST\" -p \"$PORT\" chatroom_project.asgi:application"]

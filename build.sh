@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Build the image and run it. IMAGE and PORT may be set; `build.sh --no-run` only builds.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+IMAGE=${IMAGE:-chatroom}
+PORT=${PORT:-9090}
+
+if ! command -v docker > /dev/null; then
+    echo "build.sh: docker is not installed" >&2
+    exit 1
+fi
+
+docker build --tag "$IMAGE" .
+if [ "${1:-}" = "--no-run" ]; then
+    echo "Built $IMAGE. Run it with: docker run --rm -p $PORT:9090 $IMAGE"
+    exit 0
+fi
+echo "Serving on http://localhost:$PORT (Ctrl-C stops)"
+exec docker run --rm --init --publish "$PORT:9090" "$IMAGE"
