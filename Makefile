@@ -35,13 +35,15 @@ test: $(DEV) ## Run the test suite (`make test T=tests/core` for a part of it)
 	@$(BIN)/python manage.py test $(T)
 
 .PHONY: check
-check: $(DEV) ## Lint, check types, module boundaries and Django's settings
+check: $(DEV) ## Lint, check types, module boundaries, Django's settings and the coverage of core/ and protocol/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check
+	$(BIN)/coverage run -m pytest -q tests/core tests/protocol
+	$(BIN)/coverage report
 
 .PHONY: bench
 bench: $(DEV) ## Compare fan-out with an ordinary Channels consumer (about a minute)

@@ -31,7 +31,7 @@ class Limits:
 
     overflow: Overflow = Overflow.DROP_NEWEST
 
-    write_timeout: float = 30
+    write_timeout: float = 30.0
     """Seconds for which a client may leave waiting frames unread before it is disconnected."""
 
     history_size: int = 0

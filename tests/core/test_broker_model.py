@@ -116,7 +116,9 @@ class BrokerMachine(RuleBasedStateMachine):
             return
         replay = list(self.broker.subscribe(self.find(client), name, last_n=last_n))
         own = self.topics[name]
-        expected = [text for text, publisher in own if publisher != client][-last_n:] if last_n else []
+        expected = (
+            [text for text, publisher in own if publisher != client][-last_n:] if last_n else []
+        )
         if name in model.topics:
             expected = []
         assert [frame.text for frame in replay] == expected

@@ -12,7 +12,9 @@ from tests.core.support import describe_loss, event, reply
 ALL = 1 << 20
 
 
-def make(queue_size: int = 3, overflow: Overflow = Overflow.DROP_NEWEST, **options: object) -> Outbox:
+def make(
+    queue_size: int = 3, overflow: Overflow = Overflow.DROP_NEWEST, **options: object
+) -> Outbox:
     """Return an outbox with room for a few frames."""
     queue_bytes = options.pop("queue_bytes", ALL)
     limits = Limits(queue_size=queue_size, overflow=overflow, queue_bytes=queue_bytes)  # type: ignore[arg-type]

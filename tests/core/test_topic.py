@@ -6,7 +6,9 @@ from pubsub.core.errors import InvalidTopicName
 from pubsub.core.topic import Topic, validate_name
 
 
-@pytest.mark.parametrize("name", ["a", "orders", "x" * 128, "комната", "😀", "a.b-c_d:e", "a\\b", "%"])
+@pytest.mark.parametrize(
+    "name", ["a", "orders", "x" * 128, "комната", "😀", "a.b-c_d:e", "a\\b", "%"]
+)
 def test_names(name: str) -> None:
     """Printable characters of any script."""
     assert validate_name(name) == name
@@ -14,7 +16,20 @@ def test_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "x" * 129, "a b", "a/b", "\t", "a\n", "\x00", "\x7f", "\u00a0", "\u2028", "\u200b", "\ud800"],
+    [
+        "",
+        "x" * 129,
+        "a b",
+        "a/b",
+        "\t",
+        "a\n",
+        "\x00",
+        "\x7f",
+        "\u00a0",
+        "\u2028",
+        "\u200b",
+        "\ud800",
+    ],
 )
 def test_no_names(name: str) -> None:
     """Nothing, too much, white space, a slash, control characters, half a surrogate pair."""

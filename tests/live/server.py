@@ -46,6 +46,8 @@ class Server:
             env={**os.environ, **environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            # A test run in the background of a shell has SIGINT ignored, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._clients: list[Client] = []
         self.port = port or self._announced_port()

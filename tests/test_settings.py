@@ -1,0 +1,114 @@
+"""Settings: from the environment, from Django's, and what is said about a bad one."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from pubsub import conf
+from pubsub.checks import check_settings
+from pubsub.core.limits import Limits, Overflow
+from pubsub.runtime import get_runtime
+
+PROJECT = Path(__file__).parents[1]
+
+
+def test_values_may_be_text_or_typed() -> None:
+    """The environment has text; a settings module has what it likes."""
+    limits = Limits(queue_size=9, overflow=Overflow.DROP_OLDEST, auto_create_topics=True)
+    assert limits == conf.limits_from(
+        {"QUEUE_SIZE": "9", "OVERFLOW": "drop_oldest", "AUTO_CREATE_TOPICS": "true"}
+    )
+    assert limits == conf.limits_from(
+        {"QUEUE_SIZE": 9, "OVERFLOW": Overflow.DROP_OLDEST, "AUTO_CREATE_TOPICS": True}
+    )
+    assert conf.limits_from({"WRITE_TIMEOUT": "0.5"}).write_timeout == 0.5
+
+
+BAD_VALUES = {
+    "QUEUE_SIZE": "many",
+    "QUEUE_BYTES": "0",
+    "OVERFLOW": "explode",
+    "WRITE_TIMEOUT": "-1",
+    "HISTORY_SIZE": "1001",
+    "AUTO_CREATE_TOPICS": "maybe",
+    "MAX_MESSAGE_BYTES": "64K",
+    "MAX_TOPICS": "1.5",
+    "MAX_SUBSCRIPTIONS": "",
+}
+
+
+def test_every_setting_is_checked() -> None:
+    """There is a bad value here for each."""
+    assert set(BAD_VALUES) == set(conf.SETTING_NAMES)
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_bad_value(name: str) -> None:
+    """The message names the setting and what it should be."""
+    with pytest.raises(ImproperlyConfigured, match=f"^CHATROOM_{name} must be .*, not '"):
+        conf.limits_from({name: BAD_VALUES[name]})
+
+
+def test_unknown_name() -> None:
+    """A misspelt setting in Django's settings is not ignored."""
+    with pytest.raises(ImproperlyConfigured, match="has no setting 'QUEUESIZE'; it has QUEUE_SIZE"):
+        conf.limits_from({"QUEUESIZE": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("CHATROOM_QUEUE_SIZE", "many"), ("DJANGO_DEBUG", "perhaps")]
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("-m", "daphne", "-p", "0", "chatroom_project.asgi:application"),
+        ("-m", "uvicorn", "--port", "0", "chatroom_project.asgi:application"),
+        ("manage.py", "runserver", "--noreload", "0"),
+    ],
+)
+def test_bad_value_stops_the_start(command: tuple[str, ...], name: str, value: str) -> None:
+    """With one clear line, on every server."""
+    result = subprocess.run(
+        [sys.executable, *command],
+        cwd=PROJECT,
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"chatroom: {name} must be ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_other_variables_are_left_alone() -> None:
+    """Kubernetes sets CHATROOM_PORT and more for a service called "chatroom"."""
+    subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=PROJECT,
+        env={**os.environ, "CHATROOM_PORT": "tcp://10.0.0.1:9090"},
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+
+
+def test_overriding_the_setting_starts_anew(settings: pytest.FixtureRequest) -> None:
+    """In a test of a Django project; the old broker comes back with the old setting."""
+    settings.CHATROOM = {"QUEUE_SIZE": 7}  # type: ignore[attr-defined]
+    runtime = get_runtime()
+    assert runtime.limits.queue_size == 7
+    settings.CHATROOM = {"QUEUE_SIZE": 8}  # type: ignore[attr-defined]
+    assert get_runtime() is not runtime
+    assert check_settings(None) == []
+
+
+def test_system_check(settings: pytest.FixtureRequest) -> None:
+    """manage.py check reports a bad setting of a hosting project."""
+    settings.CHATROOM = {"QUEUE_SIZE": 0}  # type: ignore[attr-defined]
+    (error,) = check_settings(None)
+    assert "CHATROOM_QUEUE_SIZE must be a whole number" in error.msg
