@@ -211,7 +211,7 @@ class DropOldestMachine(BrokerMachine):
     overflow = Overflow.DROP_OLDEST
 
 
-SETTINGS = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=60, stateful_step_count=40)
 
 
 class TestDropNewest(BrokerMachine.TestCase):  # type: ignore[name-defined,misc]
