@@ -20,6 +20,7 @@ _EXPECTED = {
     "HISTORY_SIZE": "a whole number from 0 to 1000",
     "AUTO_CREATE_TOPICS": "true or false",
     "MAX_MESSAGE_BYTES": "a whole number of at least 1",
+    "RATE_LIMIT": "a number of messages a second, or 0 for no limit",
     "MAX_TOPICS": "a whole number of at least 1",
     "MAX_SUBSCRIPTIONS": "a whole number of at least 1",
 }

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from pubsub.core.errors import PubSubError
+from pubsub.core.rate import RateLimit
 from pubsub.protocol import codec
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.errors import ProtocolError, error_code
@@ -54,6 +56,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await send({"type": "websocket.accept"})
         self.client = broker.connect(on_frames=self._wake, on_overflow=self._on_overflow)
         self.outbox = self.client.outbox
+        rate = self.runtime.limits.rate_limit
+        self.rate_limit = RateLimit(rate, time.monotonic()) if rate else None
         try:
             self.transport: Transport = open_transport(send, self) or ASGITransport(send, self)
             self.runtime.join(self)
@@ -91,6 +95,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Execute one message and put the reply; return the number of deliveries it caused."""
         text = message.get("text")
         try:
+            if self.rate_limit is not None and not self._admit():
+                codec.refuse_rate(text or "")
             if text is None:
                 codec.refuse_binary(message.get("bytes") or b"")
             command = codec.decode_command(text, max_bytes=self.runtime.limits.max_message_bytes)
@@ -110,6 +116,14 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             code, sentence = ErrorCode.INTERNAL, "internal error"
         self.outbox.put_reply(codec.encode_refusal(command, code, sentence))
         return 0
+
+    def _admit(self) -> bool:
+        limit = self.rate_limit
+        if limit is None or limit.admit(time.monotonic()):
+            return True
+        if limit.exhausted:
+            asyncio.get_running_loop().call_soon(self._close, Close.BAD_REQUEST)
+        return False
 
     def _execute(self, command: AnyCommand) -> int:
         broker, outbox, client = self.runtime.broker, self.outbox, self.client
@@ -139,7 +153,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             while transport.writable and not outbox.empty():
                 if not transport.write_nowait(outbox.take_nowait(BATCH_BYTES)):
-                    self.runtime.write_timeouts.watch(self, self._close_slow)
+                    self.runtime.write_timeouts.watch(self, self._on_write_timeout)
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
             self._leave()
@@ -170,13 +184,17 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.transport.close(Close.SHUTDOWN)
         self._leave()
 
+    def _on_write_timeout(self) -> None:
+        self._close(Close.SLOW)
+
     def _on_overflow(self) -> None:
         # The broker is in the middle of a publication.
-        asyncio.get_running_loop().call_soon(self._close_slow)
+        asyncio.get_running_loop().call_soon(self._close, Close.SLOW)
 
-    def _close_slow(self) -> None:
-        self._leave()
-        self.transport.close(Close.SLOW)
+    def _close(self, why: Close) -> None:
+        if not self.outbox.closed:
+            self._leave()
+            self.transport.close(why)
 
     def _leave(self) -> None:
         self.runtime.write_timeouts.forget(self)

@@ -36,6 +36,7 @@ BAD_VALUES = {
     "HISTORY_SIZE": "1001",
     "AUTO_CREATE_TOPICS": "maybe",
     "MAX_MESSAGE_BYTES": "64K",
+    "RATE_LIMIT": "unlimited",
     "MAX_TOPICS": "1.5",
     "MAX_SUBSCRIPTIONS": "",
 }

@@ -43,6 +43,9 @@ class Limits:
     max_message_bytes: int = 64 * 1024
     """Bytes of one client message (UTF-8)."""
 
+    rate_limit: float = 0.0
+    """Messages that one client may send a second, and as many at once; 0 for no limit."""
+
     max_topics: int = 10_000
 
     max_subscriptions: int = 128
@@ -60,5 +63,7 @@ class Limits:
                 raise ValueError(f"{field} must be at least 1")
         if not 0 <= self.history_size <= MAX_HISTORY:
             raise ValueError(f"history_size must be from 0 to {MAX_HISTORY}")
+        if not 0 <= self.rate_limit < math.inf:
+            raise ValueError("rate_limit must be at least 0 messages a second")
         if not 0 < self.write_timeout < math.inf:
             raise ValueError("write_timeout must be more than 0 seconds")

@@ -20,7 +20,7 @@ from pubsub.core.frame import Frame
 from pubsub.core.limits import MAX_HISTORY
 from pubsub.core.topic import validate_name
 from pubsub.protocol.codes import ErrorCode
-from pubsub.protocol.errors import BadRequest, MessageTooLarge
+from pubsub.protocol.errors import BadRequest, MessageTooLarge, RateLimited
 from pubsub.protocol.messages import (
     COMMAND_TYPES,
     MAX_REQUEST_ID_LENGTH,
@@ -63,6 +63,15 @@ def decode_command(text: str, *, max_bytes: int) -> AnyCommand:
     except (msgspec.MsgspecError, RecursionError):
         return _decode_command_slowly(text)
     return command
+
+
+def refuse_rate(text: str) -> Never:
+    """Refuse a text frame, whatever it holds, because there were too many before it.
+
+    Raises:
+        RateLimited: Always.
+    """
+    raise RateLimited("too many messages; send more slowly", request_id=_request_id(text))
 
 
 def refuse_binary(data: bytes) -> Never:

@@ -12,6 +12,7 @@ class ErrorCode(StrEnum):
     NOT_SUBSCRIBED = "NOT_SUBSCRIBED"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
+    RATE_LIMITED = "RATE_LIMITED"
     SLOW_CONSUMER = "SLOW_CONSUMER"
     INTERNAL = "INTERNAL"
 
@@ -29,6 +30,7 @@ class Close(Enum):
 
     SHUTDOWN = (3001, "shutdown")
     SLOW = (3008, "slow")
+    BAD_REQUEST = (3501, "bad request")
 
     @property
     def code(self) -> int:

@@ -4,7 +4,8 @@
 
     ProtocolError               .code, .request_id, .topic
     ├── BadRequest
-    └── MessageTooLarge
+    ├── MessageTooLarge
+    └── RateLimited
 """
 
 from msgspec import UNSET, UnsetType
@@ -43,6 +44,12 @@ class MessageTooLarge(ProtocolError):
     """More bytes than one client message may have."""
 
     code = ErrorCode.MESSAGE_TOO_LARGE
+
+
+class RateLimited(ProtocolError):
+    """More messages than the client may send."""
+
+    code = ErrorCode.RATE_LIMITED
 
 
 _CODES: dict[type[Exception], ErrorCode] = {

@@ -15,6 +15,8 @@ from pubsub.core.limits import Limits
         ("max_subscriptions", 0),
         ("history_size", -1),
         ("history_size", 1001),
+        ("rate_limit", -1),
+        ("rate_limit", float("nan")),
         ("write_timeout", 0),
         ("write_timeout", float("nan")),
         ("write_timeout", float("inf")),

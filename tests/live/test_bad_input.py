@@ -8,6 +8,7 @@ from websockets.frames import Opcode
 
 from tests.bad_messages import BAD_MESSAGES, command, subscribe_with
 from tests.live.client import UUID, Client
+from tests.live.conftest import StartServer
 from tests.live.server import Server
 
 
@@ -92,6 +93,21 @@ def test_message_of_2_mib(server: Server) -> None:
     client = server.connect()
     client.send("x" * (2 << 20))
     assert client.receive_close()[0] == 1009
+
+
+def test_more_messages_than_allowed(start_server: StartServer) -> None:
+    """Refused with the request id; a client that goes on and on is closed with 3501."""
+    server = start_server(CHATROOM_RATE_LIMIT="20")
+    client, patient = server.connect(), server.connect()
+    messages = [{"type": "ping", "request_id": str(number)} for number in range(400)]
+    client.send_all(messages[:100])
+    answers = [client.receive() for _ in range(100)]
+    assert [answer["request_id"] for answer in answers] == [str(number) for number in range(100)]
+    assert {answer["type"] for answer in answers[:20]} == {"pong"}
+    assert answers[-1]["error"]["code"] == "RATE_LIMITED"
+    client.send_all(messages)
+    assert client.receive_close() == (3501, "bad request")
+    assert patient.ask(type="ping")["type"] == "pong"
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b'{"type":"ping"}\xc3', b"\xed\xa0\x80"])

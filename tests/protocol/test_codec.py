@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 from pubsub.core import errors as core
 from pubsub.protocol import codec
 from pubsub.protocol.codes import Close, ErrorCode
-from pubsub.protocol.errors import BadRequest, MessageTooLarge, error_code
+from pubsub.protocol.errors import BadRequest, MessageTooLarge, RateLimited, error_code
 from pubsub.protocol.messages import Message, Ping, Publish, Subscribe, Unsubscribe
 from tests.bad_messages import BAD_MESSAGES, TOPIC_RULE
 
@@ -144,6 +144,14 @@ def test_binary_frames_are_refused() -> None:
     with pytest.raises(BadRequest, match="binary frames are not accepted") as refused:
         codec.refuse_binary(b'{"request_id":"r"}')
     assert refused.value.request_id == "r"
+
+
+def test_messages_over_the_rate_are_refused() -> None:
+    """Whatever they hold, with their request id, if there is one."""
+    for text, request_id in (('{"request_id":"r"}', "r"), ("nonsense", UNSET)):
+        with pytest.raises(RateLimited, match="too many messages") as refused:
+            codec.refuse_rate(text)
+        assert refused.value.request_id == request_id
 
 
 def test_numbers_of_any_length() -> None:
