@@ -101,6 +101,33 @@ async def test_fault_in_writing_ends_the_connection(caplog: pytest.LogCaptureFix
     await other.disconnect()
 
 
+async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
+    """What it sends before its socket is closed must not subscribe it again."""
+    runtime = Runtime(Limits(auto_create_topics=True))
+    consumer = ChatConsumer(runtime)
+    messages = iter(
+        [
+            {"type": "websocket.connect"},
+            {"type": "websocket.receive", "text": '{"type":"subscribe","topic":"before"}'},
+            {"type": "websocket.receive", "text": '{"type":"subscribe","topic":"after"}'},
+            {"type": "websocket.disconnect", "code": 1000},
+        ]
+    )
+
+    async def receive() -> dict[str, Any]:
+        message = next(messages)
+        if "after" in str(message):
+            assert list(runtime.broker.subscriptions().values()) == [["before"]]
+            consumer.on_lost()
+        return message
+
+    async def send(message: dict[str, Any]) -> None:
+        """Take everything."""
+
+    await consumer({"type": "websocket"}, receive, send)
+    assert runtime.broker.subscriber_counts() == {"before": 0}
+
+
 async def test_one_client_does_not_keep_the_event_loop() -> None:
     """After its share it gives way, although more of its messages wait."""
     runtime = Runtime(Limits())

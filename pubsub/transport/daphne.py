@@ -31,7 +31,7 @@ Small enough that a chunk of the shortest messages is parsed within a few millis
 one client that floods does not keep the others waiting."""
 
 CLOSE_TIMEOUT = 10.0
-"""Seconds that a client has, when it was closed for being slow, to read on to the close frame."""
+"""Seconds that a client which does not read has left, once it is closed, to read the rest."""
 
 DRAIN_TIMEOUT = 3.0
 """Seconds that all clients together have for the closing handshake when the server stops."""
@@ -157,6 +157,13 @@ class DaphneTransport:
     def _dropped(self) -> None:
         self._tcp.unregisterProducer()
         self.stopProducing()
+        if self.backlog:
+            # Twisted waits for the peer to read the rest, be it for ever.
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)
+
+    def _abort(self) -> None:
+        if not self.closed:
+            self._tcp.abortConnection()
 
     # Twisted's side: twisted.internet.interfaces.IPushProducer.
 

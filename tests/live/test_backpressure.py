@@ -150,6 +150,10 @@ def test_client_that_stays_stuck_is_disconnected(
         publish_all(publisher, None, topic, 200)
     assert server.request("GET", "/topics")[1]["topics"] == [{"name": topic, "subscribers": 0}]
     if not command:
+        # It has some seconds to notice.
+        closed_at = server.request("GET", "/health")[1]["uptime_sec"]
+        while server.request("GET", "/health")[1]["uptime_sec"] < closed_at + 3:
+            pass
         assert stuck.receive_close() == (3008, "slow")
 
 

@@ -2,6 +2,8 @@
 
 import random
 
+from websockets.frames import Opcode
+
 from tests.live.client import Client
 from tests.live.server import Server
 
@@ -44,6 +46,17 @@ def test_stuck_client_that_crashes_leaves_at_once(server: Server) -> None:
         stuck.send(type="ping")
     wait_until(server, clients=2)
     stuck.reset()
+    wait_until(server, clients=1, subscribers=0)
+
+
+def test_stuck_client_that_closes_leaves_at_once(server: Server) -> None:
+    """Its close frame counts, although the answer to it has to wait behind what it has not read."""
+    server.create_topic("t")
+    stuck, publisher = server.subscriber("t"), server.connect()
+    while server.request("GET", "/stats")[1]["topics"]["t"]["dropped"] == 0:
+        for _ in range(50):
+            publisher.publish("t", "x" * 20_000)
+    stuck.send_frame(Opcode.CLOSE, b"\x03\xe8")
     wait_until(server, clients=1, subscribers=0)
 
 
