@@ -21,6 +21,8 @@ DEBUG = _flag("DJANGO_DEBUG")
 ALLOWED_HOSTS = [
     host.strip() for host in os.environ.get("DJANGO_ALLOWED_HOSTS", "*").split(",") if host.strip()
 ]
+if not ALLOWED_HOSTS:
+    sys.exit("chatroom: DJANGO_ALLOWED_HOSTS must be host names, separated by commas, or *")
 
 # Only names that exist are read: an orchestrator may put others beside them
 # (Kubernetes does, for a service that is called "chatroom").
@@ -30,7 +32,7 @@ CHATROOM = {
     if f"CHATROOM_{name}" in os.environ
 }
 try:
-    conf.limits_from(CHATROOM)
+    _limits = conf.limits_from(CHATROOM)
 except ImproperlyConfigured as error:
     sys.exit(f"chatroom: {error}")
 
@@ -53,8 +55,8 @@ STATIC_URL = "/static/"
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = False
 
-# One client message is the most that a request may hold in memory; the views answer 413 before.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+# The views allow a body of one client message, and answer 413 for more.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * _limits.max_message_bytes
 
 USE_TZ = True
 TIME_ZONE = "UTC"

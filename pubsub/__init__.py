@@ -9,7 +9,9 @@ From ordinary Django code, in any thread of the server's process::
 
 from typing import Any
 
-__all__ = ["publish"]
+__all__ = ["__version__", "publish"]
+
+__version__ = "0.1.0"
 
 
 def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:

@@ -9,6 +9,7 @@ from ninja import NinjaAPI, Schema, Status
 from ninja.renderers import BaseRenderer
 from pydantic import Field
 
+import pubsub
 from pubsub.core.broker import Broker
 from pubsub.core.errors import TOPIC_NAME_RULE, InvalidTopicName, PubSubError, TopicExists
 from pubsub.protocol import codec
@@ -36,7 +37,7 @@ class _Renderer(BaseRenderer):
 
 api = NinjaAPI(
     title="Chat room",
-    version="1.0",
+    version=pubsub.__version__,
     description="Topics, health and statistics of the chat room. Messages themselves travel over "
     "the WebSocket at `/ws`.",
     renderer=_Renderer(),
@@ -180,6 +181,7 @@ def _broker() -> Broker:
         NewTopic, plain={"name": "orders"}, with_history={"name": "orders", "history": 100}
     ),
     summary="Create a topic",
+    tags=["Topics"],
 )
 async def create_topic(request: HttpRequest) -> Any:
     """Create a topic. Of many requests for one name at the same time exactly one gets 201."""
@@ -191,7 +193,7 @@ async def create_topic(request: HttpRequest) -> Any:
     return Status(201, {"status": "created", "topic": topic.name})
 
 
-@api.get("/topics", response=TopicList, summary="List the topics")
+@api.get("/topics", response=TopicList, summary="List the topics", tags=["Topics"])
 async def list_topics(request: HttpRequest) -> Any:
     """List all topics and the number of their subscribers, sorted by name."""
     counts = _broker().subscriber_counts()
@@ -199,7 +201,10 @@ async def list_topics(request: HttpRequest) -> Any:
 
 
 @api.delete(
-    "/topics/{name}", response={200: TopicDeleted, 404: ErrorBody}, summary="Delete a topic"
+    "/topics/{name}",
+    response={200: TopicDeleted, 404: ErrorBody},
+    summary="Delete a topic",
+    tags=["Topics"],
 )
 async def delete_topic(request: HttpRequest, name: str) -> Any:
     """Delete a topic. Its subscribers are told, and stay connected."""
@@ -216,6 +221,7 @@ async def delete_topic(request: HttpRequest, name: str) -> Any:
         with_id={"id": "550e8400-e29b-41d4-a716-446655440000", "payload": "hello"},
     ),
     summary="Publish a message",
+    tags=["Messages"],
 )
 async def publish(request: HttpRequest, name: str) -> Any:
     """Publish a message to a topic. The payload reaches subscribers byte for byte."""
@@ -225,7 +231,7 @@ async def publish(request: HttpRequest, name: str) -> Any:
     return {"status": "published", "topic": name, "id": message.id, "subscribers": subscribers}
 
 
-@api.get("/health", response=Health, summary="Tell whether the server works")
+@api.get("/health", response=Health, summary="Tell whether the server works", tags=["Monitoring"])
 async def health(request: HttpRequest) -> Any:
     """Answer, which shows that the event loop does its work."""
     statistics = _broker().statistics()
@@ -238,7 +244,7 @@ async def health(request: HttpRequest) -> Any:
     }
 
 
-@api.get("/stats", response=Stats, summary="Count messages")
+@api.get("/stats", response=Stats, summary="Count messages", tags=["Monitoring"])
 async def stats(request: HttpRequest) -> Any:
     """Count messages, deliveries and losses, by topic and in all."""
     statistics = _broker().statistics()
@@ -264,7 +270,12 @@ async def stats(request: HttpRequest) -> Any:
     }
 
 
-@api.get("/subscriptions", response=Subscriptions, summary="Show who subscribes to what")
+@api.get(
+    "/subscriptions",
+    response=Subscriptions,
+    summary="Show who subscribes to what",
+    tags=["Monitoring"],
+)
 async def subscriptions(request: HttpRequest) -> Any:
     """Show the connected clients with their topics, and the topics with their subscribers."""
     broker = _broker()

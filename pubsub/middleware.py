@@ -27,11 +27,6 @@ _ERRORS = {
 }
 
 
-def error_body(code: str, message: str) -> dict[str, object]:
-    """Return the body that every refused request has."""
-    return {"error": {"code": code, "message": message}}
-
-
 @async_only_middleware
 def json_errors(get_response: GetResponse) -> GetResponse:
     """Turn every error page into a JSON error, refuse foreign hosts, and add the common headers.
@@ -45,7 +40,7 @@ def json_errors(get_response: GetResponse) -> GetResponse:
             request.method = "GET"  # the server leaves the body out (RFC 9110 §9.3.2)
         # Probes ask by address for /health, whatever the names of the site are.
         if request.path != "/health" and not _is_for_us(request):
-            response: HttpResponseBase = HttpResponse(status=400)
+            response: HttpResponseBase = _error(400, ErrorCode.BAD_REQUEST, "host not allowed")
         else:
             response = await get_response(request)
         is_json = response.get("Content-Type", "").startswith("application/json")
@@ -68,13 +63,14 @@ def _is_for_us(request: HttpRequest) -> bool:
     return True
 
 
+def _error(status: int, code: str, message: str) -> HttpResponse:
+    body = msgspec.json.encode({"error": {"code": code, "message": message}})
+    return HttpResponse(body, content_type="application/json", status=status)
+
+
 def _as_json(response: HttpResponseBase) -> HttpResponse:
     code, message = _ERRORS.get(response.status_code, (ErrorCode.INTERNAL, "internal error"))
-    converted = HttpResponse(
-        msgspec.json.encode(error_body(code, message)),
-        content_type="application/json",
-        status=response.status_code,
-    )
+    converted = _error(response.status_code, code, message)
     if "Allow" in response:
         converted["Allow"] = response["Allow"]
     return converted

@@ -4,17 +4,27 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from channels.routing import URLRouter
 from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
 from django.urls import path, re_path
 
 from pubsub.consumers import ChatConsumer
+from pubsub.runtime import get_runtime
 
-websocket_urlpatterns = [
-    path("ws", ChatConsumer.as_asgi()),
-    # URLRouter raises for a path without a route; this one refuses it.
-    re_path("", WebsocketDenier.as_asgi()),
-]
+websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
+
+
+def websocket_application() -> "BrowserOriginValidator":
+    """Return the application for ASGI's ``websocket``: the routes, behind a check of the origin.
+
+    Raises:
+        ImproperlyConfigured: The setting ``CHATROOM`` is wrong.
+    """
+    get_runtime()
+    # URLRouter raises for a path without a route; the last one refuses it.
+    refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
+    return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
 
 
 class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]

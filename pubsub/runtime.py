@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
+from asgiref.sync import async_to_sync
+
 from pubsub import conf
 from pubsub.core.broker import Broker
 from pubsub.core.errors import BrokerNotRunning
@@ -59,6 +61,9 @@ class Runtime:
             self.broker.take_ownership()
         return self.broker
 
+    async def _enter(self) -> None:
+        self.enter()
+
     def publish_from_any_thread(
         self, topic: str, payload: Any, *, message_id: str | None = None
     ) -> int:
@@ -67,10 +72,16 @@ class Runtime:
             id=codec.check_message_id(message_id) if message_id else str(uuid.uuid4()),
             payload=codec.encode_payload(payload),
         )
+        here = _running_loop()
+        if self._loop is None or self._loop.is_closed():
+            # In the thread of a view this runs in the server's loop, which then is the owner.
+            self.enter() if here else async_to_sync(self._enter)()
         loop = self._loop
         if loop is None or not loop.is_running():
-            raise BrokerNotRunning("no event loop of this process serves clients")
-        if loop is _running_loop():
+            raise BrokerNotRunning(
+                "this process serves no clients; publish over REST to the one that does"
+            )
+        if loop is here:
             return self.publish(topic, message)
         published: concurrent.futures.Future[int] = concurrent.futures.Future()
 

@@ -61,7 +61,8 @@ def test_unknown_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("CHATROOM_QUEUE_SIZE", "many"), ("DJANGO_DEBUG", "perhaps")]
+    ("name", "value"),
+    [("CHATROOM_QUEUE_SIZE", "many"), ("DJANGO_DEBUG", "perhaps"), ("DJANGO_ALLOWED_HOSTS", " , ")],
 )
 @pytest.mark.parametrize(
     "command",

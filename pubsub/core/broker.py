@@ -147,7 +147,10 @@ class Broker:
             return ()
         if len(client.topics) >= self.limits.max_subscriptions:
             # A missing or impossible topic is the better answer, even for a client at its limit.
-            self._existing(name)
+            if self.limits.auto_create_topics:
+                validate_name(name)
+            else:
+                self._existing(name)
             raise LimitExceeded("subscriptions", self.limits.max_subscriptions)
         topic = self._existing_or_created(name)
         topic.subscribers[client] = None

@@ -97,6 +97,11 @@ def test_topics_are_created_on_demand_when_allowed() -> None:
     assert broker.publish("t", event("a")) == 1
     assert broker.publish("u", event("b", "u")) == 0
     assert broker.subscriber_counts() == {"t": 1, "u": 0}
+    full = make_broker(auto_create_topics=True, max_subscriptions=1)
+    for name, refusal in (("u", LimitExceeded), ("a b", InvalidTopicName)):
+        with pytest.raises(refusal):
+            join(full, "t", name)
+    assert full.subscriber_counts() == {"t": 2}
     with pytest.raises(LimitExceeded):
         broker.subscribe(client, "v")
     with pytest.raises(InvalidTopicName):

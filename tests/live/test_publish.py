@@ -23,10 +23,17 @@ def test_publish_from_django_code(start_server: StartServer, view: str) -> None:
         assert [subscriber.receive()["message"]["payload"] for _ in expected] == expected
 
 
+@pytest.mark.parametrize("view", ["sync", "async"])
+def test_first_request_may_publish(start_server: StartServer, view: str) -> None:
+    """Before anybody has connected, or asked for a topic."""
+    server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.auto_create")
+    assert server.request("GET", f"/publish/{view}") == (200, {"subscribers": 0})
+    assert server.request("GET", "/chat/health")[1]["topics"] == 1
+
+
 def test_errors_reach_the_caller(start_server: StartServer) -> None:
     """As exceptions of the broker, across threads."""
     server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")
-    server.connect().ask(type="ping")
     assert server.request("GET", "/publish/wrong") == (
         200,
         {"error": "topic does not exist", "topic": "missing"},

@@ -288,7 +288,7 @@ def test_foreign_hosts_are_refused(start_server: StartServer) -> None:
         raw.sendall(b"GET /stats HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: raw.recv(4096), b""))
     assert b" 400 " in answer.splitlines()[0]
-    assert answer.endswith(b'{"error":{"code":"BAD_REQUEST","message":"bad request"}}')
+    assert answer.endswith(b'{"error":{"code":"BAD_REQUEST","message":"host not allowed"}}')
     assert server.request("GET", "/health")[0] == 200
     for origin in (None, "https://chat.example.org", "http://www.example.net:8000"):
         assert server.connect(origin=origin).ask(type="ping")["type"] == "pong"

@@ -1,12 +1,10 @@
 """The project's ASGI application, with the chat room's WebSocket in it."""
 
-from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 http_application = get_asgi_application()
 
-from pubsub.routing import websocket_urlpatterns  # noqa: E402
+from pubsub.routing import websocket_application  # noqa: E402
 
-application = ProtocolTypeRouter(
-    {"http": http_application, "websocket": URLRouter(websocket_urlpatterns)}
-)
+application = ProtocolTypeRouter({"http": http_application, "websocket": websocket_application()})
