@@ -27,6 +27,9 @@ BATCH_BYTES = 64 * 1024
 COST_OF_COMMAND = 50
 """What a command costs the event loop, in units of one delivery (about 0.2 µs)."""
 
+REFUSED_BYTES = 4
+"""How much of a refused message is looked at in the same time: the sentence takes a second look."""
+
 BUDGET = 25_000
 """What one client's commands may cost at a stretch, in the same unit (about 5 ms)."""
 
@@ -54,7 +57,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         broker = self.runtime.enter()
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
-        self.client = broker.connect(on_frames=self._wake, on_overflow=self._on_overflow)
+        self.client = broker.connect(
+            on_frames=self._wake, on_full=self._flush, on_overflow=self._on_overflow
+        )
         self.outbox = self.client.outbox
         rate = self.runtime.limits.rate_limit
         self.rate_limit = RateLimit(rate, time.monotonic()) if rate else None
@@ -79,6 +84,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         budget = BUDGET
         while (message := await receive())["type"] != "websocket.disconnect":
             if outbox.full():
+                self._flush()
+            if outbox.full():
                 self.transport.pause_reading()
                 await outbox.wait_for_room()
                 self.transport.resume_reading()
@@ -92,7 +99,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 self.transport.resume_reading()
 
     def _receive(self, message: dict[str, Any]) -> int:
-        """Execute one message and put the reply; return the number of deliveries it caused."""
+        """Execute one message and put the reply; return its cost beyond that of a command."""
         text = message.get("text")
         try:
             if self.rate_limit is not None and not self._admit():
@@ -106,7 +113,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     error.code, str(error), request_id=error.request_id, topic=error.topic
                 )
             )
-            return 0
+            return len(text or "") // REFUSED_BYTES
         try:
             return self._execute(command)
         except PubSubError as error:
@@ -137,7 +144,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         elif isinstance(command, Subscribe):
             replay = broker.subscribe(client, command.topic, last_n=command.last_n)
             outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
-            outbox.put_replay(replay)
+            if replay is not None:
+                outbox.put_replay(replay)
         else:
             broker.unsubscribe(client, command.topic)
             outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
@@ -156,7 +164,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                     self.runtime.write_timeouts.watch(self, self._on_write_timeout)
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
-            self._leave()
+            # Not at once: the broker may be in the middle of a publication.
+            self.outbox.close()
+            asyncio.get_running_loop().call_soon(self._leave)
 
     @property
     def waiting(self) -> bool:
@@ -173,6 +183,11 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._flush()
 
     # --- The end ---
+
+    def on_blocked(self) -> None:
+        """Give the client its time to read, also when what waits are not frames of ours."""
+        if not self.outbox.closed:
+            self.runtime.write_timeouts.watch(self, self._on_write_timeout)
 
     def on_lost(self) -> None:
         """Leave every topic at once, whatever the pumps are waiting for."""

@@ -155,4 +155,4 @@ async def test_one_client_does_not_keep_the_event_loop() -> None:
 
     consumer = ChatConsumer(runtime)
     await asyncio.gather(consumer({"type": "websocket"}, receive, send), count_turns())
-    assert turns >= 3
+    assert turns >= 2

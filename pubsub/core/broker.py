@@ -3,8 +3,8 @@
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from pubsub.core.client import Client
 from pubsub.core.errors import (
@@ -15,9 +15,10 @@ from pubsub.core.errors import (
     TopicNotFound,
 )
 from pubsub.core.frame import Frame
+from pubsub.core.history import Replay
 from pubsub.core.limits import Limits
 from pubsub.core.outbox import Outbox
-from pubsub.core.topic import Topic, TopicStatistics, validate_name
+from pubsub.core.topic import Counters, Topic, TopicStatistics, validate_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Broker:
         self._started = time.monotonic()
         self._topics: dict[str, Topic] = {}
         self._clients: dict[str, Client] = {}
-        self._deleted = TopicStatistics(messages=0, subscribers=0, delivered=0, dropped=0)
+        self._deleted = Counters()
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
@@ -73,14 +74,20 @@ class Broker:
         """The number of connected clients."""
         return len(self._clients)
 
-    def connect(self, *, on_frames: Callable[[], None], on_overflow: Callable[[], None]) -> Client:
+    def connect(
+        self,
+        *,
+        on_frames: Callable[[], None],
+        on_full: Callable[[], None],
+        on_overflow: Callable[[], None],
+    ) -> Client:
         """Admit a client, with an id and an outbox of its own (see `Outbox` for the callbacks)."""
         self._check_thread()
         outbox = Outbox(
             self.limits,
             describe_loss=self._describe_loss,
             on_frames=on_frames,
-            on_drop=self._count_drop,
+            on_full=on_full,
             on_overflow=on_overflow,
         )
         client = Client(str(uuid.uuid4()), outbox)
@@ -126,15 +133,13 @@ class Broker:
         if topic is None:
             raise TopicNotFound(name)
         for client in topic.subscribers:
-            del client.topics[name]
             client.outbox.put_reply(notice)
-        topic.subscribers.clear()
-        self._deleted = _total((self._deleted, topic.statistics()))
+        topic.close(self._deleted)
 
-    def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Iterable[Frame]:
-        """Subscribe a client, and return the past events to replay to it, oldest first.
+    def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Replay | None:
+        """Subscribe a client, and return the past events to replay to it, if there are any.
 
-        The caller puts its acknowledgement and then these frames into the outbox before it
+        The caller puts its acknowledgement and then the replay into the outbox before it
         awaits anything; then there is neither a gap nor a repetition before the live events. A
         client that is subscribed already stays so, and gets no replay a second time.
 
@@ -144,7 +149,7 @@ class Broker:
         """
         self._check_thread()
         if name in client.topics:
-            return ()
+            return None
         if len(client.topics) >= self.limits.max_subscriptions:
             # A missing or impossible topic is the better answer, even for a client at its limit.
             if self.limits.auto_create_topics:
@@ -198,12 +203,15 @@ class Broker:
         """Return the counters as they stand."""
         self._check_thread()
         topics = {name: self._topics[name].statistics() for name in sorted(self._topics)}
-        total = _total((self._deleted, *topics.values()))
+        total = Counters()
+        total.add(self._deleted)
+        for topic in self._topics.values():
+            total.add(topic.counters)
         return Statistics(
             uptime=time.monotonic() - self._started,
             topics=topics,
             clients=len(self._clients),
-            subscribers=total.subscribers,
+            subscribers=sum(topic.subscribers for topic in topics.values()),
             messages=total.messages,
             delivered=total.delivered,
             dropped=total.dropped,
@@ -220,30 +228,9 @@ class Broker:
             return self.create_topic(name)
         return self._existing(name)
 
-    def _count_drop(self, name: str) -> None:
-        topic = self._topics.get(name)
-        if topic is not None:
-            topic.dropped += 1
-        else:  # evicted after its topic was deleted
-            self._deleted = replace(
-                self._deleted,
-                delivered=self._deleted.delivered - 1,
-                dropped=self._deleted.dropped + 1,
-            )
-
     def _check_thread(self) -> None:
         if threading.get_ident() != self._owner:
             raise ForeignThread("the broker belongs to another thread; use pubsub.publish()")
 
     def __repr__(self) -> str:
         return f"<Broker {len(self._topics)} topics, {len(self._clients)} clients>"
-
-
-def _total(parts: Iterable[TopicStatistics]) -> TopicStatistics:
-    parts = tuple(parts)
-    return TopicStatistics(
-        messages=sum(part.messages for part in parts),
-        subscribers=sum(part.subscribers for part in parts),
-        delivered=sum(part.delivered for part in parts),
-        dropped=sum(part.dropped for part in parts),
-    )

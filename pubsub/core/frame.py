@@ -1,5 +1,10 @@
 """One outgoing message, in the form in which it waits and leaves."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pubsub.core.topic import Topic
+
 
 def _header(length: int) -> bytes:
     """Return the header of an unmasked, unfragmented text frame (RFC 6455 §5.2)."""
@@ -11,16 +16,16 @@ def _header(length: int) -> bytes:
 
 
 class Frame:
-    """An immutable text frame, encoded once and shared by every outbox that holds it.
+    """A text frame, encoded once and shared by every outbox that holds it.
 
     ``wire`` is the whole WebSocket frame, ready for a socket; ``text`` is its payload, for a
-    server that frames by itself. ``topic`` names the topic that the frame is an event of; it is
-    ``None`` for replies and notices, which no overflow policy may drop.
+    server that frames by itself. ``topic`` is the topic that the frame is an event of, set when it
+    is published; it is ``None`` for replies and notices, which no overflow policy may drop.
     """
 
     __slots__ = ("_text", "size", "topic", "wire")
 
-    def __init__(self, payload: bytes, topic: str | None = None) -> None:
+    def __init__(self, payload: bytes, topic: "Topic | None" = None) -> None:
         self.wire = _header(len(payload)) + payload
         self.size = len(self.wire)
         self.topic = topic
@@ -35,5 +40,5 @@ class Frame:
         return self._text
 
     def __repr__(self) -> str:
-        kind = "reply" if self.topic is None else f"event of {self.topic!r}"
+        kind = "reply" if self.topic is None else f"event of {self.topic.name!r}"
         return f"<Frame {kind}, {self.size} bytes>"

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from pubsub.core.frame import Frame
+from pubsub.core.history import Replay
 from pubsub.core.limits import Limits, Overflow
 
 
@@ -15,10 +16,11 @@ def _nothing() -> None:
 class Outbox(asyncio.Queue[Frame]):
     """An `asyncio.Queue` with an overflow policy, a bound in bytes, and a count of what it lost.
 
-    Events come in through `offer`, which never waits and never raises: when the queue is full
-    the policy decides. Replies and notices come in through `put_reply` and are never dropped;
-    they stay within the bound because the read pump waits in `wait_for_room` before it lets the
-    client cause another one. The one reader is the write pump, through `take_nowait`.
+    Events come in through `offer`, which never waits and never raises: when the queue is full,
+    and the socket as well, the policy decides. Replies and notices come in through `put_reply`
+    and are never dropped; they stay within the bound because the read pump waits in
+    `wait_for_room` before it lets the client cause another one. The one reader is the write
+    pump, through `take_nowait`.
 
     What was dropped is told once there is room again: one notice for each topic, with the exact
     number, at the place of the gap, and so before the next event of that topic.
@@ -27,7 +29,7 @@ class Outbox(asyncio.Queue[Frame]):
         limits: The bounds and the policy.
         describe_loss: Makes the notice for a topic that lost so many events.
         on_frames: Called when the first frame arrives in an empty outbox.
-        on_drop: Called with the topic of every event that is dropped.
+        on_full: Called before an event is dropped, to take frames out at once if they can leave.
         on_overflow: Called, with the policy ``disconnect``, for the first event that is dropped.
     """
 
@@ -37,25 +39,26 @@ class Outbox(asyncio.Queue[Frame]):
         *,
         describe_loss: Callable[[str, int], Frame],
         on_frames: Callable[[], None] = _nothing,
-        on_drop: Callable[[str], None] | None = None,
+        on_full: Callable[[], None] = _nothing,
         on_overflow: Callable[[], None] = _nothing,
     ) -> None:
         super().__init__(limits.queue_size)
         self._max_frames = limits.queue_size
         self._max_bytes = limits.queue_bytes
-        self._limits = limits
+        self._overflow_policy = limits.overflow
         self._describe_loss = describe_loss
         self._on_frames = on_frames
-        self._on_drop = on_drop
+        self._on_full = on_full
         self._on_overflow = on_overflow
         self._lost: dict[str, int] = {}
+        self._replays = 0
         self._room: asyncio.Future[None] | None = None
         self._closed = False
 
     # The storage of asyncio.Queue, by the three methods that it leaves to its subclasses.
 
     def _init(self, maxsize: int) -> None:
-        self._queue: deque[Frame] = deque()
+        self._queue: deque[Frame | Replay] = deque()
         self._bytes = 0
 
     def _put(self, frame: Frame) -> None:
@@ -78,7 +81,7 @@ class Outbox(asyncio.Queue[Frame]):
         return self._bytes
 
     def full(self) -> bool:
-        """Tell whether an event offered now would be dropped."""
+        """Tell whether another event needs room to be made, or is dropped."""
         return len(self._queue) >= self._max_frames or self._bytes >= self._max_bytes
 
     def offer(self, frame: Frame) -> None:
@@ -89,7 +92,7 @@ class Outbox(asyncio.Queue[Frame]):
         """
         queue = self._queue
         if len(queue) >= self._max_frames or self._bytes >= self._max_bytes:
-            self._overflow(frame)
+            self._offer_to_full(frame)
             return
         queue.append(frame)
         self._bytes += frame.size
@@ -101,41 +104,31 @@ class Outbox(asyncio.Queue[Frame]):
         if not self._closed:
             self._put(frame)
 
-    def put_replay(self, frames: Iterable[Frame]) -> None:
-        """Put a replay of past events, and widen the bounds by it until it has left.
-
-        The frames are the history's own, so what they take here is a reference each. Live events
-        that follow find the same room as without a replay.
-        """
-        if self._closed:
-            return
-        for frame in frames:
-            self._max_frames += 1
-            self._max_bytes += frame.size
-            self._put(frame)
+    def put_replay(self, replay: Replay) -> None:
+        """Put past events, which take no room here, in front of the live ones that follow."""
+        if not self._closed:
+            self._queue.append(replay)
+            self._replays += 1
+            if len(self._queue) == 1:
+                self._announce()
 
     def take_nowait(self, max_bytes: int) -> list[Frame]:
         """Take the oldest frames, up to ``max_bytes`` of them but at least one; ``[]`` if empty."""
-        if self._lost and self._limits.overflow is Overflow.DROP_OLDEST:
+        if self._lost and self._overflow_policy is Overflow.DROP_OLDEST:
             self._tell_losses_first()
-        queue = self._queue
-        if self._bytes <= max_bytes:
-            frames = list(queue)
-            queue.clear()
-            self._taken(self._bytes)
+        if self._bytes <= max_bytes and not self._replays:
+            frames: list[Frame] = list(self._queue)  # type: ignore[arg-type]  # no Replay in it
+            self._queue.clear()
+            self._bytes = 0
         else:
-            frames = [queue.popleft()]
-            size = frames[0].size
-            while queue and size + queue[0].size <= max_bytes:
-                frames.append(queue.popleft())
-                size += frames[-1].size
-            self._taken(size)
+            frames = self._take_some(max_bytes)
         if self._lost:
             self._tell_losses()
+        self._wake_waiter()
         return frames
 
     async def wait_for_room(self) -> None:
-        """Wait until an event would not be dropped, or the outbox is closed."""
+        """Wait until the outbox is not full, or is closed."""
         while self.full() and not self._closed:
             self._room = asyncio.get_running_loop().create_future()
             try:
@@ -147,10 +140,10 @@ class Outbox(asyncio.Queue[Frame]):
         """Forget every frame, accept no further one, and let go whoever waits for room."""
         self._closed = True
         self._queue.clear()
-        self._bytes = 0
+        self._bytes = self._replays = 0
         self._lost.clear()
-        self._max_frames = 0
-        self._wake_reader()
+        self._max_frames = 0  # and so full: `offer` need not look at anything else
+        self._wake_waiter()
 
     def _announce(self) -> None:
         self._on_frames()
@@ -158,31 +151,58 @@ class Outbox(asyncio.Queue[Frame]):
         if self._getters:  # type: ignore[attr-defined]
             self._wakeup_next(self._getters)  # type: ignore[attr-defined]
 
-    def _taken(self, size: int) -> None:
-        self._bytes -= size
-        if not self._queue:
-            self._max_frames = 0 if self._closed else self._limits.queue_size
-            self._max_bytes = self._limits.queue_bytes
-        self._wake_reader()
-
-    def _wake_reader(self) -> None:
+    def _wake_waiter(self) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
 
-    def _overflow(self, frame: Frame) -> None:
+    def _take_some(self, room: int) -> list[Frame]:
+        queue = self._queue
+        frames: list[Frame] = []
+        while queue:
+            first = queue[0]
+            if isinstance(first, Replay):
+                room = self._take_replayed(first, frames, room)
+                if first.remaining:
+                    break
+                self._replays -= 1
+            elif frames and first.size > room:
+                break
+            else:
+                frames.append(first)
+                self._bytes -= first.size
+                room -= first.size
+            queue.popleft()
+        return frames
+
+    def _take_replayed(self, replay: Replay, frames: list[Frame], room: int) -> int:
+        lost = replay.skip_lost()
+        if lost:
+            replay.topic.count_loss(lost)
+            frames.append(self._describe_loss(replay.topic.name, lost))
+            room -= frames[-1].size
+        if not frames or room > 0:
+            replayed = replay.take(room)
+            frames += replayed
+            room -= sum(frame.size for frame in replayed)
+        return room
+
+    def _offer_to_full(self, frame: Frame) -> None:
         if self._closed:
             return
-        policy = self._limits.overflow
-        if policy is Overflow.DROP_OLDEST and self._evict_oldest_event():
-            self.offer(frame)
+        self._on_full()
+        if self._overflow_policy is Overflow.DROP_OLDEST:
+            while self.full() and self._evict_oldest_event():
+                pass
+        if not self.full():
+            self._put(frame)
             return
-        if policy is Overflow.DISCONNECT and not self._lost:
+        if self._overflow_policy is Overflow.DISCONNECT and not self._lost:
             self._on_overflow()
         self._lose(frame)
 
     def _evict_oldest_event(self) -> bool:
         for index, frame in enumerate(self._queue):
-            if frame.topic is not None:
+            if isinstance(frame, Frame) and frame.topic is not None:
                 del self._queue[index]
                 self._bytes -= frame.size
                 self._lose(frame)
@@ -193,9 +213,8 @@ class Outbox(asyncio.Queue[Frame]):
         topic = frame.topic
         if topic is None:
             raise ValueError(f"{frame!r} is not an event and may not be dropped")
-        self._lost[topic] = self._lost.get(topic, 0) + 1
-        if self._on_drop is not None:
-            self._on_drop(topic)
+        self._lost[topic.name] = self._lost.get(topic.name, 0) + 1
+        topic.count_loss(delivered=1)
 
     def _tell_losses(self) -> None:
         lost, self._lost = self._lost, {}

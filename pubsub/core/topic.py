@@ -1,12 +1,11 @@
 """One topic: its subscribers, its counters and, if it keeps any, its last messages."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pubsub.core.client import Client
 from pubsub.core.errors import InvalidTopicName
 from pubsub.core.frame import Frame
-from pubsub.core.history import History
+from pubsub.core.history import History, Replay
 
 MAX_NAME_LENGTH = 128
 
@@ -21,6 +20,23 @@ def validate_name(name: str) -> str:
     if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable() or {" ", "/"} & set(name):
         raise InvalidTopicName(name)
     return name
+
+
+class Counters:
+    """What has been published, delivered and dropped so far."""
+
+    __slots__ = ("delivered", "dropped", "messages")
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.delivered = 0
+        self.dropped = 0
+
+    def add(self, other: "Counters") -> None:
+        """Add what ``other`` has counted."""
+        self.messages += other.messages
+        self.delivered += other.delivered
+        self.dropped += other.dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,47 +56,63 @@ class TopicStatistics:
 class Topic:
     """A named channel that carries each publication to all its subscribers but the publisher."""
 
-    __slots__ = ("dropped", "history", "messages", "name", "offered", "subscribers")
+    __slots__ = ("counters", "history", "name", "subscribers")
 
     def __init__(self, name: str, *, history_size: int = 0) -> None:
         self.name = validate_name(name)
         self.subscribers: dict[Client, None] = {}
         self.history = History(history_size) if history_size else None
-        self.messages = 0
-        self.offered = 0
-        self.dropped = 0
+        self.counters = Counters()
 
     def publish(self, frame: Frame, publisher: Client | None) -> int:
         """Offer the event to every subscriber but the publisher; return how many those are."""
-        self.messages += 1
+        frame.topic = self
         if self.history is not None:
             self.history.append(frame, publisher.id if publisher else None)
         subscribers = self.subscribers
         count = len(subscribers)
+        counters = self.counters
+        counters.messages += 1
         if publisher in subscribers:
             count -= 1
+            counters.delivered += count
             for client in subscribers:
                 if client is not publisher:
                     client.outbox.offer(frame)
         else:
+            counters.delivered += count
             for client in subscribers:
                 client.outbox.offer(frame)
-        self.offered += count
         return count
 
-    def replay(self, count: int, reader: Client) -> Iterable[Frame]:
-        """Return the newest ``count`` kept events that ``reader`` did not publish, oldest first."""
-        if self.history is None or count == 0:
-            return ()
-        return self.history.last(count, reader_id=reader.id)
+    def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
+        """Count events that one subscriber loses, of which so many were counted as delivered."""
+        self.counters.dropped += events
+        self.counters.delivered -= delivered
+
+    def replay(self, count: int, reader: Client) -> Replay | None:
+        """Return the newest ``count`` kept events that ``reader`` did not publish, if any."""
+        if self.history is None:
+            return None
+        return self.history.replay(count, topic=self, reader_id=reader.id)
+
+    def close(self, successor: Counters) -> None:
+        """Let go everything; from now on ``successor`` counts what is lost of it."""
+        for client in self.subscribers:
+            del client.topics[self.name]
+        self.subscribers.clear()
+        if self.history is not None:
+            self.history.clear()
+        successor.add(self.counters)
+        self.counters = successor
 
     def statistics(self) -> TopicStatistics:
         """Return the counters as they stand."""
         return TopicStatistics(
-            messages=self.messages,
+            messages=self.counters.messages,
             subscribers=len(self.subscribers),
-            delivered=self.offered - self.dropped,
-            dropped=self.dropped,
+            delivered=self.counters.delivered,
+            dropped=self.counters.dropped,
         )
 
     def __repr__(self) -> str:

@@ -30,6 +30,7 @@ from pubsub.protocol.messages import (
     Error,
     ErrorDetail,
     Event,
+    Identified,
     Info,
     Message,
     NewTopic,
@@ -44,6 +45,7 @@ from pubsub.protocol.messages import (
 
 _encoder = msgspec.json.Encoder()
 _command_decoder = msgspec.json.Decoder(AnyCommand)
+_request_id_decoder = msgspec.json.Decoder(Identified)
 _publication_decoder = msgspec.json.Decoder(Publication)
 
 # --- Client to server ---------------------------------------------------------------------------
@@ -82,7 +84,7 @@ def refuse_binary(data: bytes) -> Never:
     """
     raise BadRequest(
         "binary frames are not accepted; send JSON in text frames",
-        request_id=_request_id(data.decode(errors="replace")),
+        request_id=_request_id(data),
     )
 
 
@@ -105,10 +107,11 @@ def decode_publication(body: bytes) -> Publication:
     Raises:
         BadRequest: It is not JSON, or a field is missing or wrong.
     """
+    # As text: from bytes msgspec would take a payload that is not UTF-8.
+    text = _text(body)
     try:
-        publication = _publication_decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        text = _text(body)
+        publication = _publication_decoder.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
         fields = _object(text)
         publication = Publication(payload=_payload(fields, text, "payload"))
         if "id" in fields:
@@ -249,10 +252,11 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _request_id(text: str) -> str | UnsetType:
+def _request_id(message: str | bytes) -> str | UnsetType:
     try:
-        return _valid_request_id(_object(text))
-    except BadRequest:
+        # Of the rest nothing is built, however large it is.
+        return _request_id_decoder.decode(message).request_id
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return UNSET
 
 
@@ -313,8 +317,8 @@ def encode_payload(value: Any) -> Raw:
     return Raw(_encoder.encode(value))
 
 
-def _frame(reply: Reply, topic: str | None = None) -> Frame:
-    return Frame(_encoder.encode(reply), topic)
+def _frame(reply: Reply) -> Frame:
+    return Frame(_encoder.encode(reply))
 
 
 def encode_ack(topic: str, request_id: str | UnsetType = UNSET) -> Frame:
@@ -324,7 +328,7 @@ def encode_ack(topic: str, request_id: str | UnsetType = UNSET) -> Frame:
 
 def encode_event(topic: str, message: Message) -> Frame:
     """Encode an event, once for all its subscribers."""
-    return _frame(Event(topic=topic, message=message, ts=timestamp()), topic)
+    return _frame(Event(topic=topic, message=message, ts=timestamp()))
 
 
 def encode_error(

@@ -55,6 +55,12 @@ class Ping(Command, tag="ping"):
     request_id: RequestId | UnsetType = UNSET
 
 
+class Identified(Struct):
+    """What is read of a message that is refused unseen."""
+
+    request_id: RequestId | UnsetType = UNSET
+
+
 AnyCommand = Subscribe | Unsubscribe | Publish | Ping
 
 COMMAND_TYPES = ("subscribe", "unsubscribe", "publish", "ping")

@@ -1,6 +1,7 @@
 """The transport for any ASGI server: it relies on the backpressure of the server's own ``send``."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 
 from pubsub.core.frame import Frame
@@ -11,8 +12,9 @@ from pubsub.transport.base import Listener, Send
 class ASGITransport:
     """Sends frames one by one and, while ``send`` waits, is not writable.
 
-    How much a peer that does not read may cost is up to the server: uvicorn waits from 64 KiB on;
-    a server whose ``send`` never waits gives no bound at all.
+    Whether the socket is full shows only in ``send``, which is called in the next tick; what is
+    written until then is taken in any case. How much a peer that does not read may cost is up to
+    the server: uvicorn waits from 64 KiB on; a server whose ``send`` never waits gives no bound.
     """
 
     def __init__(self, send: Send, listener: Listener) -> None:
@@ -21,34 +23,37 @@ class ASGITransport:
         self.closed = False
         self._send = send
         self._listener = listener
-        self._written = 0
+        self._frames: deque[Frame] = deque()
         self._sending: asyncio.Task[None] | None = None
 
     @property
     def backlog(self) -> int:
-        """Frames that ``send`` has not come back from."""
-        return self._written - self.progress
+        """Frames that ``send`` has not come back from, or was not called with."""
+        return len(self._frames)
 
     def write_nowait(self, frames: Sequence[Frame]) -> bool:
-        """Start to send the frames."""
-        self._written += len(frames)
-        self.writable = False
-        self._sending = asyncio.get_running_loop().create_task(self._send_all(frames))
+        """Have the frames sent."""
+        self._frames.extend(frames)
+        if self._sending is None:
+            self._sending = asyncio.get_running_loop().create_task(self._send_all())
         return False
 
-    async def _send_all(self, frames: Sequence[Frame]) -> None:
+    async def _send_all(self) -> None:
+        frames = self._frames
         try:
-            for frame in frames:
-                await self._send({"type": "websocket.send", "text": frame.text})
+            while frames:
+                self.writable = False  # which is seen by others only if `send` waits
+                await self._send({"type": "websocket.send", "text": frames[0].text})
+                self.writable = True
                 self.progress += 1
+                frames.popleft()
         except Exception:
             # Servers differ in what they raise for a connection that is gone (the ASGI
             # specification asks for an OSError); whatever it is, nothing more can be sent.
-            self.closed = True
-            self._listener.on_lost()
-            return
-        self.writable = True
-        self._listener.on_writable()
+            self._lose()
+        else:
+            self._sending = None
+            self._listener.on_writable()
 
     def pause_reading(self) -> None:
         """Do nothing: a server with flow control stops by itself when nobody calls ``receive``."""
@@ -59,6 +64,7 @@ class ASGITransport:
     def close(self, why: Close) -> None:
         """Give up what has not been sent, and close."""
         self.writable = False
+        self._frames.clear()
         if self._sending is not None:
             self._sending.cancel()
         self._sending = asyncio.get_running_loop().create_task(self._close(why))
@@ -67,5 +73,10 @@ class ASGITransport:
         try:
             await self._send({"type": "websocket.close", "code": why.code, "reason": why.reason})
         except Exception:
-            self.closed = True
-            self._listener.on_lost()
+            self._lose()
+
+    def _lose(self) -> None:
+        self.closed = True
+        self.writable = False
+        self._frames.clear()
+        self._listener.on_lost()

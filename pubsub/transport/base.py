@@ -15,6 +15,9 @@ class Listener(Protocol):
     def on_writable(self) -> None:
         """There is room for frames again."""
 
+    def on_blocked(self) -> None:
+        """The socket is full, and so is the transport's own buffer."""
+
     def on_lost(self) -> None:
         """The connection is gone; nothing that was or will be written arrives."""
 

@@ -30,6 +30,9 @@ BUFFER_SIZE = 16 * 1024
 Small enough that a chunk of the shortest messages is parsed within a few milliseconds, so that
 one client that floods does not keep the others waiting."""
 
+MAX_FRAGMENTS = 256
+"""Fragments of a message that are kept one by one; an object each is more than their bytes."""
+
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client which does not read has left, once it is closed, to read the rest."""
 
@@ -81,7 +84,16 @@ def _protocol_of(send: Send) -> Any:
 class DaphneTransport:
     """One accepted WebSocket on Daphne; Twisted's push producer (IPushProducer) for its socket."""
 
-    __slots__ = ("_buffer", "_direct", "_handed_over", "_listener", "_protocol", "_tcp", "writable")
+    __slots__ = (
+        "_begin_fragment",
+        "_buffer",
+        "_direct",
+        "_handed_over",
+        "_listener",
+        "_protocol",
+        "_tcp",
+        "writable",
+    )
 
     def __init__(self, protocol: Any, listener: Listener) -> None:
         self._protocol = protocol
@@ -100,6 +112,11 @@ class DaphneTransport:
         # Twisted's HTTP channel is still registered, from the time before the upgrade.
         self._tcp.unregisterProducer()
         self._tcp.registerProducer(self, True)
+        # Autobahn answers each ping at once, whether the answers are read or not, and keeps
+        # each fragment of a message that never ends.
+        protocol.onPing = self._on_ping
+        self._begin_fragment = protocol.onMessageFrameBegin
+        protocol.onMessageFrameBegin = self._on_fragment
         # The first thing that Autobahn does whenever it drops a connection, and the only sign of
         # it that comes at once: Daphne's own waits in a queue behind the client's messages.
         protocol.unregisterProducer = self._dropped
@@ -154,6 +171,17 @@ class DaphneTransport:
             self._protocol.sendCloseFrame(why.code, why.reason.encode())
         self.resume_reading()
 
+    def _on_ping(self, payload: bytes) -> None:
+        # RFC 6455 §5.5.3 asks for an answer to the most recent ping only.
+        if self.writable:
+            self._protocol.sendPong(payload)
+
+    def _on_fragment(self, length: int) -> None:
+        protocol = self._protocol
+        if len(protocol.message_data) > MAX_FRAGMENTS:
+            protocol.message_data = [b"".join(protocol.message_data)]
+        self._begin_fragment(length)
+
     def _dropped(self) -> None:
         self._tcp.unregisterProducer()
         self.stopProducing()
@@ -170,6 +198,7 @@ class DaphneTransport:
     def pauseProducing(self) -> None:  # noqa: N802
         """The buffer is full."""
         self.writable = False
+        self._listener.on_blocked()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """The buffer has drained."""

@@ -4,10 +4,11 @@ from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.frame import Frame
 from pubsub.core.limits import Limits
+from pubsub.core.topic import Topic
 
 
-def event(payload: str, topic: str = "t") -> Frame:
-    """Return an event; to the core its text is opaque."""
+def event(payload: str, topic: Topic | None = None) -> Frame:
+    """Return an event of a topic, or one that is to be published; its text is opaque here."""
     return Frame(payload.encode(), topic)
 
 
@@ -28,7 +29,7 @@ def make_broker(**limits: object) -> Broker:
 
 def join(broker: Broker, *topics: str) -> Client:
     """Connect a client that nobody wakes, and subscribe it."""
-    client = broker.connect(on_frames=lambda: None, on_overflow=lambda: None)
+    client = broker.connect(on_frames=lambda: None, on_full=lambda: None, on_overflow=lambda: None)
     for topic in topics:
         broker.subscribe(client, topic)
     return client

@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+from pubsub.core.broker import Broker
+from pubsub.core.client import Client
 from pubsub.core.errors import (
     ForeignThread,
     InvalidTopicName,
@@ -95,7 +97,7 @@ def test_topics_are_created_on_demand_when_allowed() -> None:
     broker = make_broker(auto_create_topics=True, max_topics=2)
     client = join(broker, "t")
     assert broker.publish("t", event("a")) == 1
-    assert broker.publish("u", event("b", "u")) == 0
+    assert broker.publish("u", event("b")) == 0
     assert broker.subscriber_counts() == {"t": 1, "u": 0}
     full = make_broker(auto_create_topics=True, max_subscriptions=1)
     for name, refusal in (("u", LimitExceeded), ("a b", InvalidTopicName)):
@@ -108,6 +110,12 @@ def test_topics_are_created_on_demand_when_allowed() -> None:
         broker.publish("a b", event("a"))
 
 
+def replayed(broker: Broker, client: Client, topic: str, last_n: int) -> list[str]:
+    """Subscribe a client, and return the past events that it gets."""
+    replay = broker.subscribe(client, topic, last_n=last_n)
+    return [] if replay is None else [frame.text for frame in replay.take(1 << 20)]
+
+
 def test_replay() -> None:
     """Of a topic that keeps messages, to a new subscriber, but not of its own and not twice."""
     broker = make_broker(history_size=3)
@@ -117,11 +125,11 @@ def test_replay() -> None:
     for payload in "abcd":
         broker.publish("t", event(payload), publisher=publisher if payload == "c" else None)
     late = join(broker)
-    assert [frame.text for frame in broker.subscribe(late, "t", last_n=2)] == ["c", "d"]
-    assert list(broker.subscribe(late, "t", last_n=2)) == []
-    assert [frame.text for frame in broker.subscribe(publisher, "t", last_n=9)] == ["b", "d"]
-    assert list(broker.subscribe(join(broker), "t")) == []
-    assert list(broker.subscribe(late, "none", last_n=9)) == []
+    assert replayed(broker, late, "t", 2) == ["c", "d"]
+    assert replayed(broker, late, "t", 2) == []
+    assert replayed(broker, publisher, "t", 9) == ["b", "d"]
+    assert replayed(broker, join(broker), "t", 0) == []
+    assert replayed(broker, late, "none", 9) == []
 
 
 def test_statistics() -> None:
@@ -134,7 +142,7 @@ def test_statistics() -> None:
     for payload in "abc":
         broker.publish("t", event(payload))
     read(client)
-    broker.publish("u", event("d", "u"))
+    broker.publish("u", event("d"))
     before = broker.statistics()
     topic = before.topics["t"]
     assert (topic.messages, topic.subscribers, topic.delivered, topic.dropped) == (3, 2, 4, 2)
@@ -157,10 +165,46 @@ def test_events_dropped_after_their_topic_was_deleted_are_counted() -> None:
     broker.publish("t", event("a"))
     broker.unsubscribe(client, "t")
     broker.delete_topic("t", reply("gone"))
-    broker.publish("u", event("b", "u"))
+    broker.publish("u", event("b"))
     statistics = broker.statistics()
     assert (statistics.delivered, statistics.dropped) == (1, 1)
     assert read(client) == ["t lost 1", "b"]
+
+
+def test_a_new_topic_does_not_answer_for_an_old_one_of_its_name() -> None:
+    """What is dropped of a deleted topic counts in the totals only."""
+    broker = make_broker(queue_size=2, overflow=Overflow.DROP_OLDEST)
+    broker.create_topic("t")
+    broker.create_topic("u")
+    client = join(broker, "t", "u")
+    broker.publish("t", event("a"))
+    broker.delete_topic("t", reply("gone"))
+    broker.create_topic("t")
+    broker.publish("u", event("b"))
+    statistics = broker.statistics()
+    new = statistics.topics["t"]
+    assert (new.delivered, new.dropped) == (0, 0)
+    assert (statistics.delivered, statistics.dropped) == (1, 1)
+    assert read(client) == ["t lost 1", "gone", "b"]
+
+
+def test_deleting_a_topic_ends_its_replays() -> None:
+    """The client is told what it does not get, and nothing of the topic is kept for it."""
+    broker = make_broker(history_size=3)
+    topic = broker.create_topic("t")
+    for payload in "abc":
+        broker.publish("t", event(payload))
+    client = join(broker)
+    replay = broker.subscribe(client, "t", last_n=3)
+    assert replay is not None
+    client.outbox.put_replay(replay)
+    assert [frame.text for frame in client.outbox.take_nowait(1)] == ["a"]
+    broker.delete_topic("t", reply("gone"))
+    assert topic.history is not None
+    assert len(topic.history) == 0
+    assert read(client) == ["t lost 2", "gone"]
+    statistics = broker.statistics()
+    assert (statistics.delivered, statistics.dropped) == (0, 2)
 
 
 def test_disconnect_leaves_nothing() -> None:

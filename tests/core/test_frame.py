@@ -3,6 +3,7 @@
 import pytest
 
 from pubsub.core.frame import Frame
+from pubsub.core.topic import Topic
 
 
 @pytest.mark.parametrize(
@@ -30,5 +31,5 @@ def test_text_is_decoded() -> None:
 
 def test_repr_tells_events_from_replies() -> None:
     """For a log or a debugger."""
-    assert repr(Frame(b"12", "orders")) == "<Frame event of 'orders', 4 bytes>"
+    assert repr(Frame(b"12", Topic("orders"))) == "<Frame event of 'orders', 4 bytes>"
     assert repr(Frame(b"12")) == "<Frame reply, 4 bytes>"

@@ -1,23 +1,88 @@
-"""The ring buffer of a topic's last messages."""
+"""The ring buffer of a topic's last messages, and their replay."""
 
-from pubsub.core.history import History
+from pubsub.core.history import History, Replay
+from pubsub.core.topic import Topic
 from tests.core.support import event
+
+ALL = 1 << 20
+TOPIC = Topic("t")
+
+
+def make(capacity: int, payloads: str, publishers: str = "") -> History:
+    """Return a history of these events, by publishers who are called by a letter each."""
+    history = History(capacity)
+    for index, payload in enumerate(payloads):
+        history.append(event(payload), publishers[index] if publishers else None)
+    return history
+
+
+def replay(history: History, count: int, reader: str = "reader") -> Replay:
+    """Return a replay, of which there must be one."""
+    replay = history.replay(count, topic=TOPIC, reader_id=reader)
+    assert replay is not None
+    return replay
+
+
+def take(replay: Replay, max_bytes: int = ALL) -> str:
+    """Return the payloads of the next events, a letter each."""
+    return "".join(frame.text for frame in replay.take(max_bytes))
 
 
 def test_keeps_the_newest() -> None:
     """The oldest gives way."""
-    history = History(3)
-    for number in range(5):
-        history.append(event(str(number)), None)
-    assert (len(history), history.capacity) == (3, 3)
-    assert [frame.text for frame in history.last(9, reader_id="r")] == ["2", "3", "4"]
-    assert [frame.text for frame in history.last(2, reader_id="r")] == ["3", "4"]
-    assert history.last(0, reader_id="r") == []
+    history = make(3, "abcde")
+    assert (len(history), history.capacity, history.start) == (3, 3, 2)
+    assert take(replay(history, 9)) == "cde"
+    assert take(replay(history, 2)) == "de"
+    assert history.replay(0, topic=TOPIC, reader_id="reader") is None
+    assert make(3, "").replay(9, topic=TOPIC, reader_id="reader") is None
 
 
 def test_leaves_out_the_readers_own() -> None:
     """They do not count towards the number asked for either."""
-    history = History(9)
-    for number in range(6):
-        history.append(event(str(number)), "me" if number % 2 else "you")
-    assert [frame.text for frame in history.last(2, reader_id="me")] == ["2", "4"]
+    history = make(9, "abcdef", "ymymym")
+    assert take(replay(history, 2, reader="m")) == "ce"
+    assert take(replay(history, 9, reader="m")) == "ace"
+    assert make(9, "ab", "mm").replay(9, topic=TOPIC, reader_id="m") is None
+
+
+def test_taken_in_pieces() -> None:
+    """Up to so many bytes, but at least one event."""
+    history = make(9, "abcdef")
+    pieces = replay(history, 9)
+    assert pieces.remaining == 6
+    assert (take(pieces, 1), take(pieces, 6), take(pieces, 8)) == ("a", "bc", "de")
+    assert pieces.remaining == 1
+    assert (take(pieces), pieces.remaining, take(pieces)) == ("f", 0, "")
+
+
+def test_live_events_are_no_part_of_it() -> None:
+    """It ends where the subscription began."""
+    history = make(9, "abc")
+    past = replay(history, 9)
+    history.append(event("d"), None)
+    assert take(past) == "abc"
+
+
+def test_what_the_history_loses_is_counted() -> None:
+    """Without the reader's own, which it would not have got."""
+    history = make(4, "abcd", "xmxx")
+    past = replay(history, 9, reader="m")
+    assert (past.remaining, past.skip_lost()) == (3, 0)
+    for payload in "ef":
+        history.append(event(payload), None)
+    assert (past.skip_lost(), past.remaining) == (1, 2)
+    assert past.skip_lost() == 0
+    assert take(past, 1) == "c"
+    for payload in "ghij":
+        history.append(event(payload), None)
+    assert (past.skip_lost(), past.remaining, take(past)) == (1, 0, "")
+
+
+def test_clear() -> None:
+    """Nothing is kept, and whoever was to get it has lost it."""
+    history = make(9, "abc")
+    past = replay(history, 9)
+    history.clear()
+    assert (len(history), history.start) == (0, 3)
+    assert (past.skip_lost(), past.remaining) == (3, 0)

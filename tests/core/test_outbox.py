@@ -5,11 +5,14 @@ import asyncio
 import pytest
 
 from pubsub.core.frame import Frame
+from pubsub.core.history import History, Replay
 from pubsub.core.limits import Limits, Overflow
 from pubsub.core.outbox import Outbox
+from pubsub.core.topic import Topic
 from tests.core.support import describe_loss, event, reply
 
 ALL = 1 << 20
+TOPIC, OTHER = Topic("t"), Topic("u")
 
 
 def make(
@@ -26,7 +29,7 @@ def texts(frames: list[Frame]) -> list[str]:
     return [frame.text for frame in frames]
 
 
-def offer(outbox: Outbox, payloads: str, topic: str = "t") -> None:
+def offer(outbox: Outbox, payloads: str, topic: Topic = TOPIC) -> None:
     """Offer one event for each letter."""
     for payload in payloads:
         outbox.offer(event(payload, topic))
@@ -58,13 +61,13 @@ def test_first_frame_is_announced() -> None:
 
 def test_drop_newest_tells_the_loss_where_the_gap_is() -> None:
     """One notice for each topic, behind what was queued and before what follows."""
-    dropped: list[str] = []
-    outbox = make(on_drop=dropped.append)
+    outbox = make()
     offer(outbox, "abc")
     assert outbox.full()
-    offer(outbox, "de", "t")
-    offer(outbox, "f", "u")
-    assert dropped == ["t", "t", "u"]
+    before = (TOPIC.counters.dropped, OTHER.counters.dropped)
+    offer(outbox, "de", TOPIC)
+    offer(outbox, "f", OTHER)
+    assert (TOPIC.counters.dropped, OTHER.counters.dropped) == (before[0] + 2, before[1] + 1)
     assert texts(outbox.take_nowait(1)) == ["a"]
     assert texts(outbox.take_nowait(ALL)) == ["b", "c", "t lost 2", "u lost 1"]
     offer(outbox, "g")
@@ -101,18 +104,36 @@ def test_drop_oldest_drops_the_newest_when_only_replies_wait() -> None:
 def test_disconnect_calls_back_once() -> None:
     """The first event that does not fit ends the connection; the others are counted."""
     overflows: list[None] = []
-    dropped: list[str] = []
-    outbox = make(
-        1, Overflow.DISCONNECT, on_overflow=lambda: overflows.append(None), on_drop=dropped.append
-    )
+    outbox = make(1, Overflow.DISCONNECT, on_overflow=lambda: overflows.append(None))
+    before = TOPIC.counters.dropped
     offer(outbox, "abc")
-    assert (len(overflows), dropped) == (1, ["t", "t"])
+    assert (len(overflows), TOPIC.counters.dropped) == (1, before + 2)
+
+
+@pytest.mark.parametrize("policy", Overflow)
+def test_nothing_is_dropped_that_can_leave_at_once(policy: Overflow) -> None:
+    """Full is what the socket is; that nobody has looked yet in this tick does not count."""
+    left: list[str] = []
+    outbox = make(2, policy, on_full=lambda: left.extend(texts(outbox.take_nowait(ALL))))
+    offer(outbox, "abcdefg")
+    assert left + texts(outbox.take_nowait(ALL)) == list("abcdefg")
+
+
+def test_one_large_event_may_drive_out_any_number_of_small_ones() -> None:
+    """With drop_oldest."""
+    outbox = make(5000, Overflow.DROP_OLDEST, queue_bytes=12_000)
+    offer(outbox, "x" * 4000)
+    outbox.offer(event("y" * 9000, TOPIC))
+    outbox.offer(event("z", TOPIC))
+    left = texts(outbox.take_nowait(ALL))
+    assert left[0].startswith("t lost ")
+    assert left[-2:] == ["y" * 9000, "z"]
 
 
 def test_bytes_are_bounded_too() -> None:
     """One frame may pass the bound; then the outbox is full until something leaves."""
     outbox = make(100, queue_bytes=10)
-    outbox.offer(event("x" * 8))
+    outbox.offer(event("x" * 8, TOPIC))
     assert outbox.full()
     offer(outbox, "a")
     assert texts(outbox.take_nowait(ALL)) == ["x" * 8]
@@ -122,7 +143,7 @@ def test_bytes_are_bounded_too() -> None:
 def test_an_empty_outbox_takes_a_frame_of_any_size() -> None:
     """Or it could never be delivered."""
     outbox = make(queue_bytes=1)
-    outbox.offer(event("x" * 100))
+    outbox.offer(event("x" * 100, TOPIC))
     assert outbox.qsize() == 1
 
 
@@ -134,15 +155,64 @@ def test_replies_pass_the_bound() -> None:
     assert texts(outbox.take_nowait(ALL)) == ["0", "1", "2", "3", "4"]
 
 
-def test_a_replay_leaves_room_for_live_events() -> None:
-    """Behind a replay of any length there is as much room as without one."""
-    outbox = make(2)
-    outbox.put_replay([event(str(number)) for number in range(10)])
+def replay(payloads: str) -> tuple[History, Replay]:
+    """Return a history that keeps just so many events, and their replay."""
+    history = History(len(payloads))
+    for payload in payloads:
+        history.append(event(payload, TOPIC), None)
+    replay = history.replay(len(payloads), topic=TOPIC, reader_id="reader")
+    assert replay is not None
+    return history, replay
+
+
+def test_a_replay_takes_no_room() -> None:
+    """Behind one of any length there is as much room as without it, and it comes first."""
+    calls: list[None] = []
+    outbox = make(3, on_frames=lambda: calls.append(None))
+    outbox.put_replay(replay("0123456789")[1])
+    assert (len(calls), outbox.bytes_waiting) == (1, 0)
     offer(outbox, "abc")
-    assert texts(outbox.take_nowait(ALL)) == [*"0123456789", "a", "b"]
-    assert texts(outbox.take_nowait(ALL)) == ["t lost 1"]
-    offer(outbox, "de")
-    assert outbox.full()
+    assert texts(outbox.take_nowait(9)) == ["0", "1", "2"]
+    assert texts(outbox.take_nowait(ALL)) == [*"3456789", "a", "b", "t lost 1"]
+
+
+def test_what_waits_before_a_replay_leaves_before_it() -> None:
+    """In pieces of any size."""
+    for max_bytes in (1, 6, 7, 9, ALL):
+        outbox = make(10)
+        outbox.put_reply(reply("r"))
+        outbox.put_replay(replay("01")[1])
+        outbox.put_replay(replay("23")[1])
+        offer(outbox, "ab")
+        taken: list[str] = []
+        while not outbox.empty():
+            taken += texts(outbox.take_nowait(max_bytes))
+        assert taken == [*"r0123ab"]
+
+
+def test_what_a_replay_has_lost_is_told_in_its_place() -> None:
+    """When the history has moved on before the client has read it."""
+    for max_bytes in (1, ALL):
+        before = TOPIC.counters.dropped
+        outbox = make(10)
+        history, past = replay("012")
+        outbox.put_replay(past)
+        offer(outbox, "a")
+        for payload in "34":
+            history.append(event(payload, TOPIC), None)
+        taken: list[str] = []
+        while not outbox.empty():
+            taken += texts(outbox.take_nowait(max_bytes))
+        assert taken == ["t lost 2", "2", "a"]
+        assert TOPIC.counters.dropped == before + 2
+
+
+def test_drop_oldest_leaves_a_replay_alone() -> None:
+    """It takes no room, so nothing would be gained."""
+    outbox = make(2, Overflow.DROP_OLDEST)
+    outbox.put_replay(replay("01")[1])
+    offer(outbox, "abc")
+    assert texts(outbox.take_nowait(ALL)) == ["t lost 2", "0", "1", "c"]
 
 
 async def test_wait_for_room() -> None:
@@ -185,21 +255,20 @@ async def test_get_waits_for_a_frame() -> None:
 
 async def test_closed() -> None:
     """Everything is forgotten, nothing more is taken, and nobody waits any longer."""
-    dropped: list[str] = []
-    outbox = make(1, on_drop=dropped.append)
+    outbox = make(1)
     offer(outbox, "a")
+    outbox.put_replay(replay("0")[1])
     waiting = asyncio.ensure_future(outbox.wait_for_room())
     await asyncio.sleep(0)
+    dropped = TOPIC.counters.dropped
     outbox.close()
     await waiting
     assert outbox.closed
     offer(outbox, "b")
     outbox.put_reply(reply("r"))
-    outbox.put_replay([event("c")])
-    offer(outbox, "d")
+    outbox.put_replay(replay("0")[1])
     assert outbox.take_nowait(ALL) == []
-    offer(outbox, "e")
-    assert (outbox.qsize(), dropped) == (0, [])
+    assert (outbox.qsize(), TOPIC.counters.dropped) == (0, dropped)
 
 
 def test_a_reply_is_no_event() -> None:

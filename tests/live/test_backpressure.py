@@ -1,8 +1,10 @@
 """Backpressure, in both directions, where it counts: at the socket of a real server."""
 
 import threading
+from contextlib import suppress
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
@@ -123,6 +125,73 @@ def test_flood_by_a_client_that_reads_does_not_grow_the_server(server: Server) -
     publish_all(publisher, None, topic, 1000)
     before = server.memory()
     publish_all(publisher, None, topic, 10_000)
+    assert server.memory() - before < 5 * MB
+
+
+def test_burst_in_one_tick_drops_nothing(start_server: StartServer) -> None:
+    """Eight publishers at once; the subscriber's socket is empty, so its queue is not full."""
+    for command, overflow in (((), "drop_newest"), ((), "disconnect"), (UVICORN, "drop_oldest")):
+        server = start_server(*command, CHATROOM_OVERFLOW=overflow, CHATROOM_QUEUE_SIZE="16")
+        topic = server.create_topic("t")
+        subscriber = server.subscriber(topic)
+        publishers = [server.connect() for _ in range(8)]
+        for publisher in publishers:
+            publisher.send_all([publication(topic, number, "x" * 50) for number in range(200)])
+        for _ in range(8 * 200):
+            assert subscriber.receive()["type"] == "event"
+
+
+def test_pings_of_a_client_that_never_reads_cost_little(server: Server) -> None:
+    """Ping frames are answered by the server itself, past every queue, as long as they are read."""
+    client, other = server.connect(), server.connect()
+    client.send_frame(Opcode.PING, b"answered")
+    other.ask(type="ping")
+    before = server.memory()
+    client.set_timeout(2)
+    piece = Frame(Opcode.PING, b"x" * 125).serialize(mask=True) * 1000
+    with suppress(TimeoutError):
+        for _ in range(300):
+            client.send_bytes(piece)
+    other.ask(type="ping")
+    assert server.memory() - before < 5 * MB
+    client.reset()
+
+
+def test_replays_to_a_client_that_never_reads_cost_little(server: Server) -> None:
+    """They are looked up in the history when they can leave, however often they are asked for."""
+    topic = server.create_topic("t", history=1000)
+    client, publisher = server.connect(), server.connect()
+    publish_all(publisher, None, topic, 3000)
+    before = server.memory()
+    for _ in range(20):
+        client.send(type="subscribe", topic=topic, last_n=1000)
+        client.send(type="unsubscribe", topic=topic)
+        publish_all(publisher, None, topic, 1000)
+    assert server.memory() - before < 5 * MB
+    client.reset()
+
+
+def test_replay_larger_than_queue_and_socket_arrives_whole(server: Server) -> None:
+    """40 MB of history, for a client that reads it all."""
+    topic = server.create_topic("t", history=1000)
+    publish_all(server.connect(), None, topic, 1000, "x" * 40_000)
+    client = server.subscriber(topic, last_n=1000)
+    numbers = [client.receive()["message"]["payload"]["number"] for _ in range(1000)]
+    assert numbers == list(range(1000))
+
+
+@pytest.mark.parametrize("fragment", [b"", b"x"])
+def test_message_without_an_end_costs_little(server: Server, fragment: bytes) -> None:
+    """Fragment after fragment, of which none is the last."""
+    client, other = server.connect(), server.connect()
+    client.send_bytes(Frame(Opcode.TEXT, b"{", fin=False).serialize(mask=True))
+    piece = Frame(Opcode.CONT, fragment, fin=False).serialize(mask=True) * 1000
+    before = server.memory()
+    for _ in range(200):
+        client.send_bytes(piece)
+    other.ask(type="ping")
+    client.send_bytes(Frame(Opcode.CONT, b"").serialize(mask=True))
+    assert client.receive()["error"]["code"] in ("BAD_REQUEST", "MESSAGE_TOO_LARGE")
     assert server.memory() - before < 5 * MB
 
 

@@ -167,6 +167,8 @@ def test_bad_topic(server: Server, body: bytes, sentence: str) -> None:
     [
         (b"nonsense", "is not valid JSON"),
         (b"\xff", "not UTF-8"),
+        (b'{"payload":"\xff"}', "not UTF-8"),
+        (b'{"payload":"\xed\xa0\x80"}', "not UTF-8"),
         (b'"text"', "must be a JSON object"),
         (b"{}", "payload is required"),
         (b'{"payload":1,"id":"x"}', "id must be a valid UUID"),

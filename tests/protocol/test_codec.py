@@ -170,6 +170,7 @@ def test_new_topic() -> None:
     ("body", "sentence"),
     [
         (b"\xff", "body is not UTF-8"),
+        (b'{"payload":"\xff"}', "body is not UTF-8"),
         (b"{}", "payload is required"),
         (b'{"payload":1,"id":null}', "id must be a valid UUID"),
     ],
@@ -195,17 +196,20 @@ def test_publication_without_id() -> None:
 
 
 def test_frames() -> None:
-    """Events name their topic, for the overflow policies; nothing else may be dropped."""
+    """None is an event of a topic before it is published; what is no event never is."""
     message = Message(id=UUID, payload=Raw(b"1"))
-    assert codec.encode_event("t", message).topic == "t"
-    others = [
+    frames = [
+        codec.encode_event("t", message),
         codec.encode_ack("t"),
         codec.encode_pong(),
         codec.encode_loss("t", 1),
         codec.encode_topic_deleted("t"),
         codec.encode_error(ErrorCode.INTERNAL, "internal error"),
     ]
-    assert {frame.topic for frame in others} == {None}
+    assert {frame.topic for frame in frames} == {None}
+    assert {json.loads(frame.text)["type"] for frame in frames} == {
+        *("event", "ack", "pong", "error", "info")
+    }
 
 
 def test_notice_of_a_loss() -> None:

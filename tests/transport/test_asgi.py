@@ -32,6 +32,9 @@ class Peer:
         self.told.append("writable")
         self.changed.set()
 
+    def on_blocked(self) -> None:
+        """There is none."""
+
     def on_lost(self) -> None:
         """It is gone."""
         self.told.append("lost")
@@ -44,6 +47,8 @@ async def test_not_writable_while_send_waits() -> None:
     transport = ASGITransport(peer.send, peer)
     assert transport.writable
     assert not transport.write_nowait([Frame(b"a"), Frame(b"b")])
+    assert (transport.writable, transport.backlog, transport.progress) == (True, 2, 0)
+    await asyncio.sleep(0)
     assert (transport.writable, transport.backlog, transport.progress) == (False, 2, 0)
     peer.permits.release()
     await peer.changed.wait()
@@ -56,6 +61,22 @@ async def test_not_writable_while_send_waits() -> None:
         await peer.changed.wait()
     assert (transport.writable, transport.backlog, peer.told) == (True, 0, ["writable"])
     assert [message["text"] for message in peer.sent] == ["a", "b"]
+
+
+async def test_takes_everything_until_send_has_been_tried() -> None:
+    """Before that nobody knows whether the socket is full."""
+    peer = Peer()
+    for _ in range(1000):
+        peer.permits.release()
+    transport = ASGITransport(peer.send, peer)
+    for number in range(1000):
+        assert transport.writable
+        transport.write_nowait([Frame(str(number).encode())])
+    while not peer.told:
+        peer.changed.clear()
+        await peer.changed.wait()
+    assert [message["text"] for message in peer.sent] == [str(number) for number in range(1000)]
+    assert transport.write_nowait([Frame(b"more")]) is False
 
 
 async def test_lost() -> None:
