@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import struct
 from contextlib import suppress
 from typing import Any
@@ -31,13 +32,16 @@ class Client:
         *,
         path: str = "/ws",
         origin: str | None = None,
-        receive_buffer: int | None = None,
+        tls: bool = False,
     ) -> None:
         self._socket = socket.socket()
-        if receive_buffer is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(10)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.connect(("127.0.0.1", port))
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self._socket = context.wrap_socket(self._socket)
         self._protocol = ClientProtocol(
             parse_uri(f"ws://127.0.0.1:{port}{path}"),
             origin=origin,  # type: ignore[arg-type]
@@ -143,7 +147,7 @@ class Client:
         while not self._events:
             try:
                 data = self._socket.recv(1 << 16)
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLError):
                 data = b""
             if data:
                 self._protocol.receive_data(data)
@@ -152,7 +156,8 @@ class Client:
             self._events += self._protocol.events_received()
             if not data and not self._events:
                 raise Closed(1006, "")
-            with suppress(ConnectionError):  # the answer to a close frame may come too late
+            # The answer to a close frame may come too late.
+            with suppress(ConnectionError, ssl.SSLError):
                 self._flush()
             self._events = [
                 event

@@ -37,8 +37,8 @@ class Server:
     """One server process on a free port, with the environment variables it is given."""
 
     def __init__(self, *command: str, **environment: str) -> None:
-        port = _free_port() if "FREE_PORT" in command else None
-        command = tuple(str(port) if word == "FREE_PORT" else word for word in command)
+        port = _free_port() if "FREE_PORT" in " ".join(command) else None
+        command = tuple(word.replace("FREE_PORT", str(port)) for word in command)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-u", *(command or DAPHNE)],

@@ -1,0 +1,60 @@
+"""TLS ended by Daphne itself, where frames take another way to the socket."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.live.client import UUID, Client
+from tests.live.conftest import StartServer
+
+MESSAGE = {"id": UUID, "payload": "x" * 20_000}
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    """Describe a TLS endpoint with a certificate of its own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + dt.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (tmp_path / "cert").write_bytes(certificate.public_bytes(pem))
+    (tmp_path / "key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return f"ssl:FREE_PORT:privateKey={tmp_path}/key:certKey={tmp_path}/cert"
+
+
+def test_tls(start_server: StartServer, endpoint: str) -> None:
+    """Messages, backpressure, and the clean stop are the same."""
+    server = start_server(
+        *("-m", "daphne", "-e", endpoint, "chatroom_project.asgi:application"),
+        CHATROOM_AUTO_CREATE_TOPICS="true",
+    )
+    stalled, reader, publisher = (server.connect(tls=True) for _ in range(3))
+    for client in (stalled, reader):
+        assert client.ask(type="subscribe", topic="t")["type"] == "ack"
+
+    def publish(client: Client) -> None:
+        assert client.ask(type="publish", topic="t", message=MESSAGE)["type"] == "ack"
+        assert reader.receive()["message"] == MESSAGE
+
+    publish(publisher)
+    before = server.memory()
+    for _ in range(1000):
+        publish(publisher)
+    assert server.memory() - before < 5_000_000
+    received = [stalled.receive() for _ in range(100)]
+    assert {message["type"] for message in received} == {"event"}
+    assert server.stop() == 0
+    assert reader.receive_close() == (3001, "shutdown")
