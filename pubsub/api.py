@@ -5,9 +5,8 @@ from typing import Any
 import msgspec
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
-from ninja import NinjaAPI, Schema, Status
+from ninja import Field, NinjaAPI, Schema, Status
 from ninja.renderers import BaseRenderer
-from pydantic import Field
 
 import pubsub
 from pubsub.core.broker import Broker
