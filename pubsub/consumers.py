@@ -55,6 +55,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     ) -> None:
         """Serve the connection until it is closed."""
         broker = self.runtime.enter()
+        self.task = asyncio.current_task()
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         self.client = broker.connect(
@@ -165,8 +166,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
             # Not at once: the broker may be in the middle of a publication.
-            self.outbox.close()
-            asyncio.get_running_loop().call_soon(self._leave)
+            asyncio.get_running_loop().call_soon(self._close, Close.INTERNAL)
 
     @property
     def waiting(self) -> bool:

@@ -46,7 +46,7 @@ def json_errors(get_response: GetResponse) -> GetResponse:
         is_json = response.get("Content-Type", "").startswith("application/json")
         if response.status_code >= 400 and not is_json:
             response = _as_json(response)
-        if isinstance(response, HttpResponse):
+        if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
             response.setdefault("Content-Length", str(len(response.content)))
         for name, value in _HEADERS.items():
             response.setdefault(name, value)
@@ -69,7 +69,10 @@ def _error(status: int, code: str, message: str) -> HttpResponse:
 
 
 def _as_json(response: HttpResponseBase) -> HttpResponse:
-    code, message = _ERRORS.get(response.status_code, (ErrorCode.INTERNAL, "internal error"))
+    fallback = (
+        _ERRORS[400] if response.status_code < 500 else (ErrorCode.INTERNAL, "internal error")
+    )
+    code, message = _ERRORS.get(response.status_code, fallback)
     converted = _error(response.status_code, code, message)
     if "Allow" in response:
         converted["Allow"] = response["Allow"]

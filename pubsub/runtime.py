@@ -28,6 +28,8 @@ class Connection(Protocol):
     """A client's connection, as far as the runtime deals with it."""
 
     transport: Transport
+    task: asyncio.Task[Any] | None
+    """What serves it."""
 
     def stop(self) -> None:
         """Send what waits, and tell the client that the server stops."""
@@ -105,8 +107,7 @@ class Runtime:
     def join(self, connection: Connection) -> None:
         """Take note of a connection, so that it is told when the server stops."""
         self._connections[connection] = None
-        on_daphne = isinstance(connection.transport, daphne.DaphneTransport)
-        if on_daphne and not self._drains_before_stop:
+        if not self._drains_before_stop and daphne.is_running():
             self._drains_before_stop = True
             daphne.before_stop(self._drain)
         if self._draining:
@@ -122,7 +123,17 @@ class Runtime:
         connections = list(self._connections)
         for connection in connections:
             connection.stop()
-        return daphne.wait_closed([connection.transport for connection in connections])
+        return _wait_gone(connections)
+
+
+async def _wait_gone(connections: list[Connection]) -> None:
+    await daphne.wait_closed([connection.transport for connection in connections])
+    # Daphne cancels the applications itself, but gives up at the first connection without one.
+    tasks = [connection.task for connection in connections if connection.task]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=1)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

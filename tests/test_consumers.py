@@ -60,7 +60,7 @@ class FaultyRuntime(Runtime):
 
     def __init__(self) -> None:
         super().__init__(Limits())
-        self.broker.publish = self.fail  # type: ignore[method-assign]
+        self.broker.publish = self.fail
 
     def fail(self, name: str, frame: Frame, **more: Any) -> int:
         """Fail."""
@@ -84,7 +84,7 @@ async def test_fault_of_the_server_is_logged_and_not_shown(
 
 
 async def test_fault_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    """And no other one."""
+    """With 1011, and no other one."""
     runtime = Runtime(Limits(auto_create_topics=True))
     broken, other = open_socket(runtime), open_socket(runtime)
     await broken.connect()
@@ -92,11 +92,16 @@ async def test_fault_in_writing_ends_the_connection(caplog: pytest.LogCaptureFix
     await other.connect()
     await ask(other, type="subscribe", topic="t")
     connection = next(iter(runtime._connections))
-    connection.transport.write_nowait = None  # type: ignore[assignment,method-assign]
+    connection.transport.write_nowait = None
     runtime.broker.publish("t", Frame(b"1", "t"))
     assert await other.receive_from() == "1"
     assert runtime.broker.client_count == 1
     assert "Failed to write" in caplog.text
+    assert await broken.receive_output() == {
+        "type": "websocket.close",
+        "code": 1011,
+        "reason": "internal error",
+    }
     await broken.disconnect()
     await other.disconnect()
 

@@ -14,7 +14,7 @@ from pubsub.runtime import Runtime, get_runtime
 @pytest.fixture(autouse=True)
 def new_runtime(settings: pytest.FixtureRequest) -> None:
     """Every test has a process of its own, as far as the runtime can tell."""
-    settings.CHATROOM = {}  # type: ignore[attr-defined]
+    settings.CHATROOM = {}
 
 
 def test_publishing_where_nothing_is_served() -> None:

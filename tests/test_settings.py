@@ -101,16 +101,16 @@ def test_other_variables_are_left_alone() -> None:
 
 def test_overriding_the_setting_starts_anew(settings: pytest.FixtureRequest) -> None:
     """In a test of a Django project; the old broker comes back with the old setting."""
-    settings.CHATROOM = {"QUEUE_SIZE": 7}  # type: ignore[attr-defined]
+    settings.CHATROOM = {"QUEUE_SIZE": 7}
     runtime = get_runtime()
     assert runtime.limits.queue_size == 7
-    settings.CHATROOM = {"QUEUE_SIZE": 8}  # type: ignore[attr-defined]
+    settings.CHATROOM = {"QUEUE_SIZE": 8}
     assert get_runtime() is not runtime
     assert check_settings(None) == []
 
 
 def test_system_check(settings: pytest.FixtureRequest) -> None:
     """manage.py check reports a bad setting of a hosting project."""
-    settings.CHATROOM = {"QUEUE_SIZE": 0}  # type: ignore[attr-defined]
+    settings.CHATROOM = {"QUEUE_SIZE": 0}
     (error,) = check_settings(None)
     assert "CHATROOM_QUEUE_SIZE must be a whole number" in error.msg

@@ -25,9 +25,11 @@ class ErrorCode(StrEnum):
 class Close(Enum):
     """Why the server closes a connection.
 
-    Codes from 3000 to 3499 ask the client to reconnect, those from 3500 to 3999 not to.
+    Codes from 3000 to 3499 ask the client to reconnect, those from 3500 to 3999 not to; 1011 is
+    RFC 6455's own.
     """
 
+    INTERNAL = (1011, "internal error")
     SHUTDOWN = (3001, "shutdown")
     SLOW = (3008, "slow")
     BAD_REQUEST = (3501, "bad request")

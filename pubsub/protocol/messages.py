@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 MAX_REQUEST_ID_LENGTH = 128
@@ -131,4 +130,4 @@ class Publication(Struct):
     """The body of ``POST /topics/{name}/messages``; without an id the server makes one."""
 
     payload: Raw
-    id: MessageId | UnsetType = msgspec.UNSET
+    id: MessageId | UnsetType = UNSET

@@ -25,6 +25,7 @@ class ASGITransport:
         self._listener = listener
         self._frames: deque[Frame] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None  # the event loop itself keeps no task alive
 
     @property
     def backlog(self) -> int:
@@ -62,18 +63,22 @@ class ASGITransport:
         """Do nothing, for the same reason."""
 
     def close(self, why: Close) -> None:
-        """Give up what has not been sent, and close."""
+        """Send what waits, unless the client is slow, and close."""
         self.writable = False
-        self._frames.clear()
-        if self._sending is not None:
-            self._sending.cancel()
-        self._sending = asyncio.get_running_loop().create_task(self._close(why))
+        sending = self._sending
+        if why is Close.SLOW and sending is not None:
+            self._frames.clear()
+            sending.cancel()
+        self._closing = asyncio.get_running_loop().create_task(self._close(why, sending))
 
-    async def _close(self, why: Close) -> None:
+    async def _close(self, why: Close, sending: asyncio.Task[None] | None) -> None:
+        if sending is not None:
+            await asyncio.wait([sending])
         try:
             await self._send({"type": "websocket.close", "code": why.code, "reason": why.reason})
         except Exception:
             self._lose()
+        self.closed = True
 
     def _lose(self) -> None:
         self.closed = True

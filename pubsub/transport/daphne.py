@@ -40,17 +40,22 @@ DRAIN_TIMEOUT = 3.0
 """Seconds that all clients together have for the closing handshake when the server stops."""
 
 
+def is_running() -> bool:
+    """Tell whether this process is served by Daphne."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    return bool(getattr(reactor, "running", False))
+
+
 def open_transport(send: Send, listener: Listener) -> "DaphneTransport | None":
     """Return the transport for an accepted connection on Daphne; None on any other server.
 
     Where Daphne is not as this module knows it, the answer is None as well, with one warning.
     """
-    reactor = sys.modules.get("twisted.internet.reactor")
-    if not getattr(reactor, "running", False):
+    if not is_running():
         return None
     try:
         return DaphneTransport(_protocol_of(send), listener)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, IndexError, TypeError) as error:
         _warn_once(str(error))
         return None
 

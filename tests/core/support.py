@@ -24,7 +24,7 @@ def describe_loss(topic: str, count: int) -> Frame:
 
 def make_broker(**limits: object) -> Broker:
     """Return a broker with these limits."""
-    return Broker(Limits(**limits), describe_loss=describe_loss)  # type: ignore[arg-type]
+    return Broker(Limits(**limits), describe_loss=describe_loss)
 
 
 def join(broker: Broker, *topics: str) -> Client:

@@ -224,13 +224,13 @@ class DropOldestMachine(BrokerMachine):
 SETTINGS = settings(max_examples=60, stateful_step_count=40)
 
 
-class TestDropNewest(BrokerMachine.TestCase):  # type: ignore[name-defined,misc]
+class TestDropNewest(BrokerMachine.TestCase):
     """drop_newest."""
 
     settings = SETTINGS
 
 
-class TestDropOldest(DropOldestMachine.TestCase):  # type: ignore[name-defined,misc]
+class TestDropOldest(DropOldestMachine.TestCase):
     """drop_oldest."""
 
     settings = SETTINGS

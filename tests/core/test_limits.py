@@ -25,7 +25,7 @@ from pubsub.core.limits import Limits
 def test_out_of_range(field: str, value: float) -> None:
     """The message starts with the field's name."""
     with pytest.raises(ValueError, match=f"^{field} "):
-        Limits(**{field: value})  # type: ignore[arg-type]
+        Limits(**{field: value})
 
 
 def test_edges_are_allowed() -> None:

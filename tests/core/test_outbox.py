@@ -20,8 +20,8 @@ def make(
 ) -> Outbox:
     """Return an outbox with room for a few frames."""
     queue_bytes = options.pop("queue_bytes", ALL)
-    limits = Limits(queue_size=queue_size, overflow=overflow, queue_bytes=queue_bytes)  # type: ignore[arg-type]
-    return Outbox(limits, describe_loss=describe_loss, **options)  # type: ignore[arg-type]
+    limits = Limits(queue_size=queue_size, overflow=overflow, queue_bytes=queue_bytes)
+    return Outbox(limits, describe_loss=describe_loss, **options)
 
 
 def texts(frames: list[Frame]) -> list[str]:

@@ -25,7 +25,7 @@ def shared_server() -> Iterator[Server]:
         assert server.stop() == 0
         assert server.complaints() == []
     finally:
-        server.kill()
+        server.close()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def start_server() -> Iterator[StartServer]:
 
         def start(*command: str, **environment: str) -> Server:
             server = Server(*command, **environment)
-            stack.callback(server.kill)
+            stack.callback(server.close)
             stack.callback(lambda: pytest.fail(str(bad)) if (bad := server.complaints()) else None)
             return server
 

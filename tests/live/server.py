@@ -157,7 +157,7 @@ class Server:
         while self._clients:
             self._clients.pop().reset()
 
-    def kill(self) -> None:
+    def close(self) -> None:
         """Make sure that nothing is left."""
         self.reset_clients()
         self._process.kill()

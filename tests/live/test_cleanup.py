@@ -5,6 +5,7 @@ import random
 from websockets.frames import Opcode
 
 from tests.live.client import Client
+from tests.live.conftest import StartServer
 from tests.live.server import Server
 
 
@@ -49,8 +50,12 @@ def test_stuck_client_that_crashes_leaves_at_once(server: Server) -> None:
     wait_until(server, clients=1, subscribers=0)
 
 
-def test_stuck_client_that_closes_leaves_at_once(server: Server) -> None:
-    """Its close frame counts, although the answer to it has to wait behind what it has not read."""
+def test_stuck_client_that_closes_leaves_at_once(start_server: StartServer) -> None:
+    """Its close frame counts, although the answer to it has to wait behind what it has not read.
+
+    It is given some seconds to read that, and its socket is closed then.
+    """
+    server = start_server()
     server.create_topic("t")
     stuck, publisher = server.subscriber("t"), server.connect()
     while server.request("GET", "/stats")[1]["topics"]["t"]["dropped"] == 0:
@@ -58,6 +63,10 @@ def test_stuck_client_that_closes_leaves_at_once(server: Server) -> None:
             publisher.publish("t", "x" * 20_000)
     stuck.send_frame(Opcode.CLOSE, b"\x03\xe8")
     wait_until(server, clients=1, subscribers=0)
+    deadline = server.request("GET", "/health")[1]["uptime_sec"] + 15
+    assert stuck.is_connected()
+    while stuck.is_connected():
+        assert server.request("GET", "/health")[1]["uptime_sec"] < deadline
 
 
 def test_random_life(server: Server) -> None:

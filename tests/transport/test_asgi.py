@@ -102,6 +102,23 @@ async def test_close_gives_up_what_waits() -> None:
     transport.resume_reading()
 
 
+async def test_close_sends_what_waits_unless_the_client_is_slow() -> None:
+    """A stop loses nothing that was acknowledged."""
+    peer = Peer()
+    for _ in range(2):
+        peer.permits.release()
+    transport = ASGITransport(peer.send, peer)
+    transport.write_nowait([Frame(b"a"), Frame(b"b")])
+    transport.close(Close.SHUTDOWN)
+    while not transport.closed:
+        await asyncio.wait_for(peer.changed.wait(), 10)
+        peer.changed.clear()
+        await asyncio.sleep(0)
+    assert [message["type"] for message in peer.sent] == [
+        *("websocket.send", "websocket.send", "websocket.close")
+    ]
+
+
 async def test_close_of_a_lost_connection() -> None:
     """It is noticed like any other write."""
     peer = Peer()
