@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -16,7 +16,7 @@ from pubsub.protocol.errors import ProtocolError, error_code
 from pubsub.protocol.messages import AnyCommand, Ping, Publish, Subscribe
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport.asgi import ASGITransport
-from pubsub.transport.base import Send, Transport
+from pubsub.transport.base import Receive, Send, Transport
 from pubsub.transport.daphne import open_transport
 
 logger = logging.getLogger(__name__)
@@ -50,71 +50,70 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         super().__init__()
         self.runtime = runtime or get_runtime()
 
-    async def __call__(
-        self, scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]], send: Send
-    ) -> None:
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve the connection until it is closed."""
         broker = self.runtime.enter()
         self.task = asyncio.current_task()
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         self.client = broker.connect(
-            on_frames=self._wake, on_full=self._flush, on_overflow=self._on_overflow
+            on_frames=partial(self.runtime.end_of_tick.call, self._flush),
+            on_full=self._flush,
+            on_overflow=self._on_overflow,
         )
         self.outbox = self.client.outbox
         rate = self.runtime.limits.rate_limit
         self.rate_limit = RateLimit(rate, time.monotonic()) if rate else None
+        self._budget = BUDGET
         try:
             self.transport: Transport = open_transport(send, self) or ASGITransport(send, self)
             self.runtime.join(self)
-            await self._read_pump(receive)
+            await self.transport.read(receive)
         finally:
             self._leave()
 
     # --- The read pump ---
 
-    async def _read_pump(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
-        """Execute the client's commands, one after the other.
+    def on_message(self, message: str | bytes) -> bool:
+        """Execute one message and put the reply, or refuse it for now.
 
-        Nothing is awaited while messages wait and the client may go on, so a server that queues
-        them without a bound, as Daphne does, is emptied as fast as it is filled. When the client
-        does not read its replies, or has had its share of the event loop, the socket is not read
-        either.
+        A client that does not read its replies, or has had its share of the event loop, has to
+        wait, and its socket is not read meanwhile.
         """
         outbox = self.outbox
-        budget = BUDGET
-        while (message := await receive())["type"] != "websocket.disconnect":
-            if outbox.full():
-                self._flush()
-            if outbox.full():
-                self.transport.pause_reading()
-                await outbox.wait_for_room()
-                self.transport.resume_reading()
+        if outbox.full():
             if outbox.closed:
-                continue
-            budget -= COST_OF_COMMAND + self._receive(message)
-            if budget <= 0:
-                budget = BUDGET
-                self.transport.pause_reading()
-                await asyncio.sleep(0)
-                self.transport.resume_reading()
+                return True
+            self._flush()
+            if outbox.full():
+                self._resumption = asyncio.ensure_future(self._resume_when_there_is_room())
+                return False
+        if self._budget <= 0:
+            self._budget = BUDGET
+            asyncio.get_running_loop().call_soon(self.transport.resume_reading)
+            return False
+        self._budget -= COST_OF_COMMAND + self._receive(message)
+        return True
 
-    def _receive(self, message: dict[str, Any]) -> int:
+    async def _resume_when_there_is_room(self) -> None:
+        await self.outbox.wait_for_room()
+        self.transport.resume_reading()
+
+    def _receive(self, message: str | bytes) -> int:
         """Execute one message and put the reply; return its cost beyond that of a command."""
-        text = message.get("text")
         try:
             if self.rate_limit is not None and not self._admit():
-                codec.refuse_rate(text or "")
-            if text is None:
-                codec.refuse_binary(message.get("bytes") or b"")
-            command = codec.decode_command(text, max_bytes=self.runtime.limits.max_message_bytes)
+                codec.refuse_rate(message)
+            if isinstance(message, bytes):
+                codec.refuse_binary(message)
+            command = codec.decode_command(message, max_bytes=self.runtime.limits.max_message_bytes)
         except ProtocolError as error:
             self.outbox.put_reply(
                 codec.encode_error(
                     error.code, str(error), request_id=error.request_id, topic=error.topic
                 )
             )
-            return len(text or "") // REFUSED_BYTES
+            return len(message) // REFUSED_BYTES
         try:
             return self._execute(command)
         except PubSubError as error:
@@ -153,9 +152,6 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         return 0
 
     # --- The write pump ---
-
-    def _wake(self) -> None:
-        self.runtime.end_of_tick.call(self._flush)
 
     def _flush(self) -> None:
         outbox, transport = self.outbox, self.transport

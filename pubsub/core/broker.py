@@ -132,8 +132,8 @@ class Broker:
         topic = self._topics.pop(name, None)
         if topic is None:
             raise TopicNotFound(name)
-        for client in topic.subscribers:
-            client.outbox.put_reply(notice)
+        for outbox in topic.subscribers.values():
+            outbox.put_reply(notice)
         topic.close(self._deleted)
 
     def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Replay | None:
@@ -158,7 +158,7 @@ class Broker:
                 self._existing(name)
             raise LimitExceeded("subscriptions", self.limits.max_subscriptions)
         topic = self._existing_or_created(name)
-        topic.subscribers[client] = None
+        topic.subscribers[client] = client.outbox
         client.topics[name] = topic
         return topic.replay(last_n, client)
 

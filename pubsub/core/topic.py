@@ -6,6 +6,7 @@ from pubsub.core.client import Client
 from pubsub.core.errors import InvalidTopicName
 from pubsub.core.frame import Frame
 from pubsub.core.history import History, Replay
+from pubsub.core.outbox import Outbox
 
 MAX_NAME_LENGTH = 128
 
@@ -60,7 +61,7 @@ class Topic:
 
     def __init__(self, name: str, *, history_size: int = 0) -> None:
         self.name = validate_name(name)
-        self.subscribers: dict[Client, None] = {}
+        self.subscribers: dict[Client, Outbox] = {}
         self.history = History(history_size) if history_size else None
         self.counters = Counters()
 
@@ -76,13 +77,14 @@ class Topic:
         if publisher in subscribers:
             count -= 1
             counters.delivered += count
-            for client in subscribers:
-                if client is not publisher:
-                    client.outbox.offer(frame)
+            own = subscribers[publisher]
+            for outbox in subscribers.values():
+                if outbox is not own:
+                    outbox.offer(frame)
         else:
             counters.delivered += count
-            for client in subscribers:
-                client.outbox.offer(frame)
+            for outbox in subscribers.values():
+                outbox.offer(frame)
         return count
 
     def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:

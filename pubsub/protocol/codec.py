@@ -67,13 +67,13 @@ def decode_command(text: str, *, max_bytes: int) -> AnyCommand:
     return command
 
 
-def refuse_rate(text: str) -> Never:
-    """Refuse a text frame, whatever it holds, because there were too many before it.
+def refuse_rate(message: str | bytes) -> Never:
+    """Refuse a frame, whatever it holds, because there were too many before it.
 
     Raises:
         RateLimited: Always.
     """
-    raise RateLimited("too many messages; send more slowly", request_id=_request_id(text))
+    raise RateLimited("too many messages; send more slowly", request_id=_request_id(message))
 
 
 def refuse_binary(data: bytes) -> Never:

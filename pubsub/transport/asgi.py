@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pubsub.core.frame import Frame
 from pubsub.protocol.codes import Close
-from pubsub.transport.base import Listener, Send
+from pubsub.transport.base import Listener, Receive, Send
 
 
 class ASGITransport:
@@ -24,6 +24,7 @@ class ASGITransport:
         self._send = send
         self._listener = listener
         self._frames: deque[Frame] = deque()
+        self._resumed = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None  # the event loop itself keeps no task alive
 
@@ -56,11 +57,19 @@ class ASGITransport:
             self._sending = None
             self._listener.on_writable()
 
-    def pause_reading(self) -> None:
-        """Do nothing: a server with flow control stops by itself when nobody calls ``receive``."""
+    async def read(self, receive: Receive) -> None:
+        """Pass on the peer's messages; a server with flow control stops reading meanwhile."""
+        on_message = self._listener.on_message
+        while (message := await receive())["type"] != "websocket.disconnect":
+            text = message.get("text")
+            payload = (message.get("bytes") or b"") if text is None else text
+            while not on_message(payload):
+                self._resumed.clear()
+                await self._resumed.wait()
 
     def resume_reading(self) -> None:
-        """Do nothing, for the same reason."""
+        """Offer again the message that the listener has refused."""
+        self._resumed.set()
 
     def close(self, why: Close) -> None:
         """Send what waits, unless the client is slow, and close."""

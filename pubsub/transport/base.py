@@ -1,16 +1,27 @@
 """What the pumps of a connection expect of its transport."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from pubsub.core.frame import Frame
 from pubsub.protocol.codes import Close
 
 Send = Callable[[dict[str, Any]], Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Listener(Protocol):
-    """Who is told what becomes of the socket. Calls come from the event loop."""
+    """Who gets the peer's messages, and is told what becomes of the socket.
+
+    Calls come from the event loop.
+    """
+
+    def on_message(self, message: str | bytes) -> bool:
+        """Take the payload of a text or a binary message, or refuse it.
+
+        After a refusal nothing is read until `Transport.resume_reading` is called; then the same
+        message comes again.
+        """
 
     def on_writable(self) -> None:
         """There is room for frames again."""
@@ -48,11 +59,11 @@ class Transport(Protocol):
     def write_nowait(self, frames: Sequence[Frame]) -> bool:
         """Write at least one frame, without waiting; tell whether the socket took all of it."""
 
-    def pause_reading(self) -> None:
-        """Let the peer's messages wait in the network, as far as the server allows it."""
+    async def read(self, receive: Receive) -> None:
+        """Pass on the peer's messages, in order, until the connection has ended."""
 
     def resume_reading(self) -> None:
-        """Take messages again."""
+        """Offer again the message that the listener has refused."""
 
     def close(self, why: Close) -> None:
         """Start the closing handshake, behind what was written before; needs no answer."""

@@ -7,20 +7,28 @@ protocol, and ``protocol.transport`` Twisted's TCP (or TLS) transport. The trans
 itself there as the push producer, so that Twisted says when its buffer is full and when it has
 drained, and stops reading from the socket of a client that is not to send more.
 
-Frames are written straight to the socket while Twisted's buffers are empty: that is several times
-cheaper than ``transport.write``, which takes a detour over the selector.
+Bytes are written straight to the socket while nothing waits in Twisted's buffers: that is several
+times cheaper than Twisted's ``write``, which takes a detour over the selector. The transport puts
+its own `write` in the place of Twisted's, so that nothing can come between.
+
+Bytes are read before Autobahn sees them. Plain text messages go straight to the listener, in the
+same call in which they arrive, without Daphne's queue and a task's turn; everything else (control
+frames, fragments, very long messages, faults) is left to Autobahn. When the listener refuses a
+message, the rest waits here, a chunk of `BUFFER_SIZE` at most, and the socket is not read.
 """
 
 import asyncio
 import functools
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from pubsub.core.frame import Frame
 from pubsub.protocol.codes import Close
-from pubsub.transport.base import Listener, Send, Transport
+from pubsub.transport.base import Listener, Receive, Send, Transport
+from pubsub.transport.framing import NotPlain, parse_text
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +40,9 @@ one client that floods does not keep the others waiting."""
 
 MAX_FRAGMENTS = 256
 """Fragments of a message that are kept one by one; an object each is more than their bytes."""
+
+MAX_PLAIN_LENGTH = (1 << 16) - 1
+"""Bytes of a message up to which it is parsed here."""
 
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client which does not read has left, once it is closed, to read the rest."""
@@ -86,6 +97,10 @@ def _protocol_of(send: Send) -> Any:
     return protocol
 
 
+def _send_nothing(data: bytes) -> int:
+    return 0
+
+
 class DaphneTransport:
     """One accepted WebSocket on Daphne; Twisted's push producer (IPushProducer) for its socket."""
 
@@ -94,37 +109,69 @@ class DaphneTransport:
         "_buffer",
         "_direct",
         "_handed_over",
+        "_held",
         "_listener",
+        "_max_length",
+        "_parse",
+        "_paused",
         "_protocol",
+        "_send",
+        "_send_close_frame",
         "_tcp",
+        "_unread",
+        "_write_later",
         "writable",
     )
 
     def __init__(self, protocol: Any, listener: Listener) -> None:
         self._protocol = protocol
         self._listener = listener
-        self._tcp = protocol.transport
+        self._tcp = tcp = protocol.transport
         # A TLS transport passes unknown attributes on to the TCP transport below it, so it does
-        # seem to have writeSomeData, but what is written through that leaves in plain text.
-        self._direct = isinstance(self._tcp, _file_descriptor_class())
-        self._buffer = self._tcp if self._direct else self._tcp.transport
+        # seem to have a socket, but what is written to that leaves in plain text.
+        self._direct = isinstance(tcp, _file_descriptor_class())
+        self._buffer = tcp if self._direct else tcp.transport
+        self._send: Callable[[bytes], int] = tcp.socket.send if self._direct else _send_nothing
         self._handed_over = 0
         self.writable = True
         _ = self.backlog  # raises here, not in the first write, if Twisted has changed
         self._buffer.bufferSize = BUFFER_SIZE
+        self._unread = b""
+        self._held: list[str | bytes] = []
+        self._paused = False
+        self._max_length = min(
+            MAX_PLAIN_LENGTH,
+            protocol.maxMessagePayloadSize or MAX_PLAIN_LENGTH,
+            protocol.maxFramePayloadSize or MAX_PLAIN_LENGTH,
+        )
         # Answer a broken message with a close frame that says so, not with a dropped connection.
         protocol.failByDrop = False
         # Twisted's HTTP channel is still registered, from the time before the upgrade.
-        self._tcp.unregisterProducer()
-        self._tcp.registerProducer(self, True)
+        tcp.unregisterProducer()
+        tcp.registerProducer(self, True)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Put methods of this object in the place of those of Twisted, Autobahn and Daphne."""
+        protocol, tcp = self._protocol, self._tcp
+        self._write_later = tcp.write
+        tcp.write = self._write
+        self._parse = protocol.dataReceived
+        protocol.dataReceived = self._on_data
+        protocol.onMessage = self._on_parsed_message
         # Autobahn answers each ping at once, whether the answers are read or not, and keeps
         # each fragment of a message that never ends.
         protocol.onPing = self._on_ping
         self._begin_fragment = protocol.onMessageFrameBegin
         protocol.onMessageFrameBegin = self._on_fragment
+        # Nothing may follow a close frame (RFC 6455 §5.5.1), whoever sends it.
+        self._send_close_frame = protocol.sendCloseFrame
+        protocol.sendCloseFrame = self._on_close_frame
         # The first thing that Autobahn does whenever it drops a connection, and the only sign of
         # it that comes at once: Daphne's own waits in a queue behind the client's messages.
         protocol.unregisterProducer = self._dropped
+
+    # --- Writing ---
 
     @property
     def backlog(self) -> int:
@@ -144,28 +191,111 @@ class DaphneTransport:
 
     def write_nowait(self, frames: Sequence[Frame]) -> bool:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
-        if self._protocol.state != self._protocol.STATE_OPEN:
-            return True  # the closing handshake has begun: RFC 6455 §5.5.1 allows nothing more
-        data = frames[0].wire if len(frames) == 1 else b"".join([frame.wire for frame in frames])
-        tcp = self._tcp
-        if self._direct and not (tcp.dataBuffer or tcp._tempDataBuffer):
-            sent = tcp.writeSomeData(data)
+        return self._write(
+            frames[0].wire if len(frames) == 1 else b"".join([frame.wire for frame in frames])
+        )
+
+    def _write(self, data: bytes) -> bool:
+        # This and `write_nowait` are all that happens to a socket in a publication. `writable`
+        # says that nothing waits in Twisted's buffers, so that they need not be looked at.
+        if self.writable:
+            try:
+                sent = self._send(data)
+            except OSError:
+                # Full, or broken: then Twisted finds it again, in the place where it handles it.
+                sent = 0
             if sent == len(data):
                 return True
-            # On an error let Twisted find it again, in the place where it handles it.
-            data = data[sent:] if isinstance(sent, int) else data
+            data = data[sent:]
+        tcp = self._tcp
         self._handed_over += len(data)
-        tcp.write(data)
+        self._write_later(data)
+        if self._direct and not tcp.producerPaused:
+            # Twisted pauses its producer, and so will tell it when the buffer has drained, only
+            # when much waits. Here whatever waits is too much, or it would be overtaken.
+            tcp.producerPaused = True
+            self.pauseProducing()
         return False
 
-    def pause_reading(self) -> None:
-        """Stop reading from the socket."""
-        self._tcp.pauseProducing()
+    # --- Reading ---
+
+    async def read(self, receive: Receive) -> None:
+        """Pass on the peer's messages until the connection has ended."""
+        # Daphne queues only what came together with the handshake, and the end.
+        while (message := await receive())["type"] != "websocket.disconnect":
+            self._pass_on(message.get("text") or message.get("bytes") or "")
 
     def resume_reading(self) -> None:
-        """Read from the socket again, unless it is being closed."""
-        if not self.closed:
+        """Offer again what the listener has refused, and read on if it is taken."""
+        if self.closed:
+            return
+        self._paused = False
+        held, self._held = self._held, []
+        for message in held:
+            self._pass_on(message)
+        if not self._paused and self._unread:
+            unread, self._unread = self._unread, b""
+            self._read(unread)
+        if not self._paused:
             self._tcp.resumeProducing()
+
+    def _on_data(self, data: bytes) -> None:
+        if self._unread:
+            data = self._unread + data
+            self._unread = b""
+        if self._paused:
+            self._unread = data  # TLS has decrypted more than was asked for
+        else:
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        protocol = self._protocol
+        position, size = 0, len(data)
+        if protocol.state == protocol.STATE_OPEN and not (
+            protocol.inside_message or protocol.current_frame or protocol.data
+        ):
+            self._note_activity()
+            on_message, max_length = self._listener.on_message, self._max_length
+            try:
+                while position < size:
+                    text, end = parse_text(data, position, max_length)
+                    if text is None:
+                        self._unread = data[position:]
+                        return
+                    if not on_message(text):
+                        self._unread = data[position:]
+                        self._pause()
+                        return
+                    position = end
+            except NotPlain:
+                pass
+            else:
+                return
+        self._parse(data[position:])
+
+    def _note_activity(self) -> None:
+        # As Daphne and Autobahn do for each message, so that no client is pinged, or dropped for
+        # want of a pong, while it sends.
+        protocol = self._protocol
+        protocol.last_ping = time.time()
+        if protocol.autoPingTimeoutCall and protocol.autoPingRestartOnAnyTraffic:
+            protocol._cancelAutoPingTimeoutCall()
+
+    def _on_parsed_message(self, payload: bytes, is_binary: bool) -> None:
+        self._note_activity()
+        self._pass_on(payload if is_binary else payload.decode())
+
+    def _pass_on(self, message: str | bytes) -> None:
+        # Autobahn cannot be stopped within a chunk, so more of them may come when one is refused.
+        if self._paused or not self._listener.on_message(message):
+            self._held.append(message)
+            self._pause()
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._tcp.pauseProducing()
+
+    # --- The end ---
 
     def close(self, why: Close) -> None:
         """Send the close frame, and drop the connection if it is not answered in time."""
@@ -175,6 +305,10 @@ class DaphneTransport:
             # sendClose would refuse the codes below 3000, and Daphne would lose the reason.
             self._protocol.sendCloseFrame(why.code, why.reason.encode())
         self.resume_reading()
+
+    def _on_close_frame(self, *args: Any, **kwargs: Any) -> None:
+        self._send_close_frame(*args, **kwargs)
+        self.stopProducing()
 
     def _on_ping(self, payload: bytes) -> None:
         # RFC 6455 §5.5.3 asks for an answer to the most recent ping only.
@@ -207,11 +341,12 @@ class DaphneTransport:
 
     def resumeProducing(self) -> None:  # noqa: N802
         """The buffer has drained."""
-        self.writable = True
-        self._listener.on_writable()
+        if self._protocol.state == self._protocol.STATE_OPEN:
+            self.writable = True
+            self._listener.on_writable()
 
     def stopProducing(self) -> None:  # noqa: N802
-        """The connection is lost."""
+        """The connection is lost, or as good as lost."""
         self.writable = False
         self._listener.on_lost()
 
