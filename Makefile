@@ -7,6 +7,7 @@ PORT ?= 9090
 BIN := .venv/bin
 BASE := .venv/.base-installed
 DEV := .venv/.dev-installed
+BENCH := .venv/.bench-installed
 
 .DEFAULT_GOAL := help
 
@@ -23,6 +24,10 @@ $(BASE): requirements/base.txt | $(BIN)/python
 	@touch $@
 
 $(DEV): requirements/dev.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(BASE)
+
+$(BENCH): requirements/bench.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(BASE)
 
@@ -61,6 +66,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml
 	$(BIN)/$(COMPILE) pyproject.toml -o requirements/base.txt
 	$(BIN)/$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
+	$(BIN)/$(COMPILE) pyproject.toml --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment and every cache

@@ -1,1 +1,163 @@
-"""What the chat room is measured against."""
+"""What is measured: the chat room, and what it is measured against.
+
+Each peer speaks as much of the chat room's protocol as the load needs: a subscription and a
+publication are acknowledged with their ``request_id``, an event carries a ``ts`` and goes to every
+subscriber but its publisher. Each encodes an event once, where its library allows that, and pings
+no client, so that nothing but events and replies is counted.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.peers import toolchains
+
+FOLDER = Path(__file__).parent
+
+
+@contextmanager
+def nothing(core: int) -> Iterator[Mapping[str, str]]:
+    """Run no process beside the server."""
+    yield {}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server, and how to start it."""
+
+    name: str
+    """As the command line and the results have it."""
+
+    title: str
+    """As tables and plots have it."""
+
+    command: tuple[str, ...]
+    """``{port}`` in it becomes the port to listen on."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    dialect: str = "chatroom"
+    """What the load must speak (`bench.load.dialects`)."""
+
+    rest: bool = False
+    """Whether messages can be published over HTTP."""
+
+    quick: bool = False
+    """Whether it takes part in a quick run."""
+
+    prepare: Callable[[], str | None] = lambda: None
+    """Builds or installs what is needed; returns what is missing, in a word."""
+
+    companion: Callable[[int], AbstractContextManager[Mapping[str, str]]] = nothing
+    """Runs another process, on this core, that the server needs; gives environment variables."""
+
+
+def python(module: str, *arguments: str) -> tuple[str, ...]:
+    """Return the command that runs a module with this interpreter."""
+    return (sys.executable, "-m", module, *arguments)
+
+
+def daphne(application: str) -> tuple[str, ...]:
+    """Return the command that serves an application on Daphne."""
+    options = ("--access-log", os.devnull, "--ping-interval", "3600", "--ping-timeout", "3600")
+    return python("daphne", "-p", "{port}", *options, application)
+
+
+def uvicorn(application: str) -> tuple[str, ...]:
+    """Return the command that serves an application on uvicorn, with all that makes it fast."""
+    options = ("--no-access-log", "--loop", "uvloop", "--http", "httptools")
+    websockets = ("--ws", "websockets-sansio", "--ws-ping-interval", "3600")
+    return python("uvicorn", "--port", "{port}", *options, *websockets, application)
+
+
+def granian(application: str) -> tuple[str, ...]:
+    """Return the command that serves an application on granian, with one worker."""
+    options = ("--interface", "asgi", "--loop", "uvloop", "--no-access-log")
+    return python("granian", "--port", "{port}", *options, "--backpressure", "20000", application)
+
+
+CHAT_ROOM = "chatroom_project.asgi:application"
+CHAT_ROOM_ENVIRONMENT = {"CHATROOM_AUTO_CREATE_TOPICS": "true", "DJANGO_SECRET_KEY": "bench"}
+
+PEERS = (
+    Peer(
+        "chatroom",
+        "chat room on Daphne",
+        daphne(CHAT_ROOM),
+        CHAT_ROOM_ENVIRONMENT,
+        rest=True,
+        quick=True,
+    ),
+    Peer(
+        "chatroom-uvicorn",
+        "chat room on uvicorn",
+        uvicorn(CHAT_ROOM),
+        CHAT_ROOM_ENVIRONMENT,
+        rest=True,
+    ),
+    Peer(
+        "chatroom-granian",
+        "chat room on granian",
+        granian(CHAT_ROOM),
+        CHAT_ROOM_ENVIRONMENT,
+        rest=True,
+    ),
+    Peer(
+        "go",
+        "Go, gorilla/websocket",
+        (str(toolchains.GO_PROGRAM), "{port}"),
+        {"GOMAXPROCS": "1"},
+        rest=True,
+        quick=True,
+        prepare=toolchains.build_go_program,
+    ),
+    Peer(
+        "group-send",
+        "group_send, in memory, Daphne",
+        daphne("bench.peers.group_send:application"),
+        rest=True,
+        quick=True,
+    ),
+    Peer(
+        "group-send-redis",
+        "group_send, Redis, Daphne",
+        daphne("bench.peers.group_send:application"),
+        rest=True,
+        prepare=toolchains.find_redis,
+        companion=toolchains.redis_server,
+    ),
+    Peer(
+        "ordinary",
+        "ordinary consumer, Daphne",
+        daphne("bench.peers.ordinary:application"),
+        rest=True,
+        quick=True,
+    ),
+    Peer(
+        "ordinary-uvicorn",
+        "ordinary consumer, uvicorn",
+        uvicorn("bench.peers.ordinary:application"),
+        rest=True,
+    ),
+    Peer(
+        "websockets",
+        "websockets.broadcast, uvloop",
+        python("bench.peers.websockets_broadcast", "{port}"),
+    ),
+    Peer(
+        "ws",
+        "Node.js ws",
+        ("node", str(FOLDER / "ws.js"), "{port}"),
+        {"NODE_PATH": str(toolchains.NODE_MODULES), "NODE_ENV": "production"},
+        prepare=toolchains.install_ws,
+    ),
+    Peer(
+        "socketio",
+        "python-socketio, uvicorn",
+        uvicorn("bench.peers.socket_io:application"),
+        dialect="socketio",
+    ),
+)

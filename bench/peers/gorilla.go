@@ -7,9 +7,8 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -170,10 +169,5 @@ func servePublish(w http.ResponseWriter, r *http.Request) {
 func main() {
 	http.HandleFunc("/ws", serveWebSocket)
 	http.HandleFunc("/topics/", servePublish)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println("listening on", listener.Addr().(*net.TCPAddr).Port)
-	panic(http.Serve(listener, nil))
+	panic(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
 }

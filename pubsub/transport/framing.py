@@ -8,7 +8,7 @@ FINAL_TEXT = 0x81
 MASKED = 0x80
 
 
-class NotPlain(Exception):  # noqa: N818
+class NotPlain(Exception):
     """What follows is another kind of frame, or a faulty one."""
 
 
