@@ -1,0 +1,85 @@
+"""How the load generator says "subscribe" and "publish" to a server."""
+
+import json
+from typing import Any, Protocol
+
+from bench.load.websocket import Step, handshake, text_frame
+
+MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
+
+ACK_MARK = b"@"
+"""The ``request_id`` of every command. It occurs once in each acknowledgement and nowhere else, so
+counting this byte counts acknowledgements, wherever the stream is cut."""
+
+
+def _command(kind: str, topic: str, text: str | None = None) -> dict[str, Any]:
+    command: dict[str, Any] = {"type": kind, "topic": topic, "request_id": ACK_MARK.decode()}
+    if text is not None:
+        command["message"] = {"id": MESSAGE_ID, "payload": {"text": text}}
+    return command
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+class Dialect(Protocol):
+    """What differs between the wire formats of the peers."""
+
+    opening: tuple[Step, ...]
+    """The steps until the server takes commands; the first one ends with the HTTP response."""
+
+    def subscribe(self, topic: str) -> Step:
+        """Return the step that subscribes a connection."""
+
+    def publish(self, topic: str, text: str) -> bytes:
+        """Return the frame that publishes a text."""
+
+    def ping(self) -> bytes:
+        """Return the frame that the server answers at once, and does nothing for."""
+
+
+class ChatRoom:
+    """The chat room's own messages."""
+
+    opening = (Step(handshake("/ws"), b"\r\n\r\n"),)
+
+    def subscribe(self, topic: str) -> Step:
+        """Acknowledged by an object, which ends with the only brace."""
+        return Step(text_frame(_json(_command("subscribe", topic))), b"}")
+
+    def publish(self, topic: str, text: str) -> bytes:
+        """Acknowledged likewise."""
+        return text_frame(_json(_command("publish", topic, text)))
+
+    def ping(self) -> bytes:
+        """Answered by a pong."""
+        return text_frame(_json({"type": "ping", "request_id": ACK_MARK.decode()}))
+
+
+class SocketIO:
+    """The same messages as events of Socket.IO 5 over Engine.IO 4, the acknowledgement as its."""
+
+    opening = (
+        Step(handshake("/socket.io/?EIO=4&transport=websocket"), b"\r\n\r\n"),
+        Step(b"", b"}"),  # 0{"sid": …}
+        Step(text_frame("40"), b"}"),  # 40{"sid": …}
+    )
+
+    def _event(self, command: dict[str, Any]) -> bytes:
+        return text_frame("421" + _json([command["type"], command]))
+
+    def subscribe(self, topic: str) -> Step:
+        """Acknowledged by 431[…]."""
+        return Step(self._event(_command("subscribe", topic)), b"]")
+
+    def publish(self, topic: str, text: str) -> bytes:
+        """Acknowledged likewise."""
+        return self._event(_command("publish", topic, text))
+
+    def ping(self) -> bytes:
+        """Answered by an acknowledgement."""
+        return self._event({"type": "ping", "request_id": ACK_MARK.decode()})
+
+
+DIALECTS: dict[str, Dialect] = {"chatroom": ChatRoom(), "socketio": SocketIO()}

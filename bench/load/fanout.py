@@ -1,0 +1,120 @@
+"""One publisher, many subscribers, and a window of publications in flight between them."""
+
+import select
+import time
+
+from bench.load.dialects import ACK_MARK, Dialect
+from bench.load.meter import Meter, latencies
+from bench.load.websocket import open_connections, read_frame
+
+TEXT = "x" * 80
+TOPIC = "bench"
+
+QUIET = 2.0
+"""Seconds without a byte after which a delivery that has not come is missing."""
+
+GRACE = 10.0
+"""Seconds that a server may still be busy with what was in flight at the end."""
+
+
+class Fanout:
+    """Connections to a server, all but one subscribed, and the size of its frames.
+
+    Args:
+        window: How many publications may be in flight to some subscriber.
+    """
+
+    def __init__(self, port: int, dialect: Dialect, subscribers: int, window: int) -> None:
+        self.window = window
+        self.publication = dialect.publish(TOPIC, TEXT)
+        script = (*dialect.opening, dialect.subscribe(TOPIC))
+        self.subscribers = open_connections(port, [script] * subscribers)
+        (self.publisher,) = open_connections(port, [dialect.opening])
+        self._measure_frames()
+        self.poll = select.epoll()
+        for sock in (*self.subscribers, self.publisher):
+            self.poll.register(sock, select.EPOLLIN)
+        self._receive = {sock.fileno(): sock.recv_into for sock in self.subscribers}
+        self._receive_replies = self.publisher.recv_into
+        self._buffer = bytearray(1 << 18)
+        self._latencies: list[float] = []
+        self._sent_at = 0.0
+
+    def _measure_frames(self) -> None:
+        """Publish once, and see to it that bytes tell how many frames there were."""
+        self.publisher.sendall(self.publication)
+        ack = read_frame(self.publisher)
+        events = [read_frame(sock) for sock in self.subscribers]
+        sizes = {len(event) for event in events}
+        if len(sizes) != 1:
+            raise ValueError(f"events differ in size: {sizes}")
+        if ack.count(ACK_MARK) != 1 or ACK_MARK in events[0]:
+            raise ValueError(f"acknowledgements cannot be told apart: {ack!r}, {events[0]!r}")
+        self.event_size, self.ack_size = sizes.pop(), len(ack)
+
+    def run(self, seconds: float) -> dict[str, float]:
+        """Publish for so many seconds; return what was delivered in them.
+
+        With a window of 1 the time from the publication to each delivery is measured as well.
+
+        Raises:
+            ConnectionError: The server closed a connection, or lost a message.
+        """
+        size_of_all = self.event_size * len(self.subscribers)
+        take = self._take_timed if self.window == 1 else self._take
+        sent = received = 0
+        meter = Meter()
+        deadline = meter.begin + seconds
+        while (now := time.perf_counter()) < deadline:
+            room = self.window - (sent - received // size_of_all)
+            if room > 0:
+                self._sent_at = now
+                self.publisher.sendall(self.publication * room)
+                sent += room
+            received += take(self.poll.poll(0.1))
+        elapsed, share = meter.read()
+        self._drain(sent * size_of_all - received)
+        figures = {
+            "deliveries_per_second": received / self.event_size / elapsed,
+            "event_bytes": self.event_size,
+            "generator_share": share,
+        }
+        return figures | (latencies(self._latencies, "event", 50, 99) if self._latencies else {})
+
+    def _take(self, events: list[tuple[int, int]]) -> int:
+        """Receive what has come; return the bytes of events among it."""
+        receive, buffer, received = self._receive, self._buffer, 0
+        for fd, _ in events:
+            if fd in receive:
+                count = receive[fd](buffer)
+                received += count
+            else:
+                count = self._receive_replies(buffer)
+            if not count:
+                raise ConnectionError("the server closed a connection")
+        return received
+
+    def _take_timed(self, events: list[tuple[int, int]]) -> int:
+        receive, buffer, received = self._receive, self._buffer, 0
+        sent_at, note, clock = self._sent_at, self._latencies.append, time.perf_counter
+        for fd, _ in events:
+            if fd in receive:
+                count = receive[fd](buffer)
+                note(clock() - sent_at)
+                received += count
+            else:
+                count = self._receive_replies(buffer)
+            if not count:
+                raise ConnectionError("the server closed a connection")
+        return received
+
+    def _drain(self, missing: int) -> None:
+        """Wait for the deliveries that are still under way."""
+        deadline = time.perf_counter() + GRACE
+        while missing > 0 and time.perf_counter() < deadline:
+            events = self.poll.poll(QUIET)
+            if not events:
+                raise ConnectionError(f"{missing / self.event_size:,.0f} deliveries are missing")
+            missing -= self._take(events)
+        if missing < 0:
+            raise ConnectionError("more was delivered than was published")

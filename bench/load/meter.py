@@ -1,0 +1,37 @@
+"""What every measurement has in common: the clock, the generator's own share, percentiles."""
+
+import gc
+import time
+from collections.abc import Sequence
+
+
+class Meter:
+    """Measures elapsed time and the share of a processor that this process uses meanwhile.
+
+    Garbage collection is off from here on: a pause of the generator would be taken for one of the
+    server.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        gc.disable()
+        self._cpu = time.process_time()
+        self.begin = time.perf_counter()
+        self.idle = 0.0
+        """Seconds of busy waiting, which count as no use of the processor."""
+
+    def read(self) -> tuple[float, float]:
+        """Return the seconds since the begin, and the share of them that the generator worked."""
+        elapsed = time.perf_counter() - self.begin
+        return elapsed, (time.process_time() - self._cpu - self.idle) / elapsed
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Return the value that so many percent of them do not exceed (nearest rank)."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def latencies(seconds: list[float], what: str, *percents: float) -> dict[str, float]:
+    """Return percentiles in microseconds, named like ``event_p99_us``."""
+    seconds.sort()
+    return {f"{what}_p{p:g}_us": percentile(seconds, p) * 1e6 for p in percents}

@@ -1,0 +1,36 @@
+"""What the kernel knows of a server's processes, from ``/proc``."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def family(pid: int) -> Iterator[int]:
+    """Give a process and all its descendants."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from family(int(child))
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process and its descendants."""
+    found = (re.search(r"VmRSS:\s+(\d+) kB", _read(member, "status")) for member in family(pid))
+    return sum(int(match[1]) * 1024 for match in found if match)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and its descendants, in steps of 10 ms."""
+    ticks = 0
+    for member in family(pid):
+        fields = _read(member, "stat").rpartition(")")[2].split()
+        ticks += sum(map(int, fields[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

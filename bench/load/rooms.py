@@ -1,0 +1,92 @@
+"""Rooms whose members all talk: each publishes anew when its last publication is acknowledged."""
+
+import select
+import time
+
+from bench.load.dialects import ACK_MARK, Dialect
+from bench.load.fanout import GRACE, QUIET, TEXT
+from bench.load.meter import Meter
+from bench.load.websocket import open_connections, read_frame
+
+
+class Rooms:
+    """Connections to a server, so many in each of so many rooms."""
+
+    def __init__(self, port: int, dialect: Dialect, rooms: int, members: int) -> None:
+        self.members = members
+        topics = [f"room-{number:05}" for number in range(rooms)]
+        scripts = [(*dialect.opening, dialect.subscribe(topic)) for topic in topics]
+        self.sockets = open_connections(
+            port, [script for script in scripts for _ in range(members)]
+        )
+        publications = [dialect.publish(topic, TEXT) for topic in topics]
+        self._publication = {
+            sock.fileno(): publications[position // members]
+            for position, sock in enumerate(self.sockets)
+        }
+        self._socket = {sock.fileno(): sock for sock in self.sockets}
+        self._measure_frames()
+        self.poll = select.epoll()
+        for sock in self.sockets:
+            self.poll.register(sock, select.EPOLLIN)
+        self._buffer = bytearray(1 << 18)
+        self._sent = self._acks = self._received = 0
+
+    def _measure_frames(self) -> None:
+        talker, *others = self.sockets[: self.members]
+        talker.sendall(self._publication[talker.fileno()])
+        self.ack_size = len(read_frame(talker))
+        self.event_size = {len(read_frame(sock)) for sock in others}.pop()
+
+    def run(self, seconds: float) -> dict[str, float]:
+        """Let all talk for so many seconds; return what was delivered in them.
+
+        Raises:
+            ConnectionError: The server closed a connection, or lost a message.
+        """
+        meter = Meter()
+        deadline = meter.begin + seconds
+        for sock in self.sockets:
+            sock.send(self._publication[sock.fileno()])
+        self._sent = len(self.sockets)
+        while time.perf_counter() < deadline:
+            self._take(self.poll.poll(0.1), answer=True)
+        elapsed, share = meter.read()
+        delivered = self._delivered()
+        self._drain()
+        return {
+            "deliveries_per_second": delivered / elapsed,
+            "event_bytes": self.event_size,
+            "generator_share": share,
+        }
+
+    def _delivered(self) -> float:
+        return (self._received - self._acks * self.ack_size) / self.event_size
+
+    def _take(self, events: list[tuple[int, int]], *, answer: bool) -> None:
+        """Receive what has come; whose acknowledgement is among it publishes anew."""
+        sockets, publication, buffer = self._socket, self._publication, self._buffer
+        for fd, _ in events:
+            sock = sockets[fd]
+            count = sock.recv_into(buffer)
+            if not count:
+                raise ConnectionError("the server closed a connection")
+            self._received += count
+            if buffer.find(ACK_MARK, 0, count) >= 0:
+                self._acks += 1
+                if answer:
+                    sock.send(publication[fd])
+                    self._sent += 1
+
+    def _drain(self) -> None:
+        """Wait for the deliveries that are still under way."""
+        deadline = time.perf_counter() + GRACE
+        expected = self._sent * (self.ack_size + (self.members - 1) * self.event_size)
+        while self._received < expected and time.perf_counter() < deadline:
+            events = self.poll.poll(QUIET)
+            if not events:
+                missing = (expected - self._received) / self.event_size
+                raise ConnectionError(f"{missing:,.0f} deliveries are missing")
+            self._take(events, answer=False)
+        if self._received > expected:
+            raise ConnectionError("more was delivered than was published")

@@ -1,0 +1,81 @@
+"""What some peers need beside Python: Go, Node.js, Redis. What is built stays in ``.cache/``."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+CACHE = FOLDER.parent / ".cache"
+GO_PROGRAM = CACHE / "gorilla"
+GO_SOURCE = FOLDER / "gorilla.go"
+GO_PATH = "/usr/share/gocode"
+NODE_MODULES = CACHE / "node_modules"
+WS = "ws@8.23.0"
+
+
+def _run(*command: str, **environment: str) -> str | None:
+    """Run a command; return the last line of its complaint, if it fails."""
+    CACHE.mkdir(exist_ok=True)
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return None
+    return (done.stderr.strip().splitlines() or [f"{command[0]} failed"])[-1]
+
+
+def build_go_program() -> str | None:
+    """Compile the Go program, unless that is done."""
+    if not shutil.which("go"):
+        return "Go (Debian: golang-go)"
+    if not Path(GO_PATH, "src/github.com/gorilla/websocket").exists():
+        return "gorilla/websocket (Debian: golang-github-gorilla-websocket-dev)"
+    if GO_PROGRAM.exists() and GO_PROGRAM.stat().st_mtime > GO_SOURCE.stat().st_mtime:
+        return None
+    command = ("go", "build", "-o", str(GO_PROGRAM), str(GO_SOURCE))
+    return _run(*command, GO111MODULE="off", GOPATH=GO_PATH)
+
+
+def install_ws() -> str | None:
+    """Install the package ``ws``, unless that is done."""
+    for tool in ("node", "npm"):
+        if not shutil.which(tool):
+            return f"{tool} (Node.js)"
+    package = NODE_MODULES / "ws/package.json"
+    if package.exists() and f'"version": "{WS.partition("@")[2]}"' in package.read_text():
+        return None
+    return _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", CACHE, WS)
+
+
+def find_redis() -> str | None:
+    """Look for a Redis."""
+    return None if shutil.which("redis-server") else "redis-server (Debian: redis-server)"
+
+
+@contextmanager
+def redis_server(core: int) -> Iterator[Mapping[str, str]]:
+    """Run a Redis on this core that stores nothing, at a socket in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        address = Path(folder, "redis.sock")
+        process = subprocess.Popen(
+            [
+                *("redis-server", "--port", "0", "--unixsocket", str(address)),
+                *("--save", "", "--appendonly", "no", "--dir", folder),
+            ],
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
+        try:
+            while not address.exists():
+                if process.poll() is not None:
+                    raise RuntimeError("redis-server does not start")
+                time.sleep(0.01)
+            yield {"BENCH_REDIS": f"unix://{address}"}
+        finally:
+            process.terminate()
+            process.wait()

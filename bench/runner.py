@@ -1,0 +1,153 @@
+"""The order of things: run by run, in each run peer by peer, so that all see the same weather."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bench.peers import Peer
+from bench.scenarios import Scenario
+from bench.servers import PROJECT, Server, ServerFailed, running
+
+WARM_UP = ("fanout", "--subscribers", "10", "--window", "8", "--seconds", "0.3")
+
+IDLE_TIMEOUT = 5.0
+"""Seconds that a server may still be busy after a load; a new one takes its place then."""
+
+BUSY_GENERATOR = 0.9
+"""The share of a processor above which the load generator may have been the limit."""
+
+Sample = dict[str, float]
+
+
+class LoadFailed(Exception):
+    """A load gives no figures; the message says why."""
+
+
+@dataclass
+class Results:
+    """What was measured, by scenario and peer, a sample for each run."""
+
+    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def add(self, scenario: Scenario, peer: Peer, sample: Sample) -> None:
+        """Note a sample."""
+        self.samples.setdefault(scenario.name, {}).setdefault(peer.name, []).append(sample)
+
+    def fail(self, scenario: Scenario, peer: Peer, reason: str) -> None:
+        """Note a failure."""
+        self.failures.setdefault(scenario.name, {})[peer.name] = reason
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Where the server runs, and where the load generator does."""
+
+    server: int
+    load: int
+
+    @classmethod
+    def available(cls) -> "Cores":
+        """Take the first two of the cores that this process may use, or the only one twice."""
+        cores = sorted(os.sched_getaffinity(0))
+        return cls(cores[0], cores[min(1, len(cores) - 1)])
+
+    @property
+    def shared(self) -> bool:
+        """Whether both run on one core."""
+        return self.server == self.load
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Measures scenarios of peers.
+
+    Args:
+        seconds: How long each is measured, where that is not fixed by the scenario.
+        say: What to call with each line of progress.
+    """
+
+    cores: Cores
+    seconds: float
+    say: Callable[[str], None]
+
+    def run(
+        self, peers: Sequence[Peer], scenarios: Sequence[Scenario], runs: int, results: Results
+    ) -> None:
+        """Measure everything so many times, interleaved."""
+        for number in range(1, runs + 1):
+            for peer in peers:
+                label = f"run {number}/{runs}  {peer.title}"
+                for session in _sessions(peer, scenarios):
+                    self._serve(peer, session, label, results)
+
+    def _serve(
+        self, peer: Peer, scenarios: Sequence[Scenario], label: str, results: Results
+    ) -> None:
+        """Measure scenarios one after the other, on one server while that does well."""
+        remaining = list(scenarios)
+        while remaining:
+            try:
+                with running(peer, self.cores.server, self.cores.load) as server:
+                    if not remaining[0].fresh_server:
+                        self._load(server, peer, WARM_UP, timeout=30)
+                    while remaining and self._measure(server, peer, remaining, label, results):
+                        pass
+            except (ServerFailed, LoadFailed) as error:
+                self.say(f"{label}: failed: {error}")
+                for scenario in remaining:
+                    results.fail(scenario, peer, str(error))
+                return
+
+    def _measure(
+        self, server: Server, peer: Peer, remaining: list[Scenario], label: str, results: Results
+    ) -> bool:
+        """Measure the first that remains; return whether the server can go on."""
+        scenario = remaining.pop(0)
+        seconds = ("--seconds", str(self.seconds))
+        try:
+            sample = self._load(server, peer, (*scenario.load, *seconds), scenario.timeout)
+        except LoadFailed as error:
+            self.say(f"{label}: {scenario.title}: failed: {error}")
+            results.fail(scenario, peer, str(error))
+            return False
+        results.add(scenario, peer, sample)
+        metric = scenario.metrics[0]
+        busy = "  (load generator busy)" if sample["generator_share"] > BUSY_GENERATOR else ""
+        figure = f"{sample[metric.key]:,.{metric.digits}f} {metric.unit or metric.title}"
+        self.say(f"{label}: {scenario.title}: {figure}{busy}")
+        return server.wait_until_idle(IDLE_TIMEOUT)
+
+    def _load(self, server: Server, peer: Peer, arguments: Sequence[str], timeout: float) -> Sample:
+        """Run the load generator; return its figures."""
+        name, *options = arguments
+        options += ["--dialect", peer.dialect, "--pid", str(server.pid)]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "bench.load", name, str(server.port), *options],
+                cwd=PROJECT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout + self.seconds,
+                preexec_fn=lambda: os.sched_setaffinity(0, {self.cores.load}),
+            )
+        except subprocess.TimeoutExpired:
+            raise LoadFailed(f"not done after {timeout + self.seconds:.0f} s") from None
+        if done.returncode:
+            raise LoadFailed((done.stderr.strip().splitlines() or ["no output"])[-1])
+        sample: Sample = json.loads(done.stdout)
+        return sample
+
+
+def _sessions(peer: Peer, scenarios: Sequence[Scenario]) -> Iterator[list[Scenario]]:
+    """Give the scenarios of a peer as lists, each for a server of its own."""
+    own = [scenario for scenario in scenarios if scenario.takes(peer)]
+    if shared := [scenario for scenario in own if not scenario.fresh_server]:
+        yield shared
+    for scenario in own:
+        if scenario.fresh_server:
+            yield [scenario]

@@ -1,0 +1,109 @@
+"""Servers of peers as processes: started on a free port, pinned to a core, watched and stopped."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.load.processes import cpu_seconds
+from bench.peers import Peer
+
+PROJECT = Path(__file__).parents[1]
+START_TIMEOUT = 20.0
+STOP_TIMEOUT = 10.0
+
+
+class ServerFailed(Exception):
+    """A server does not start; the message is the last line of its output."""
+
+
+class Server:
+    """A running server.
+
+    Attributes:
+        port: Where it listens.
+        pid: Its process, or the first of them.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self._process = process
+        self.port = port
+        self.pid = process.pid
+
+    def alive(self) -> bool:
+        """Return whether the process is there."""
+        return self._process.poll() is None
+
+    def wait_until_idle(self, timeout: float) -> bool:
+        """Wait until it has done with its last clients; return whether it has."""
+        deadline = time.monotonic() + timeout
+        before = cpu_seconds(self.pid)
+        while self.alive() and time.monotonic() < deadline:
+            time.sleep(0.1)
+            now = cpu_seconds(self.pid)
+            if now - before <= 0.01:
+                return True
+            before = now
+        return False
+
+    def kill(self) -> None:
+        """End it and its children, politely first."""
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def running(peer: Peer, server_core: int, other_core: int) -> Iterator[Server]:
+    """Start a peer's server on one core, and what it needs beside it on the other.
+
+    Raises:
+        ServerFailed: It does not start.
+    """
+    port = free_port()
+    command = [word.format(port=port) for word in peer.command]
+    with tempfile.TemporaryFile() as log, peer.companion(other_core) as environment:
+        process = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env={**os.environ, **peer.environment, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {server_core}),
+        )
+        server = Server(process, port)
+        try:
+            _wait_until_it_listens(server, log.fileno())
+            yield server
+        finally:
+            server.kill()
+
+
+def _wait_until_it_listens(server: Server, log: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", server.port), 1).close()
+        except OSError:
+            if not server.alive() or time.monotonic() > deadline:
+                output = os.pread(log, 1 << 16, 0).decode(errors="replace").strip()
+                raise ServerFailed((output.splitlines() or ["no output"])[-1]) from None
+            time.sleep(0.02)
+        else:
+            return
