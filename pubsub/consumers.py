@@ -156,9 +156,11 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _flush(self) -> None:
         outbox, transport = self.outbox, self.transport
         try:
-            while transport.writable and not outbox.empty():
-                if not transport.write_nowait(outbox.take_nowait(BATCH_BYTES)):
+            while transport.writable and (frames := outbox.take_nowait(BATCH_BYTES)):
+                if not transport.write_nowait(frames):
                     self.runtime.write_timeouts.watch(self, self._on_write_timeout)
+                if outbox.empty():
+                    return
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
             # Not at once: the broker may be in the middle of a publication.

@@ -107,6 +107,10 @@ class Outbox(asyncio.Queue[Frame]):
         """The size of all waiting frames."""
         return self._bytes
 
+    def empty(self) -> bool:
+        """Tell whether nothing waits."""
+        return not self._queue
+
     def full(self) -> bool:
         """Tell whether another event needs room to be made, or is dropped."""
         return len(self._queue) >= self._max_frames or self._bytes >= self._max_bytes

@@ -97,6 +97,19 @@ def _protocol_of(send: Send) -> Any:
     return protocol
 
 
+_last_joined: tuple[Sequence[Frame], bytes] = ((), b"")
+
+
+def _join(frames: Sequence[Frame]) -> bytes:
+    """Join frames; once only, when all subscribers of a topic get the same ones in turn."""
+    global _last_joined
+    last_frames, data = _last_joined
+    if frames != last_frames:
+        data = b"".join([frame.wire for frame in frames])
+        _last_joined = frames, data
+    return data
+
+
 def _send_nothing(data: bytes) -> int:
     return 0
 
@@ -191,9 +204,7 @@ class DaphneTransport:
 
     def write_nowait(self, frames: Sequence[Frame]) -> bool:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
-        return self._write(
-            frames[0].wire if len(frames) == 1 else b"".join([frame.wire for frame in frames])
-        )
+        return self._write(frames[0].wire if len(frames) == 1 else _join(frames))
 
     def _write(self, data: bytes) -> bool:
         # This and `write_nowait` are all that happens to a socket in a publication. `writable`
