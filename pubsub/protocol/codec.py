@@ -286,15 +286,15 @@ def _is_encodable(value: str) -> bool:
 # --- Server to client ---------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
-def _second(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
 def timestamp() -> str:
     """Return the present time in UTC with milliseconds (RFC 3339 §5.6)."""
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    return f"{_second(seconds)}.{milliseconds:03d}Z"
+    return _timestamp(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)
+def _timestamp(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}Z"
 
 
 def check_message_id(message_id: str) -> str:
