@@ -55,6 +55,12 @@ class Client:
             self._socket.close()
             raise self._protocol.handshake_exc
 
+    @property
+    def port(self) -> int:
+        """The client's own port, by which the server knows it."""
+        port: int = self._socket.getsockname()[1]
+        return port
+
     def send(self, message: Any = None, /, **fields: Any) -> None:
         """Send a text frame: a string as it is, anything else as JSON."""
         message = fields if message is None else message

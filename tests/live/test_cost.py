@@ -1,0 +1,47 @@
+"""What a publication does, counted: a loss of speed shows here, whatever the clock says."""
+
+from collections import Counter
+
+from tests.live.client import UUID
+from tests.live.conftest import StartServer
+from tests.live.server import Server
+
+COUNTED = ("-m", "daphne", "-p", "0", "tests.live.host.counted:application")
+SUBSCRIBERS = 30
+ROUNDS = 20
+PUBLISH = {"type": "publish", "topic": "t", "message": {"id": UUID, "payload": 1}}
+
+
+def count(server: Server, at_a_time: int) -> Counter[str]:
+    """Publish so many messages at a time, in rounds, and return what the server called."""
+    server.create_topic("t")
+    subscribers = [server.subscriber("t") for _ in range(SUBSCRIBERS)]
+    publisher = server.connect()
+    server.request("GET", "/count/start")
+    for _ in range(ROUNDS):
+        publisher.send_all([PUBLISH] * at_a_time)
+        for client in (*subscribers, publisher):
+            for _ in range(at_a_time):
+                client.receive()
+    counts = Counter(server.request("GET", "/count/stop")[1])
+    assert [counts[f"writes to {client.port}"] for client in subscribers] == [ROUNDS] * SUBSCRIBERS
+    assert counts[f"writes to {publisher.port}"] == ROUNDS
+    return counts
+
+
+def test_one_publication(start_server: StartServer) -> None:
+    """One encoding, one write for each subscriber, and no task, thread or turn for any of them."""
+    counts = count(start_server(*COUNTED), 1)
+    # The acknowledgement is another.
+    assert counts["encodings"] == 2 * ROUNDS
+    assert counts["threads"] == 0
+    # Of the few that are left some belong to the HTTP requests around the count.
+    assert counts["tasks"] < ROUNDS / 2
+    assert counts["hops"] < 3 * ROUNDS
+
+
+def test_publications_of_one_tick(start_server: StartServer) -> None:
+    """They leave in one write together."""
+    counts = count(start_server(*COUNTED), 8)
+    assert counts["encodings"] == 2 * 8 * ROUNDS
+    assert counts["hops"] < 3 * ROUNDS
