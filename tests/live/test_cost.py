@@ -37,6 +37,7 @@ def test_one_publication(start_server: StartServer) -> None:
     assert counts["threads"] == 0
     # Of the few that are left some belong to the HTTP requests around the count.
     assert counts["tasks"] < ROUNDS / 2
+    assert counts["detours"] < ROUNDS / 2
     assert counts["hops"] < 3 * ROUNDS
 
 

@@ -16,7 +16,13 @@ from chatroom_project.asgi import application as chat_room
 
 counts: Counter[str] = Counter()
 
-FUNCTIONS = {"call_soon": "hops", "create_task": "tasks", "run_in_executor": "threads"}
+FUNCTIONS = {
+    "call_soon": "hops",
+    "create_task": "tasks",
+    "run_in_executor": "threads",
+    "addWriter": "detours",  # a write that Twisted has put off, by way of the selector
+    "processData": "detours",  # a message that Autobahn has parsed
+}
 
 
 def count(frame: Any, event: str, called: Any) -> None:
