@@ -41,7 +41,7 @@ def figures(results: Results, scenario: Scenario, metric: Metric) -> dict[str, F
             ratios={
                 reference: median / medians[reference]
                 for reference in REFERENCES
-                if medians.get(reference)
+                if metric.compared and medians.get(reference)
             },
             runs=len(samples[peer]),
             generator_was_busy=any(

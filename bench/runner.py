@@ -138,7 +138,8 @@ class Runner:
         except subprocess.TimeoutExpired:
             raise LoadFailed(f"not done after {timeout + self.seconds:.0f} s") from None
         if done.returncode:
-            raise LoadFailed((done.stderr.strip().splitlines() or ["no output"])[-1])
+            reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            raise LoadFailed(f"{reason} (the server's last words: {server.last_words()})")
         sample: Sample = json.loads(done.stdout)
         return sample
 

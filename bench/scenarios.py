@@ -19,6 +19,9 @@ class Metric:
     digits: int = 0
     """After the decimal point, where it is shown."""
 
+    compared: bool = True
+    """Whether a ratio to another peer says anything; a growth may be nothing, or less."""
+
     @property
     def heading(self) -> str:
         """What it is, in which unit, and which way is better."""
@@ -26,9 +29,25 @@ class Metric:
         return f"{self.title} ({unit}{'higher' if self.higher_is_better else 'lower'} is better)"
 
 
+def lower(key: str, title: str, unit: str, digits: int = 0) -> Metric:
+    """Return a metric of which less is better."""
+    return Metric(key, title, unit, higher_is_better=False, digits=digits)
+
+
 DELIVERIES = Metric("deliveries_per_second", "deliveries a second")
-EVENT_P50 = Metric("event_p50_us", "publication to delivery, p50", "µs", higher_is_better=False)
-EVENT_P99 = Metric("event_p99_us", "publication to delivery, p99", "µs", higher_is_better=False)
+EVENT_P50 = lower("event_p50_us", "publication to delivery, p50", "µs")
+EVENT_P99 = lower("event_p99_us", "publication to delivery, p99", "µs")
+ROUND_TRIP = (
+    lower("ack_p50_us", "publication to reply, p50", "µs"),
+    lower("ack_p99_us", "publication to reply, p99", "µs"),
+    lower("ack_p99.9_us", "publication to reply, p99.9", "µs"),
+    EVENT_P50,
+    EVENT_P99,
+    lower("event_p99.9_us", "publication to delivery, p99.9", "µs"),
+)
+GROWTH = Metric(
+    "growth_mb", "growth of the server", "MB", higher_is_better=False, digits=1, compared=False
+)
 
 
 @dataclass(frozen=True)
@@ -97,5 +116,77 @@ SCENARIOS = (
         (DELIVERIES,),
         connections=1000,
         quick=True,
+    ),
+    Scenario(
+        "roundtrip",
+        "roundtrip",
+        "round trip to 10 subscribers at 30 % of the maximum",
+        ("roundtrip", "--percent", "30"),
+        (Metric("rate", "publications a second"), *ROUND_TRIP),
+    ),
+    Scenario(
+        "roundtrip-500",
+        "roundtrip",
+        "round trip to 10 subscribers at 500 publications a second",
+        ("roundtrip", "--rate", "500"),
+        ROUND_TRIP,
+    ),
+    Scenario(
+        "connect",
+        "connections",
+        "2,000 connections, 32 at a time",
+        ("connect", "--count", "2000"),
+        (Metric("connections_per_second", "handshakes a second"),),
+        connections=2000,
+    ),
+    Scenario(
+        "rest",
+        "rest",
+        "publications over REST, 8 connections",
+        ("rest", "--connections", "8"),
+        (Metric("publications_per_second", "publications a second"),),
+        takes=lambda peer: peer.rest,
+    ),
+    Scenario(
+        "idle",
+        "connections",
+        "2,000 idle subscribers",
+        ("idle", "--count", "2000"),
+        (lower("kib_per_connection", "memory for each", "KiB", digits=1),),
+        connections=2200,
+        fresh_server=True,
+    ),
+    Scenario(
+        "stalled",
+        "slow",
+        "a subscriber that never reads, 50,000 messages of 1 KiB",
+        ("stalled", "--messages", "50000"),
+        (GROWTH,),
+        fresh_server=True,
+        timeout=120,
+    ),
+    Scenario(
+        "flood",
+        "slow",
+        "a client that publishes without a pause and never reads, 5 s",
+        ("flood", "--flood", "5"),
+        (
+            GROWTH,
+            lower("slowest_ping_ms", "slowest answer to another client", "ms", digits=1),
+        ),
+        fresh_server=True,
+    ),
+    Scenario(
+        "stop",
+        "connections",
+        "stop with 1,000 clients",
+        ("stop", "--count", "1000"),
+        (
+            Metric("told", "clients told 3001"),
+            lower("stop_seconds", "time until it is gone", "s", digits=2),
+        ),
+        connections=1000,
+        fresh_server=True,
+        takes=lambda peer: peer.name == "chatroom",
     ),
 )

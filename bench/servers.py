@@ -30,14 +30,21 @@ class Server:
         pid: Its process, or the first of them.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: int) -> None:
         self._process = process
+        self._log = log
         self.port = port
         self.pid = process.pid
 
     def alive(self) -> bool:
         """Return whether the process is there."""
         return self._process.poll() is None
+
+    def last_words(self) -> str:
+        """Return the last line of its output."""
+        size = os.fstat(self._log).st_size
+        output = os.pread(self._log, 4096, max(0, size - 4096)).decode(errors="replace").strip()
+        return (output.splitlines() or ["no output"])[-1]
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until it has done with its last clients; return whether it has."""
@@ -87,23 +94,22 @@ def running(peer: Peer, server_core: int, other_core: int) -> Iterator[Server]:
             start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {server_core}),
         )
-        server = Server(process, port)
+        server = Server(process, port, log.fileno())
         try:
-            _wait_until_it_listens(server, log.fileno())
+            _wait_until_it_listens(server)
             yield server
         finally:
             server.kill()
 
 
-def _wait_until_it_listens(server: Server, log: int) -> None:
+def _wait_until_it_listens(server: Server) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while True:
         try:
             socket.create_connection(("127.0.0.1", server.port), 1).close()
         except OSError:
             if not server.alive() or time.monotonic() > deadline:
-                output = os.pread(log, 1 << 16, 0).decode(errors="replace").strip()
-                raise ServerFailed((output.splitlines() or ["no output"])[-1]) from None
+                raise ServerFailed(server.last_words()) from None
             time.sleep(0.02)
         else:
             return

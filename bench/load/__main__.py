@@ -10,36 +10,70 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
+from bench.load import connections, memory, rest, roundtrip
 from bench.load.dialects import DIALECTS
 from bench.load.fanout import Fanout
 from bench.load.rooms import Rooms
 
 Figures = dict[str, float]
+Load = Callable[[argparse.Namespace], Figures]
 
-
-def fanout(args: argparse.Namespace) -> Figures:
-    """One publisher, many subscribers."""
-    return Fanout(args.port, args.dialect, args.subscribers, args.window).run(args.seconds)
-
-
-def rooms(args: argparse.Namespace) -> Figures:
-    """Rooms whose members all talk."""
-    return Rooms(args.port, args.dialect, args.rooms, args.members).run(args.seconds)
-
-
-LOADS: dict[str, tuple[Callable[[argparse.Namespace], Figures], dict[str, Any]]] = {
-    "fanout": (fanout, {"subscribers": 100, "window": 8}),
-    "rooms": (rooms, {"rooms": 100, "members": 10}),
+LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
+    "fanout": (
+        "one publisher, many subscribers",
+        lambda of: Fanout(of.port, of.dialect, of.subscribers, of.window).run(of.seconds),
+        {"subscribers": 100, "window": 8},
+    ),
+    "rooms": (
+        "rooms whose members all talk",
+        lambda of: Rooms(of.port, of.dialect, of.rooms, of.members).run(of.seconds),
+        {"rooms": 100, "members": 10},
+    ),
+    "roundtrip": (
+        "latency at a rate, or at some percent of the maximum",
+        lambda of: roundtrip.run(of.port, of.dialect, of.seconds, of.rate, of.percent),
+        {"rate": 0, "percent": 30},
+    ),
+    "connect": (
+        "handshakes",
+        lambda of: connections.connect(of.port, of.dialect, of.count),
+        {"count": 2000},
+    ),
+    "rest": (
+        "publications over HTTP",
+        lambda of: rest.run(of.port, of.dialect, of.seconds, of.connections),
+        {"connections": 8},
+    ),
+    "idle": (
+        "memory of silent subscribers",
+        lambda of: memory.idle(of.port, of.dialect, of.pid, of.count, of.warm_up),
+        {"count": 2000, "warm-up": 200},
+    ),
+    "stalled": (
+        "memory with a subscriber that never reads",
+        lambda of: memory.stalled(of.port, of.dialect, of.pid, of.messages),
+        {"messages": 50_000},
+    ),
+    "flood": (
+        "memory with a client that floods and never reads",
+        lambda of: memory.Flood(of.port, of.dialect, of.pid).run(of.flood),
+        {"flood": 5},
+    ),
+    "stop": (
+        "SIGTERM with clients connected",
+        lambda of: connections.stop(of.port, of.dialect, of.pid, of.count),
+        {"count": 1000},
+    ),
 }
-"""Each load, and what it can be told beside the common arguments."""
+"""Each load: what it is, how it runs, and what it can be told beside the common arguments."""
 
 
 def main() -> None:
     """Run the load of the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="LOAD")
-    for name, (load, options) in LOADS.items():
-        command = commands.add_parser(name, help=load.__doc__)
+    for name, (what, load, options) in LOADS.items():
+        command = commands.add_parser(name, help=what)
         command.set_defaults(load=load)
         command.add_argument("port", type=int)
         command.add_argument("--pid", type=int, help="of the server, to read its memory")

@@ -23,8 +23,9 @@ def http_application(publish: Publish, urlconf: Any) -> Any:
 
     async def view(request: HttpRequest, topic: str) -> HttpResponse:
         count = await publish(topic, json.loads(request.body))
-        answer = {"status": "published", "topic": topic, "subscribers": count}
-        return HttpResponse(json.dumps(answer), content_type="application/json")
+        answer = json.dumps({"status": "published", "topic": topic, "subscribers": count})
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(answer))}
+        return HttpResponse(answer, headers=headers)
 
     urlconf.urlpatterns = [path("topics/<str:topic>/messages", view)]
     settings.configure(SECRET_KEY="bench", ALLOWED_HOSTS=["*"], ROOT_URLCONF=urlconf.__name__)

@@ -1,5 +1,6 @@
-"""The messages that the Python peers send, as objects to be encoded."""
+"""The messages that the Python peers send."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,20 @@ def timestamp() -> str:
 
 def ack(command: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to a command."""
-    reply = {"type": "ack", "topic": command.get("topic"), "status": "ok", "ts": timestamp()}
-    if "request_id" in command:
-        reply["request_id"] = command["request_id"]
-    return reply
+    return {
+        "type": "ack",
+        "request_id": command["request_id"],
+        "topic": command.get("topic"),
+        "status": "ok",
+        "ts": timestamp(),
+    }
 
 
 def event(topic: str, message: Any) -> dict[str, Any]:
     """Return what subscribers get for a message."""
     return {"type": "event", "topic": topic, "message": message, "ts": timestamp()}
+
+
+def encode(message: dict[str, Any]) -> str:
+    """Return a message as JSON without spaces, so that all peers send the same bytes."""
+    return json.dumps(message, separators=(",", ":"))

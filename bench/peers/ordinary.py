@@ -4,7 +4,6 @@ It is kind to its project in one thing: an event is encoded once for all subscri
 """
 
 import asyncio
-import json
 import sys
 from typing import Any
 
@@ -12,7 +11,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.routing import ProtocolTypeRouter
 
 from bench.peers.django_rest import http_application
-from bench.peers.messages import ack, event
+from bench.peers.messages import ack, encode, event
 
 subscribers: dict[str, set["OrdinaryConsumer"]] = {}
 
@@ -37,7 +36,7 @@ class OrdinaryConsumer(AsyncJsonWebsocketConsumer):
             subscribers.setdefault(content["topic"], set()).add(self)
         elif content["type"] == "publish":
             publish(content["topic"], content["message"], self)
-        await self.queue.put(json.dumps(ack(content)))
+        await self.queue.put(encode(ack(content)))
 
     async def disconnect(self, code: int) -> None:
         """Leave every topic."""
@@ -48,7 +47,7 @@ class OrdinaryConsumer(AsyncJsonWebsocketConsumer):
 
 def publish(topic: str, message: Any, publisher: OrdinaryConsumer | None = None) -> int:
     """Queue a message for all subscribers but its publisher; return their number."""
-    text = json.dumps(event(topic, message))
+    text = encode(event(topic, message))
     others = subscribers.get(topic, set()) - {publisher}
     for subscriber in others:
         if not subscriber.queue.full():

@@ -7,7 +7,7 @@ import uvloop
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
-from bench.peers.messages import ack, event
+from bench.peers.messages import ack, encode, event
 
 subscribers: dict[str, set[ServerConnection]] = {}
 
@@ -21,8 +21,8 @@ async def serve_client(client: ServerConnection) -> None:
                 subscribers.setdefault(command["topic"], set()).add(client)
             elif command["type"] == "publish":
                 others = subscribers.get(command["topic"], set()) - {client}
-                broadcast(others, json.dumps(event(command["topic"], command["message"])))
-            await client.send(json.dumps(ack(command)))
+                broadcast(others, encode(event(command["topic"], command["message"])))
+            await client.send(encode(ack(command)))
     except ConnectionClosed:
         pass
     finally:

@@ -1,0 +1,43 @@
+"""The begin and the end of connections: how many a second, and how they are told of the end."""
+
+import os
+import select
+import signal
+import time
+
+from bench.load.dialects import Dialect
+from bench.load.meter import Meter
+from bench.load.websocket import open_connections
+
+CLOSE_SHUTDOWN = b"\x88\x0a\x0b\xb9shutdown"
+"""The close frame with code 3001 and its reason."""
+
+
+def connect(port: int, dialect: Dialect, count: int) -> dict[str, float]:
+    """Open so many WebSockets, until each has the response to its handshake."""
+    scripts = [dialect.opening[:1]] * count
+    meter = Meter()
+    connections = open_connections(port, scripts)
+    elapsed, share = meter.read()
+    for sock in connections:
+        sock.close()
+    return {"connections_per_second": count / elapsed, "generator_share": share}
+
+
+def stop(port: int, dialect: Dialect, pid: int, count: int) -> dict[str, float]:
+    """Send SIGTERM to a server with so many clients; wait for the close frames and its end."""
+    connections = open_connections(port, [dialect.opening] * count)
+    process = os.pidfd_open(pid)
+    meter = Meter()
+    begin = time.perf_counter()
+    os.kill(pid, signal.SIGTERM)
+    told = sum(CLOSE_SHUTDOWN in sock.recv(4096) for sock in connections)
+    for sock in connections:
+        sock.close()
+    select.select([process], [], [], 30)
+    _, share = meter.read()
+    return {
+        "told": told,
+        "stop_seconds": time.perf_counter() - begin,
+        "generator_share": share,
+    }

@@ -1,0 +1,76 @@
+"""Publications over HTTP: a few connections that are kept, each with one request under way."""
+
+import json
+import select
+import socket
+import time
+
+from bench.load.dialects import MESSAGE_ID, Dialect
+from bench.load.fanout import TEXT, TOPIC
+from bench.load.meter import Meter
+from bench.load.websocket import open_connections, read_frame
+
+
+def run(port: int, dialect: Dialect, seconds: float, connections: int) -> dict[str, float]:
+    """Publish to one subscriber for so many seconds.
+
+    Raises:
+        ConnectionError: A request is refused, or its connection not kept.
+    """
+    (subscriber,) = open_connections(port, [(*dialect.opening, dialect.subscribe(TOPIC))])
+    body = json.dumps({"id": MESSAGE_ID, "payload": {"text": TEXT}}, separators=(",", ":"))
+    request = (
+        f"POST /topics/{TOPIC}/messages HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+    clients = {}
+    for _ in range(connections):
+        sock = socket.create_connection(("127.0.0.1", port))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        clients[sock.fileno()] = sock
+        response_size = _first_exchange(sock, request)
+        read_frame(subscriber)
+    return _keep_busy(clients, subscriber, request, response_size, seconds)
+
+
+def _first_exchange(sock: socket.socket, request: bytes) -> int:
+    """Publish once; return the size of the response, the same for all that follow."""
+    sock.sendall(request)
+    response = b""
+    while not response.endswith((b"}", b"}\n")):
+        piece = sock.recv(4096)
+        response += piece
+        if not piece or not response.startswith(b"HTTP/1.1 200"[: len(response)]):
+            raise ConnectionError(f"a request was refused: {response[:200]!r}")
+    return len(response)
+
+
+def _keep_busy(
+    clients: dict[int, socket.socket],
+    subscriber: socket.socket,
+    request: bytes,
+    response_size: int,
+    seconds: float,
+) -> dict[str, float]:
+    poll = select.epoll()
+    for fd in (*clients, subscriber.fileno()):
+        poll.register(fd, select.EPOLLIN)
+    waiting = dict.fromkeys(clients, response_size)
+    buffer = bytearray(1 << 16)
+    answered = 0
+    meter = Meter()
+    for sock in clients.values():
+        sock.sendall(request)
+    while time.perf_counter() < meter.begin + seconds:
+        for fd, _ in poll.poll(0.1):
+            count = (clients.get(fd) or subscriber).recv_into(buffer)
+            if not count:
+                raise ConnectionError("the server closed a connection")
+            if fd in waiting:
+                waiting[fd] -= count
+                if not waiting[fd]:
+                    answered += 1
+                    waiting[fd] = response_size
+                    clients[fd].sendall(request)
+    elapsed, share = meter.read()
+    return {"publications_per_second": answered / elapsed, "generator_share": share}
