@@ -13,8 +13,8 @@ its own `write` in the place of Twisted's, so that nothing can come between.
 
 Bytes are read before Autobahn sees them. Plain text messages go straight to the listener, in the
 same call in which they arrive, without Daphne's queue and a task's turn; everything else (control
-frames, fragments, very long messages, faults) is left to Autobahn. When the listener refuses a
-message, the rest waits here, a chunk of `BUFFER_SIZE` at most, and the socket is not read.
+frames, fragments, very long messages, faults) is left to Autobahn, frame by frame. When the
+listener refuses a message, the frames behind it wait here, and the socket is not read.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from typing import Any, cast
 from pubsub.core.frame import Frame
 from pubsub.protocol.codes import Close
 from pubsub.transport.base import Listener, Receive, Send, Transport
-from pubsub.transport.framing import NotPlain, parse_text
+from pubsub.transport.framing import NotPlain, frame_size, parse_text
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ class DaphneTransport:
         "_parse",
         "_paused",
         "_protocol",
+        "_rest_of_frame",
         "_send",
         "_send_close_frame",
         "_tcp",
@@ -150,6 +151,7 @@ class DaphneTransport:
         _ = self.backlog  # raises here, not in the first write, if Twisted has changed
         self._buffer.bufferSize = BUFFER_SIZE
         self._unread = b""
+        self._rest_of_frame = 0
         self._held: list[str | bytes] = []
         self._paused = False
         self._max_length = min(
@@ -245,44 +247,50 @@ class DaphneTransport:
         for message in held:
             self._pass_on(message)
         if not self._paused and self._unread:
-            unread, self._unread = self._unread, b""
-            self._read(unread)
+            self._read(self._unread)
         if not self._paused:
             self._tcp.resumeProducing()
 
     def _on_data(self, data: bytes) -> None:
-        if self._unread:
-            data = self._unread + data
-            self._unread = b""
-        if self._paused:
-            self._unread = data  # TLS has decrypted more than was asked for
-        else:
-            self._read(data)
+        self._read(self._unread + data if self._unread else data)
 
     def _read(self, data: bytes) -> None:
-        protocol = self._protocol
+        """Go through the frames, for as long as the listener takes what is in them."""
+        protocol, on_message = self._protocol, self._listener.on_message
         position, size = 0, len(data)
-        if protocol.state == protocol.STATE_OPEN and not (
-            protocol.inside_message or protocol.current_frame or protocol.data
-        ):
-            self._note_activity()
-            on_message, max_length = self._listener.on_message, self._max_length
-            try:
-                while position < size:
-                    text, end = parse_text(data, position, max_length)
+        self._note_activity()
+        while position < size and not self._paused:
+            if not (self._rest_of_frame or protocol.inside_message):
+                try:
+                    text, end = parse_text(data, position, self._max_length)
+                except NotPlain:
+                    pass
+                else:
                     if text is None:
-                        self._unread = data[position:]
-                        return
-                    if not on_message(text):
-                        self._unread = data[position:]
+                        break
+                    if on_message(text):
+                        position = end
+                    else:
                         self._pause()
-                        return
-                    position = end
-            except NotPlain:
-                pass
-            else:
-                return
-        self._parse(data[position:])
+                    continue
+            end = self._parse_foreign(data, position)
+            if end == position:
+                break
+            position = end
+        self._unread = data[position:]
+
+    def _parse_foreign(self, data: bytes, start: int) -> int:
+        """Give Autobahn one frame, or what has come of it; return where the next one begins.
+
+        Not more, so that what follows can be held back.
+        """
+        rest = self._rest_of_frame or frame_size(data, start)
+        if rest is None:
+            return start
+        end = min(start + rest, len(data))
+        self._rest_of_frame = start + rest - end
+        self._parse(data[start:end])
+        return end
 
     def _note_activity(self) -> None:
         # As Daphne and Autobahn do for each message, so that no client is pinged, or dropped for
@@ -297,7 +305,6 @@ class DaphneTransport:
         self._pass_on(payload if is_binary else payload.decode())
 
     def _pass_on(self, message: str | bytes) -> None:
-        # Autobahn cannot be stopped within a chunk, so more of them may come when one is refused.
         if self._paused or not self._listener.on_message(message):
             self._held.append(message)
             self._pause()
@@ -318,6 +325,8 @@ class DaphneTransport:
         self.resume_reading()
 
     def _on_close_frame(self, *args: Any, **kwargs: Any) -> None:
+        if self.writable:
+            self._listener.on_writable()  # what the messages before it have caused
         self._send_close_frame(*args, **kwargs)
         self.stopProducing()
 

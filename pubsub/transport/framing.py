@@ -16,7 +16,7 @@ def parse_text(data: bytes, start: int, max_length: int) -> tuple[str | None, in
     """Parse the masked, unfragmented text frame that begins at ``start`` (RFC 6455 §5.2).
 
     Returns:
-        The text and where the next frame begins; ``None`` while the frame is incomplete.
+        The text, and where the next frame begins; ``None`` while the frame is incomplete.
 
     Raises:
         NotPlain: It is a frame of another kind, is longer than ``max_length`` bytes, or breaks
@@ -49,3 +49,19 @@ def parse_text(data: bytes, start: int, max_length: int) -> tuple[str | None, in
         return (masked ^ mask).to_bytes(length, "little").decode(), end
     except UnicodeDecodeError:
         raise NotPlain from None
+
+
+def frame_size(data: bytes, start: int) -> int | None:
+    """Return the size of the frame that begins at ``start``, of whatever kind; None if unknown yet.
+
+    The size is that of header and payload together (RFC 6455 §5.2); all of it need not be there.
+    """
+    if len(data) < start + 2:
+        return None
+    header, length = 2, data[start + 1] & ~MASKED
+    if length > 125:
+        header = 4 if length == 126 else 10
+        if len(data) < start + header:
+            return None
+        length = int.from_bytes(data[start + 2 : start + header], "big")
+    return header + (4 if data[start + 1] & MASKED else 0) + length
