@@ -5,10 +5,13 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+from bench import machine
 from bench.peers import PEERS, Peer
 from bench.report import terminal_table
-from bench.runner import Cores, Results, Runner
+from bench.results import Results
+from bench.runner import Cores, Runner
 from bench.scenarios import SCENARIOS, Scenario
 
 SPARE_DESCRIPTORS = 100
@@ -24,6 +27,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", nargs="+", metavar="NAME", choices=names, help="see --list")
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peer", nargs="+", metavar="NAME", choices=names, help="see --list")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all samples there")
+    parser.add_argument("--page", metavar="FILE", type=Path, help="write tables and plots there")
+    parser.add_argument(
+        "--from", metavar="FILE", type=Path, dest="source", help="measure nothing, read that JSON"
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios and the peers")
     return parser.parse_args()
 
@@ -39,7 +47,7 @@ def selected(args: argparse.Namespace) -> tuple[list[Peer], list[Scenario]]:
 
 
 def without_impossible(
-    peers: Sequence[Peer], scenarios: Sequence[Scenario]
+    peers: Sequence[Peer], scenarios: Sequence[Scenario], results: Results
 ) -> tuple[list[Peer], list[Scenario]]:
     """Leave out what cannot run here, each with a word."""
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -53,20 +61,18 @@ def without_impossible(
     ready = []
     for peer in peers:
         if missing := peer.prepare():
+            results.skipped[peer.name] = missing
             print(f"skipped: {peer.title}: missing: {missing}")
         else:
             ready.append(peer)
     return ready, possible
 
 
-def main() -> None:
-    """Do what the command line asks for."""
-    args = parse_arguments()
-    if args.list:
-        for one in (*SCENARIOS, *PEERS):
-            print(f"{one.name:<24}{one.title}")
-        return
-    peers, scenarios = without_impossible(*selected(args))
+def measure(args: argparse.Namespace) -> Results:
+    """Measure what is asked for; return what there is when that is interrupted."""
+    about = {"runs": args.runs, "seconds": args.seconds, **machine.describe()}
+    results = Results(about=about)
+    peers, scenarios = without_impossible(*selected(args), results)
     cores = Cores.available()
     if cores.shared:
         print("only one processor core: the load generator takes its time from the server")
@@ -76,13 +82,29 @@ def main() -> None:
         elapsed = int(time.monotonic() - begin)
         print(f"{elapsed // 60:3}:{elapsed % 60:02}  {line}", flush=True)
 
-    results = Results()
     try:
         Runner(cores, args.seconds, say).run(peers, scenarios, args.runs, results)
     except KeyboardInterrupt:
         print("stopped; what there is so far:")
-    for line in terminal_table(results, peers, scenarios):
+    return results
+
+
+def main() -> None:
+    """Do what the command line asks for."""
+    args = parse_arguments()
+    if args.list:
+        for one in (*SCENARIOS, *PEERS):
+            print(f"{one.name:<24}{one.title}")
+        return
+    results = Results.load(args.source) if args.source else measure(args)
+    for line in terminal_table(results):
         print(line)
+    if args.json:
+        results.save(args.json)
+    if args.page:
+        from bench import documentation  # needs matplotlib, and nothing else here does
+
+        documentation.write(results, args.page)
     sys.exit(1 if results.failures else 0)
 
 

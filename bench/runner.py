@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.peers import Peer
+from bench.results import BUSY_GENERATOR, Results, Sample
 from bench.scenarios import Scenario
 from bench.servers import PROJECT, Server, ServerFailed, running
 
@@ -16,30 +17,9 @@ WARM_UP = ("fanout", "--subscribers", "10", "--window", "8", "--seconds", "0.3")
 IDLE_TIMEOUT = 5.0
 """Seconds that a server may still be busy after a load; a new one takes its place then."""
 
-BUSY_GENERATOR = 0.9
-"""The share of a processor above which the load generator may have been the limit."""
-
-Sample = dict[str, float]
-
 
 class LoadFailed(Exception):
     """A load gives no figures; the message says why."""
-
-
-@dataclass
-class Results:
-    """What was measured, by scenario and peer, a sample for each run."""
-
-    samples: dict[str, dict[str, list[Sample]]] = field(default_factory=dict)
-    failures: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def add(self, scenario: Scenario, peer: Peer, sample: Sample) -> None:
-        """Note a sample."""
-        self.samples.setdefault(scenario.name, {}).setdefault(peer.name, []).append(sample)
-
-    def fail(self, scenario: Scenario, peer: Peer, reason: str) -> None:
-        """Note a failure."""
-        self.failures.setdefault(scenario.name, {})[peer.name] = reason
 
 
 @dataclass(frozen=True)
@@ -80,12 +60,12 @@ class Runner:
         """Measure everything so many times, interleaved."""
         for number in range(1, runs + 1):
             for peer in peers:
-                label = f"run {number}/{runs}  {peer.title}"
+                self.say(f"run {number} of {runs}: {peer.title}")
                 for session in _sessions(peer, scenarios):
-                    self._serve(peer, session, label, results)
+                    self._serve(peer, session, number, results)
 
     def _serve(
-        self, peer: Peer, scenarios: Sequence[Scenario], label: str, results: Results
+        self, peer: Peer, scenarios: Sequence[Scenario], number: int, results: Results
     ) -> None:
         """Measure scenarios one after the other, on one server while that does well."""
         remaining = list(scenarios)
@@ -94,16 +74,16 @@ class Runner:
                 with running(peer, self.cores.server, self.cores.load) as server:
                     if not remaining[0].fresh_server:
                         self._load(server, peer, WARM_UP, timeout=30)
-                    while remaining and self._measure(server, peer, remaining, label, results):
+                    while remaining and self._measure(server, peer, remaining, number, results):
                         pass
             except (ServerFailed, LoadFailed) as error:
-                self.say(f"{label}: failed: {error}")
+                self.say(f"  failed: {error}")
                 for scenario in remaining:
-                    results.fail(scenario, peer, str(error))
+                    results.fail(scenario.name, peer.name, number, str(error))
                 return
 
     def _measure(
-        self, server: Server, peer: Peer, remaining: list[Scenario], label: str, results: Results
+        self, server: Server, peer: Peer, remaining: list[Scenario], number: int, results: Results
     ) -> bool:
         """Measure the first that remains; return whether the server can go on."""
         scenario = remaining.pop(0)
@@ -111,14 +91,14 @@ class Runner:
         try:
             sample = self._load(server, peer, (*scenario.load, *seconds), scenario.timeout)
         except LoadFailed as error:
-            self.say(f"{label}: {scenario.title}: failed: {error}")
-            results.fail(scenario, peer, str(error))
+            self.say(f"  {scenario.title}: failed: {error}")
+            results.fail(scenario.name, peer.name, number, str(error))
             return False
-        results.add(scenario, peer, sample)
+        results.add(scenario.name, peer.name, number, sample)
         metric = scenario.metrics[0]
         busy = "  (load generator busy)" if sample["generator_share"] > BUSY_GENERATOR else ""
-        figure = f"{sample[metric.key]:,.{metric.digits}f} {metric.unit or metric.title}"
-        self.say(f"{label}: {scenario.title}: {figure}{busy}")
+        figure = f"{metric.show(sample[metric.key])} {metric.unit or metric.title}"
+        self.say(f"  {scenario.title}: {figure}{busy}")
         return server.wait_until_idle(IDLE_TIMEOUT)
 
     def _load(self, server: Server, peer: Peer, arguments: Sequence[str], timeout: float) -> Sample:

@@ -15,7 +15,7 @@ from bench.peers import Peer
 
 PROJECT = Path(__file__).parents[1]
 START_TIMEOUT = 20.0
-STOP_TIMEOUT = 10.0
+STOP_TIMEOUT = 3.0
 
 
 class ServerFailed(Exception):

@@ -21,12 +21,12 @@ Load = Callable[[argparse.Namespace], Figures]
 LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     "fanout": (
         "one publisher, many subscribers",
-        lambda of: Fanout(of.port, of.dialect, of.subscribers, of.window).run(of.seconds),
+        lambda of: Fanout(of.port, of.dialect, of.subscribers, of.window, of.pid).run(of.seconds),
         {"subscribers": 100, "window": 8},
     ),
     "rooms": (
         "rooms whose members all talk",
-        lambda of: Rooms(of.port, of.dialect, of.rooms, of.members).run(of.seconds),
+        lambda of: Rooms(of.port, of.dialect, of.rooms, of.members, of.pid).run(of.seconds),
         {"rooms": 100, "members": 10},
     ),
     "roundtrip": (

@@ -4,17 +4,12 @@ import select
 import time
 
 from bench.load.dialects import ACK_MARK, Dialect
+from bench.load.drain import PATIENCE, drain
 from bench.load.meter import Meter, latencies
 from bench.load.websocket import open_connections, read_frame
 
 TEXT = "x" * 80
 TOPIC = "bench"
-
-QUIET = 2.0
-"""Seconds without a byte after which a delivery that has not come is missing."""
-
-GRACE = 10.0
-"""Seconds that a server may still be busy with what was in flight at the end."""
 
 
 class Fanout:
@@ -22,10 +17,14 @@ class Fanout:
 
     Args:
         window: How many publications may be in flight to some subscriber.
+        pid: The server's process.
     """
 
-    def __init__(self, port: int, dialect: Dialect, subscribers: int, window: int) -> None:
+    def __init__(
+        self, port: int, dialect: Dialect, subscribers: int, window: int, pid: int | None = None
+    ) -> None:
         self.window = window
+        self.pid = pid
         self.publication = dialect.publish(TOPIC, TEXT)
         script = (*dialect.opening, dialect.subscribe(TOPIC))
         self.subscribers = open_connections(port, [script] * subscribers)
@@ -65,7 +64,9 @@ class Fanout:
         sent = received = 0
         meter = Meter()
         deadline = meter.begin + seconds
-        while (now := time.perf_counter()) < deadline:
+        while (now := time.perf_counter()) < deadline or (
+            received < size_of_all and now < deadline + PATIENCE
+        ):
             room = self.window - (sent - received // size_of_all)
             if room > 0:
                 self._sent_at = now
@@ -73,13 +74,24 @@ class Fanout:
                 sent += room
             received += take(self.poll.poll(0.1))
         elapsed, share = meter.read()
+        delivered = received / self.event_size
         self._drain(sent * size_of_all - received)
         figures = {
-            "deliveries_per_second": received / self.event_size / elapsed,
+            "deliveries_per_second": delivered / elapsed,
+            "deliveries": sent * len(self.subscribers),
             "event_bytes": self.event_size,
             "generator_share": share,
         }
         return figures | (latencies(self._latencies, "event", 50, 99) if self._latencies else {})
+
+    def _drain(self, missing: int) -> None:
+        """Wait for the bytes of events that are still under way."""
+
+        def take(events: list[tuple[int, int]]) -> None:
+            nonlocal missing
+            missing -= self._take(events)
+
+        drain(self.poll, take, lambda: missing / self.event_size, self.pid)
 
     def _take(self, events: list[tuple[int, int]]) -> int:
         """Receive what has come; return the bytes of events among it."""
@@ -107,14 +119,3 @@ class Fanout:
             if not count:
                 raise ConnectionError("the server closed a connection")
         return received
-
-    def _drain(self, missing: int) -> None:
-        """Wait for the deliveries that are still under way."""
-        deadline = time.perf_counter() + GRACE
-        while missing > 0 and time.perf_counter() < deadline:
-            events = self.poll.poll(QUIET)
-            if not events:
-                raise ConnectionError(f"{missing / self.event_size:,.0f} deliveries are missing")
-            missing -= self._take(events)
-        if missing < 0:
-            raise ConnectionError("more was delivered than was published")

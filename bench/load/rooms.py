@@ -4,7 +4,8 @@ import select
 import time
 
 from bench.load.dialects import ACK_MARK, Dialect
-from bench.load.fanout import GRACE, QUIET, TEXT
+from bench.load.drain import PATIENCE, drain
+from bench.load.fanout import TEXT
 from bench.load.meter import Meter
 from bench.load.websocket import open_connections, read_frame
 
@@ -12,8 +13,11 @@ from bench.load.websocket import open_connections, read_frame
 class Rooms:
     """Connections to a server, so many in each of so many rooms."""
 
-    def __init__(self, port: int, dialect: Dialect, rooms: int, members: int) -> None:
+    def __init__(
+        self, port: int, dialect: Dialect, rooms: int, members: int, pid: int | None = None
+    ) -> None:
         self.members = members
+        self.pid = pid
         topics = [f"room-{number:05}" for number in range(rooms)]
         scripts = [(*dialect.opening, dialect.subscribe(topic)) for topic in topics]
         self.sockets = open_connections(
@@ -49,13 +53,16 @@ class Rooms:
         for sock in self.sockets:
             sock.send(self._publication[sock.fileno()])
         self._sent = len(self.sockets)
-        while time.perf_counter() < deadline:
+        while (now := time.perf_counter()) < deadline or (
+            self._acks < len(self.sockets) and now < deadline + PATIENCE
+        ):
             self._take(self.poll.poll(0.1), answer=True)
         elapsed, share = meter.read()
         delivered = self._delivered()
         self._drain()
         return {
             "deliveries_per_second": delivered / elapsed,
+            "deliveries": self._sent * (self.members - 1),
             "event_bytes": self.event_size,
             "generator_share": share,
         }
@@ -79,14 +86,11 @@ class Rooms:
                     self._sent += 1
 
     def _drain(self) -> None:
-        """Wait for the deliveries that are still under way."""
-        deadline = time.perf_counter() + GRACE
+        """Wait for the replies and deliveries that are still under way."""
         expected = self._sent * (self.ack_size + (self.members - 1) * self.event_size)
-        while self._received < expected and time.perf_counter() < deadline:
-            events = self.poll.poll(QUIET)
-            if not events:
-                missing = (expected - self._received) / self.event_size
-                raise ConnectionError(f"{missing:,.0f} deliveries are missing")
-            self._take(events, answer=False)
-        if self._received > expected:
-            raise ConnectionError("more was delivered than was published")
+        drain(
+            self.poll,
+            lambda events: self._take(events, answer=False),
+            lambda: (expected - self._received) / self.event_size,
+            self.pid,
+        )

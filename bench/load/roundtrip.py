@@ -9,7 +9,8 @@ import select
 import time
 
 from bench.load.dialects import Dialect
-from bench.load.fanout import GRACE, Fanout
+from bench.load.drain import GRACE
+from bench.load.fanout import Fanout
 from bench.load.meter import Meter, latencies
 
 SUBSCRIBERS = 10

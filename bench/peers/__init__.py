@@ -45,6 +45,9 @@ class Peer:
     rest: bool = False
     """Whether messages can be published over HTTP."""
 
+    by_group: bool = False
+    """Whether it publishes with `group_send`."""
+
     quick: bool = False
     """Whether it takes part in a quick run."""
 
@@ -119,6 +122,7 @@ PEERS = (
         "group_send, in memory, Daphne",
         daphne("bench.peers.group_send:application"),
         rest=True,
+        by_group=True,
         quick=True,
     ),
     Peer(
@@ -126,6 +130,7 @@ PEERS = (
         "group_send, Redis, Daphne",
         daphne("bench.peers.group_send:application"),
         rest=True,
+        by_group=True,
         prepare=toolchains.find_redis,
         companion=toolchains.redis_server,
     ),

@@ -1,0 +1,47 @@
+"""The end of a closed loop: nothing more is published, and what is under way must arrive."""
+
+import select
+import time
+from collections.abc import Callable
+
+from bench.load.processes import cpu_seconds
+
+PATIENCE = 10.0
+"""Seconds that a measurement may take longer until a first publication is through.
+
+Only `group_send` to thousands needs them; without them its figure would be nothing.
+"""
+
+QUIET = 2.0
+"""Seconds without a byte from a server that does nothing either: a delivery is missing."""
+
+GRACE = 5.0
+"""Seconds after which a server that is still at it is left alone."""
+
+
+def drain(
+    poll: select.epoll,
+    take: Callable[[list[tuple[int, int]]], object],
+    missing: Callable[[], float],
+    pid: int | None,
+) -> None:
+    """Receive until nothing is missing.
+
+    Args:
+        poll: Tells which sockets have something.
+        take: Receives from the sockets that it is given.
+        missing: Returns the number of deliveries that have not come yet.
+        pid: The server's process, to see whether it is still busy.
+
+    Raises:
+        ConnectionError: Deliveries are missing, or there are more than there should be.
+    """
+    deadline = time.perf_counter() + GRACE
+    while missing() > 0 and time.perf_counter() < deadline:
+        before = cpu_seconds(pid) if pid else 0.0
+        events = poll.poll(QUIET)
+        if not events and (not pid or cpu_seconds(pid) - before < QUIET / 10):
+            raise ConnectionError(f"{missing():,.0f} deliveries are missing")
+        take(events)
+    if missing() < 0:
+        raise ConnectionError("more was delivered than was published")

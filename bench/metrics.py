@@ -1,0 +1,56 @@
+"""The figures that scenarios give."""
+
+from dataclasses import dataclass
+
+PERCENTS = ("50", "99", "99.9")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a scenario."""
+
+    key: str
+    """Its name in the load's answer."""
+
+    title: str
+    column: str
+    """The same in a word or two, with the unit, for the head of a column."""
+
+    unit: str = ""
+    higher_is_better: bool = True
+    digits: int = 0
+    """After the decimal point, where it is shown."""
+
+    compared: bool = True
+    """Whether a ratio to another peer says anything; a growth may be nothing, or less."""
+
+    @property
+    def heading(self) -> str:
+        """What it is, in which unit, and which way is better."""
+        unit = f"{self.unit}, " if self.unit else ""
+        return f"{self.title} ({unit}{'higher' if self.higher_is_better else 'lower'} is better)"
+
+    def show(self, value: float) -> str:
+        """Return a figure as tables have it."""
+        return f"{value:,.{self.digits}f}"
+
+
+def lower(
+    key: str, title: str, column: str, unit: str, digits: int = 0, *, compared: bool = True
+) -> Metric:
+    """Return a metric of which less is better."""
+    return Metric(key, title, column, unit, False, digits, compared)
+
+
+def latency(what: str, title: str, column: str, percent: str) -> Metric:
+    """Return a percentile of a latency."""
+    key, unit = f"{what}_p{percent}_us", "µs"
+    return lower(key, f"{title}, p{percent}", f"{column} p{percent}, {unit}", unit)
+
+
+DELIVERIES = Metric("deliveries_per_second", "deliveries a second", "deliveries/s")
+REPLY = [latency("ack", "publication to reply", "reply", percent) for percent in PERCENTS]
+DELIVERY = [
+    latency("event", "publication to delivery", "delivery", percent) for percent in PERCENTS
+]
+GROWTH = lower("growth_mb", "growth of the server", "growth, MB", "MB", 1, compared=False)
