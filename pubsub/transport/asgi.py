@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pubsub.core.frame import Frame
 from pubsub.protocol.codes import Close
-from pubsub.transport.base import Listener, Receive, Send
+from pubsub.transport.base import Listener, Receive, Send, payload_of
 
 
 class ASGITransport:
@@ -61,8 +61,7 @@ class ASGITransport:
         """Pass on the peer's messages; a server with flow control stops reading meanwhile."""
         on_message = self._listener.on_message
         while (message := await receive())["type"] != "websocket.disconnect":
-            text = message.get("text")
-            payload = (message.get("bytes") or b"") if text is None else text
+            payload = payload_of(message)
             while not on_message(payload):
                 self._resumed.clear()
                 await self._resumed.wait()

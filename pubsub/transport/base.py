@@ -10,6 +10,12 @@ Send = Callable[[dict[str, Any]], Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
+def payload_of(message: dict[str, Any]) -> str | bytes:
+    """Return the payload of an ASGI ``websocket.receive``: of its two keys one may be missing."""
+    text: str | None = message.get("text")
+    return (message.get("bytes") or b"") if text is None else text
+
+
 class Listener(Protocol):
     """Who gets the peer's messages, and is told what becomes of the socket.
 

@@ -10,51 +10,24 @@ drained, and stops reading from the socket of a client that is not to send more.
 Bytes are written straight to the socket while nothing waits in Twisted's buffers: that is several
 times cheaper than Twisted's ``write``, which takes a detour over the selector. The transport puts
 its own `write` in the place of Twisted's, so that nothing can come between.
-
-Bytes are read before Autobahn sees them. Plain text messages go straight to the listener, in the
-same call in which they arrive, without Daphne's queue and a task's turn; everything else (control
-frames, fragments, very long messages, faults) is left to Autobahn, frame by frame. When the
-listener refuses a message, the frames behind it wait here, and the socket is not read.
 """
 
 import asyncio
 import functools
 import logging
-import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from pubsub.core.frame import Frame
 from pubsub.protocol.codes import Close
-from pubsub.transport.base import Listener, Receive, Send, Transport
-from pubsub.transport.framing import NotPlain, frame_size, parse_text
+from pubsub.transport.base import Listener, Receive, Send
+from pubsub.transport.daphne.reader import BUFFER_SIZE, Reader
+from pubsub.transport.daphne.server import is_running
 
 logger = logging.getLogger(__name__)
 
-BUFFER_SIZE = 16 * 1024
-"""Bytes read from a socket at a time, and bytes that may wait in Twisted before it is full.
-
-Small enough that a chunk of the shortest messages is parsed within a few milliseconds, so that
-one client that floods does not keep the others waiting."""
-
-MAX_FRAGMENTS = 256
-"""Fragments of a message that are kept one by one; an object each is more than their bytes."""
-
-MAX_PLAIN_LENGTH = (1 << 16) - 1
-"""Bytes of a message up to which it is parsed here."""
-
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client which does not read has left, once it is closed, to read the rest."""
-
-DRAIN_TIMEOUT = 3.0
-"""Seconds that all clients together have for the closing handshake when the server stops."""
-
-
-def is_running() -> bool:
-    """Tell whether this process is served by Daphne."""
-    reactor = sys.modules.get("twisted.internet.reactor")
-    return bool(getattr(reactor, "running", False))
 
 
 def open_transport(send: Send, listener: Listener) -> "DaphneTransport | None":
@@ -118,21 +91,15 @@ class DaphneTransport:
     """One accepted WebSocket on Daphne; Twisted's push producer (IPushProducer) for its socket."""
 
     __slots__ = (
-        "_begin_fragment",
         "_buffer",
         "_direct",
         "_handed_over",
-        "_held",
         "_listener",
-        "_max_length",
-        "_parse",
-        "_paused",
         "_protocol",
-        "_rest_of_frame",
+        "_reader",
         "_send",
         "_send_close_frame",
         "_tcp",
-        "_unread",
         "_write_later",
         "writable",
     )
@@ -148,39 +115,27 @@ class DaphneTransport:
         self._send: Callable[[bytes], int] = tcp.socket.send if self._direct else _send_nothing
         self._handed_over = 0
         self.writable = True
-        _ = self.backlog  # raises here, not in the first write, if Twisted has changed
+        self._reader = Reader(protocol, listener)
+        # These raise here as well, while everything still is as it was.
+        self._write_later: Callable[[bytes], None] = tcp.write
+        self._send_close_frame: Callable[..., None] = protocol.sendCloseFrame
+        _ = (self.backlog, self.closed, self._direct and tcp.producerPaused)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Put methods of this object in the place of those of Twisted and Autobahn."""
+        protocol, tcp = self._protocol, self._tcp
         self._buffer.bufferSize = BUFFER_SIZE
-        self._unread = b""
-        self._rest_of_frame = 0
-        self._held: list[str | bytes] = []
-        self._paused = False
-        self._max_length = min(
-            MAX_PLAIN_LENGTH,
-            protocol.maxMessagePayloadSize or MAX_PLAIN_LENGTH,
-            protocol.maxFramePayloadSize or MAX_PLAIN_LENGTH,
-        )
         # Answer a broken message with a close frame that says so, not with a dropped connection.
         protocol.failByDrop = False
         # Twisted's HTTP channel is still registered, from the time before the upgrade.
         tcp.unregisterProducer()
         tcp.registerProducer(self, True)
-        self._take_over()
-
-    def _take_over(self) -> None:
-        """Put methods of this object in the place of those of Twisted, Autobahn and Daphne."""
-        protocol, tcp = self._protocol, self._tcp
-        self._write_later = tcp.write
         tcp.write = self._write
-        self._parse = protocol.dataReceived
-        protocol.dataReceived = self._on_data
-        protocol.onMessage = self._on_parsed_message
-        # Autobahn answers each ping at once, whether the answers are read or not, and keeps
-        # each fragment of a message that never ends.
+        self._reader.take_over()
+        # Autobahn answers each ping at once, whether the answers are read or not.
         protocol.onPing = self._on_ping
-        self._begin_fragment = protocol.onMessageFrameBegin
-        protocol.onMessageFrameBegin = self._on_fragment
         # Nothing may follow a close frame (RFC 6455 §5.5.1), whoever sends it.
-        self._send_close_frame = protocol.sendCloseFrame
         protocol.sendCloseFrame = self._on_close_frame
         # The first thing that Autobahn does whenever it drops a connection, and the only sign of
         # it that comes at once: Daphne's own waits in a queue behind the client's messages.
@@ -234,84 +189,12 @@ class DaphneTransport:
 
     async def read(self, receive: Receive) -> None:
         """Pass on the peer's messages until the connection has ended."""
-        # Daphne queues only what came together with the handshake, and the end.
-        while (message := await receive())["type"] != "websocket.disconnect":
-            self._pass_on(message.get("text") or message.get("bytes") or "")
+        await self._reader.read(receive)
 
     def resume_reading(self) -> None:
         """Offer again what the listener has refused, and read on if it is taken."""
-        if self.closed:
-            return
-        self._paused = False
-        held, self._held = self._held, []
-        for message in held:
-            self._pass_on(message)
-        if not self._paused and self._unread:
-            self._read(self._unread)
-        if not self._paused:
-            self._tcp.resumeProducing()
-
-    def _on_data(self, data: bytes) -> None:
-        self._read(self._unread + data if self._unread else data)
-
-    def _read(self, data: bytes) -> None:
-        """Go through the frames, for as long as the listener takes what is in them."""
-        protocol, on_message = self._protocol, self._listener.on_message
-        position, size = 0, len(data)
-        self._note_activity()
-        while position < size and not self._paused:
-            if not (self._rest_of_frame or protocol.inside_message):
-                try:
-                    text, end = parse_text(data, position, self._max_length)
-                except NotPlain:
-                    pass
-                else:
-                    if text is None:
-                        break
-                    if on_message(text):
-                        position = end
-                    else:
-                        self._pause()
-                    continue
-            end = self._parse_foreign(data, position)
-            if end == position:
-                break
-            position = end
-        self._unread = data[position:]
-
-    def _parse_foreign(self, data: bytes, start: int) -> int:
-        """Give Autobahn one frame, or what has come of it; return where the next one begins.
-
-        Not more, so that what follows can be held back.
-        """
-        rest = self._rest_of_frame or frame_size(data, start)
-        if rest is None:
-            return start
-        end = min(start + rest, len(data))
-        self._rest_of_frame = start + rest - end
-        self._parse(data[start:end])
-        return end
-
-    def _note_activity(self) -> None:
-        # As Daphne and Autobahn do for each message, so that no client is pinged, or dropped for
-        # want of a pong, while it sends.
-        protocol = self._protocol
-        protocol.last_ping = time.time()
-        if protocol.autoPingTimeoutCall and protocol.autoPingRestartOnAnyTraffic:
-            protocol._cancelAutoPingTimeoutCall()
-
-    def _on_parsed_message(self, payload: bytes, is_binary: bool) -> None:
-        self._note_activity()
-        self._pass_on(payload if is_binary else payload.decode())
-
-    def _pass_on(self, message: str | bytes) -> None:
-        if self._paused or not self._listener.on_message(message):
-            self._held.append(message)
-            self._pause()
-
-    def _pause(self) -> None:
-        self._paused = True
-        self._tcp.pauseProducing()
+        if not self.closed:
+            self._reader.resume()
 
     # --- The end ---
 
@@ -334,12 +217,6 @@ class DaphneTransport:
         # RFC 6455 §5.5.3 asks for an answer to the most recent ping only.
         if self.writable:
             self._protocol.sendPong(payload)
-
-    def _on_fragment(self, length: int) -> None:
-        protocol = self._protocol
-        if len(protocol.message_data) > MAX_FRAGMENTS:
-            protocol.message_data = [b"".join(protocol.message_data)]
-        self._begin_fragment(length)
 
     def _dropped(self) -> None:
         self._tcp.unregisterProducer()
@@ -369,27 +246,3 @@ class DaphneTransport:
         """The connection is lost, or as good as lost."""
         self.writable = False
         self._listener.on_lost()
-
-
-def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
-    """Have Daphne call ``start_drain`` when it is told to stop, and wait for what that returns.
-
-    Daphne itself cancels the applications and closes the sockets, without a close frame. The call
-    comes in the same tick, before any of the cancelled applications runs again.
-    """
-    from twisted.internet import reactor
-    from twisted.internet.defer import Deferred
-
-    def drain() -> "Deferred[None]":
-        return Deferred.fromFuture(asyncio.ensure_future(start_drain()))
-
-    cast(Any, reactor).addSystemEventTrigger("before", "shutdown", drain)
-
-
-async def wait_closed(transports: Sequence[Transport]) -> None:
-    """Wait until all these connections are closed, `DRAIN_TIMEOUT` seconds at most."""
-    deadline = asyncio.get_running_loop().time() + DRAIN_TIMEOUT
-    while not all(transport.closed for transport in transports):
-        if asyncio.get_running_loop().time() > deadline:
-            return
-        await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from pubsub.transport.framing import NotPlain, frame_size, parse_text
+from pubsub.transport.daphne.framing import NotPlain, frame_size, parse_text
 
 MAX = 65535
 
