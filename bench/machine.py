@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -59,7 +60,8 @@ def versions() -> dict[str, str]:
             continue
     for tool, command in TOOLS.items():
         if shutil.which(tool):
-            found[tool] = _output(*command)
+            number = re.search(r"\d+(\.\d+)+", _output(*command))
+            found[tool] = number[0] if number else "?"
     return found | {"ws": WS.partition("@")[2]}
 
 

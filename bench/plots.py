@@ -11,6 +11,9 @@ from bench.scenarios import SCENARIOS, Scenario
 BLUES = ("#9ecae1", "#4292c6", "#08519c", "#062a52")
 """From little to much in flight."""
 
+LEAST_DELIVERIES = 100
+"""Where the logarithmic axes begin."""
+
 CHAT_ROOM, OTHERS = "#d94801", "#6b7280"
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 OVERVIEW = ("rooms", "connect", "idle", "stalled", "flood", "rest")
@@ -60,6 +63,15 @@ def _name_rows(axes: Any, rows: list[tuple[str, list[float]]]) -> None:
     axes.set_axisbelow(True)
 
 
+def _add_legend(figure: Any) -> None:
+    """Put one legend under all panels, with every label once."""
+    found = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=len(found))
+
+
 def _draw_fanout(results: Results, figure: Any) -> bool:
     """Draw a panel for each number of subscribers, in it a bar for each window."""
     panels = []
@@ -79,9 +91,10 @@ def _draw_fanout(results: Results, figure: Any) -> bool:
             values = [medians[place] for _, medians in rows]
             axes.barh(positions, values, height, color=BLUES[place], label=scenario.column)
         axes.set_xscale("log")
+        axes.set_xlim(left=LEAST_DELIVERIES)
         axes.set_title(f"to {count:,} subscriber{'s' if count > 1 else ''}")
-        axes.legend(fontsize=8, loc="lower right")
         _name_rows(axes, rows)
+    _add_legend(figure)
     return True
 
 
@@ -108,8 +121,8 @@ def _draw_latency(results: Results, figure: Any) -> bool:
         axes.set_xscale("log")
         axes.set_xlabel("µs")
         axes.set_title(scenario.title)
-        axes.legend(fontsize=8)
         _name_rows(axes, rows)
+    _add_legend(figure)
     return True
 
 
@@ -131,6 +144,8 @@ def _draw_overview(results: Results, figure: Any) -> bool:
         bars = axes.barh(range(len(rows)), values, color=colours)
         axes.bar_label(bars, [f" {metric.show(value)}" for value in values], fontsize=8)
         axes.margins(x=0.18)
+        axes.locator_params(axis="x", nbins=5)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_title(f"{scenario.title}\n{metric.heading}", fontsize=9)
         _name_rows(axes, rows)
     return True

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from bench.load.processes import cpu_seconds
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that a measurement may take longer until a first publication is through.
 
-Only `group_send` to thousands needs them; without them its figure would be nothing.
+Only `group_send` with a thousand connections needs them; its figure would be nothing otherwise.
 """
 
 QUIET = 2.0
