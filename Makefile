@@ -51,12 +51,12 @@ check: $(DEV) ## Lint, check types, module boundaries, Django's settings and the
 	$(BIN)/coverage report
 
 .PHONY: bench
-bench: $(BENCH) ## Measure everything beside all peers, and write docs/performance.md (45 minutes)
+bench: $(BENCH) ## Measure everything beside all peers, and write docs/performance.md (about 50 minutes)
 	$(BIN)/python -m bench --seconds 1.5 --json docs/performance/results.json --page docs/performance.md
 
 .PHONY: bench-quick
 bench-quick: $(BENCH) ## Measure the core of it beside the main peers (two minutes)
-	$(BIN)/python -m bench --quick --seconds 1
+	$(BIN)/python -m bench --quick --seconds 0.7
 
 .PHONY: format
 format: $(DEV) ## Format the code

@@ -26,8 +26,9 @@ def write(results: Results, page: Path) -> None:
     folder = page.parent / page.stem
     folder.mkdir(exist_ok=True)
     images = plots.draw(results, folder)
-    lines = [*_about(results), "", *_summary(results), *_groups(results)]
-    lines[2:2] = [f"![{title}]({folder.name}/{image.name})\n" for title, image in images.items()]
+    pictures = [f"\n![{title}]({folder.name}/{image.name})" for title, image in images.items()]
+    link = f"\nSpread and ratios of every peer: [all figures]({folder.name}/all.md).\n"
+    lines = [*_about(results), *pictures, link, *_summary(results), *_groups(results)]
     head, _, rest = page.read_text().partition(BEGIN)
     _, found, tail = rest.partition(END)
     if not found:

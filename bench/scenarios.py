@@ -104,6 +104,7 @@ SCENARIOS = (
         "at 30 %",
         ("roundtrip", "--percent", "30"),
         (Metric("rate", "publications a second", "publications/s"), *REPLY, *DELIVERY),
+        connections=11,
     ),
     Scenario(
         "roundtrip-500",
@@ -112,6 +113,7 @@ SCENARIOS = (
         "at 500/s",
         ("roundtrip", "--rate", "500"),
         (*REPLY, *DELIVERY),
+        connections=11,
     ),
     Scenario(
         "connect",
@@ -153,6 +155,7 @@ SCENARIOS = (
         "never reads",
         ("stalled", "--messages", "50000"),
         (GROWTH,),
+        connections=3,
         fresh_server=True,
         timeout=120,
     ),
@@ -175,6 +178,7 @@ SCENARIOS = (
         "8 connections",
         ("rest", "--connections", "8"),
         (Metric("publications_per_second", "publications a second", "publications/s"),),
+        connections=9,
         takes=lambda peer: peer.rest,
     ),
 )

@@ -48,13 +48,14 @@ class Rooms:
         Raises:
             ConnectionError: The server closed a connection, or lost a message.
         """
+        one_round = len(self.sockets) * (self.members - 1)
         meter = Meter()
         deadline = meter.begin + seconds
         for sock in self.sockets:
             sock.send(self._publication[sock.fileno()])
         self._sent = len(self.sockets)
         while (now := time.perf_counter()) < deadline or (
-            self._acks < len(self.sockets) and now < deadline + PATIENCE
+            self._delivered() < one_round and now < deadline + PATIENCE
         ):
             self._take(self.poll.poll(0.1), answer=True)
         elapsed, share = meter.read()
