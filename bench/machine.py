@@ -59,14 +59,15 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     for tool, command in TOOLS.items():
-        if shutil.which(tool):
-            number = re.search(r"\d+(\.\d+)+", _output(*command))
-            found[tool] = number[0] if number else "?"
+        if number := re.search(r"\d+(\.\d+)+", _output(*command)):
+            found[tool] = number[0]
     return found | {"ws": WS.partition("@")[2]}
 
 
 def _output(*command: str) -> str:
-    """Return what a command prints, or nothing if it fails."""
+    """Return what a command prints, or nothing if it fails or does not exist."""
+    if not shutil.which(command[0]):
+        return ""
     folder = Path(__file__).parent
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
