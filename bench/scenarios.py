@@ -49,6 +49,7 @@ GROUPS = {
     "rooms": "Rooms",
     "roundtrip": "Round trip, 1 publisher and 10 subscribers",
     "connections": "Connections",
+    "fairness": "Fairness: another client's pings during publications to 10,000 subscribers",
     "slow": "Slow clients",
     "rest": "Publication over REST",
 }
@@ -170,6 +171,21 @@ SCENARIOS = (
             lower("slowest_ping_ms", "slowest answer to others", "slowest answer, ms", "ms", 1),
         ),
         fresh_server=True,
+    ),
+    Scenario(
+        "fairness",
+        "fairness",
+        "pings beside publications to 10,000 subscribers",
+        "10,000 subscribers",
+        ("fairness", "--subscribers", "10000"),
+        (
+            DELIVERIES,
+            lower("ping_p50_us", "answer to a ping, p50", "ping p50, µs", "µs"),
+            lower("ping_p99_us", "answer to a ping, p99", "ping p99, µs", "µs"),
+            lower("ping_p100_us", "answer to a ping, slowest", "slowest, µs", "µs"),
+        ),
+        connections=10_002,
+        takes=lambda peer: peer.name in ("chatroom", "go", "websockets", "ws"),
     ),
     Scenario(
         "rest",

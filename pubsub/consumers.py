@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from functools import partial
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -46,6 +45,18 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         runtime: What to serve; by default the runtime of this process.
     """
 
+    # For the same reason as those of `Outbox`.
+    __slots__ = (
+        "_budget",
+        "_resumption",
+        "client",
+        "outbox",
+        "rate_limit",
+        "runtime",
+        "task",
+        "transport",
+    )
+
     def __init__(self, runtime: Runtime | None = None) -> None:
         super().__init__()
         self.runtime = runtime or get_runtime()
@@ -57,7 +68,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await receive()  # websocket.connect
         await send({"type": "websocket.accept"})
         self.client = broker.connect(
-            on_frames=partial(self.runtime.end_of_tick.call, self._flush),
+            on_frames=self._flush,
+            schedule=self.runtime.at_end_of_tick,
             on_full=self._flush,
             on_overflow=self._on_overflow,
         )

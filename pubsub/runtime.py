@@ -46,7 +46,7 @@ class Runtime:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.broker = Broker(limits, describe_loss=codec.encode_loss)
-        self.end_of_tick = EndOfTick()
+        self.at_end_of_tick = EndOfTick().call
         self.write_timeouts = WriteTimeouts(limits.write_timeout)
         self._connections: dict[Connection, None] = {}
         self._drains_before_stop = False
@@ -58,7 +58,7 @@ class Runtime:
         loop = asyncio.get_running_loop()
         if loop is not self._loop and (self._loop is None or self._loop.is_closed()):
             self._loop = loop
-            self.end_of_tick = EndOfTick()
+            self.at_end_of_tick = EndOfTick().call
             self.write_timeouts = WriteTimeouts(self.limits.write_timeout)
             self.broker.take_ownership()
         return self.broker

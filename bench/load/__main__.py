@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from bench.load import connections, memory, rest, roundtrip
+from bench.load import connections, fairness, memory, rest, roundtrip
 from bench.load.dialects import DIALECTS
 from bench.load.fanout import Fanout
 from bench.load.rooms import Rooms
@@ -58,6 +58,11 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
         "memory with a client that floods and never reads",
         lambda of: memory.Flood(of.port, of.dialect, of.pid).run(of.flood),
         {"flood": 5},
+    ),
+    "fairness": (
+        "pings beside publications to very many subscribers",
+        lambda of: fairness.run(of.port, of.dialect, of.subscribers, of.seconds),
+        {"subscribers": 10_000},
     ),
     "stop": (
         "SIGTERM with clients connected",

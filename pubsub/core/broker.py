@@ -17,7 +17,7 @@ from pubsub.core.errors import (
 from pubsub.core.frame import Frame
 from pubsub.core.history import Replay
 from pubsub.core.limits import Limits
-from pubsub.core.outbox import Outbox
+from pubsub.core.outbox import Outbox, at_once
 from pubsub.core.topic import Counters, Topic, TopicStatistics, validate_name
 
 
@@ -80,6 +80,7 @@ class Broker:
         on_frames: Callable[[], None],
         on_full: Callable[[], None],
         on_overflow: Callable[[], None],
+        schedule: Callable[[Callable[[], None]], None] = at_once,
     ) -> Client:
         """Admit a client, with an id and an outbox of its own (see `Outbox` for the callbacks)."""
         self._check_thread()
@@ -87,6 +88,7 @@ class Broker:
             self.limits,
             describe_loss=self._describe_loss,
             on_frames=on_frames,
+            schedule=schedule,
             on_full=on_full,
             on_overflow=on_overflow,
         )

@@ -12,6 +12,11 @@ def _nothing() -> None:
     pass
 
 
+def at_once(callback: Callable[[], None]) -> None:
+    """Call it."""
+    callback()
+
+
 class Outbox(asyncio.Queue[Frame]):
     """An `asyncio.Queue` with an overflow policy, a bound in bytes, and a count of what it lost.
 
@@ -28,6 +33,7 @@ class Outbox(asyncio.Queue[Frame]):
         limits: The bounds and the policy.
         describe_loss: Makes the notice for a topic that lost so many events.
         on_frames: Called when the first frame arrives in an empty outbox.
+        schedule: Calls ``on_frames``, now or somewhat later; by default at once.
         on_full: Called before an event is dropped, to take frames out at once if they can leave.
         on_overflow: Called, with the policy ``disconnect``, for the first event that is dropped.
     """
@@ -49,6 +55,7 @@ class Outbox(asyncio.Queue[Frame]):
         "_readers",
         "_replays",
         "_room",
+        "_schedule",
     )
 
     def __init__(
@@ -57,6 +64,7 @@ class Outbox(asyncio.Queue[Frame]):
         *,
         describe_loss: Callable[[str, int], Frame],
         on_frames: Callable[[], None] = _nothing,
+        schedule: Callable[[Callable[[], None]], None] = at_once,
         on_full: Callable[[], None] = _nothing,
         on_overflow: Callable[[], None] = _nothing,
     ) -> None:
@@ -66,9 +74,10 @@ class Outbox(asyncio.Queue[Frame]):
         self._overflow_policy = limits.overflow
         self._describe_loss = describe_loss
         self._on_frames = on_frames
+        self._schedule = schedule
         self._on_full = on_full
         self._on_overflow = on_overflow
-        self._lost: dict[str, int] = {}
+        self._lost: dict[str, int] | None = None
         self._replays = 0
         self._readers = 0
         self._room: asyncio.Future[None] | None = None
@@ -128,7 +137,9 @@ class Outbox(asyncio.Queue[Frame]):
         queue.append(frame)
         self._bytes += frame.size
         if len(queue) == 1:
-            self._announce()
+            self._schedule(self._on_frames)
+            if self._readers:
+                self._wakeup_next(self._getters)  # type: ignore[attr-defined]
 
     def put_reply(self, frame: Frame) -> None:
         """Put a frame that is never dropped, be the outbox full or not."""
@@ -145,16 +156,16 @@ class Outbox(asyncio.Queue[Frame]):
 
     def take_nowait(self, max_bytes: int) -> list[Frame]:
         """Take the oldest frames, up to ``max_bytes`` of them but at least one; ``[]`` if empty."""
-        if self._lost and self._overflow_policy is Overflow.DROP_OLDEST:
-            self._tell_losses_first()
+        if self._lost is not None and self._overflow_policy is Overflow.DROP_OLDEST:
+            self._tell_losses_first(self._lost)
         if self._bytes <= max_bytes and not self._replays:
             frames: list[Frame] = self._queue  # type: ignore[assignment]  # no Replay in it
             self._queue = []
             self._bytes = 0
         else:
             frames = self._take_some(max_bytes)
-        if self._lost:
-            self._tell_losses()
+        if self._lost is not None:
+            self._tell_losses(self._lost)
         self._wake_waiter()
         return frames
 
@@ -172,12 +183,12 @@ class Outbox(asyncio.Queue[Frame]):
         self._closed = True
         self._queue.clear()
         self._bytes = self._replays = 0
-        self._lost.clear()
+        self._lost = None
         self._max_frames = 0  # and so full: `offer` need not look at anything else
         self._wake_waiter()
 
     def _announce(self) -> None:
-        self._on_frames()
+        self._schedule(self._on_frames)
         if self._readers:
             self._wakeup_next(self._getters)  # type: ignore[attr-defined]
 
@@ -226,7 +237,7 @@ class Outbox(asyncio.Queue[Frame]):
         if not self.full():
             self._put(frame)
             return
-        if self._overflow_policy is Overflow.DISCONNECT and not self._lost:
+        if self._overflow_policy is Overflow.DISCONNECT and self._lost is None:
             self._on_overflow()
         self._lose(frame)
 
@@ -243,20 +254,24 @@ class Outbox(asyncio.Queue[Frame]):
         topic = frame.topic
         if topic is None:
             raise ValueError(f"{frame!r} is not an event and may not be dropped")
+        if self._lost is None:
+            self._lost = {}
         self._lost[topic.name] = self._lost.get(topic.name, 0) + 1
         topic.count_loss(delivered=1)
 
-    def _tell_losses(self) -> None:
-        lost, self._lost = self._lost, {}
+    def _tell_losses(self, lost: dict[str, int]) -> None:
+        self._lost = None
         for topic, count in lost.items():
             self._put(self._describe_loss(topic, count))
 
-    def _tell_losses_first(self) -> None:
-        lost, self._lost = self._lost, {}
+    def _tell_losses_first(self, lost: dict[str, int]) -> None:
+        self._lost = None
         for topic, count in lost.items():
             notice = self._describe_loss(topic, count)
             self._queue.insert(0, notice)
             self._bytes += notice.size
 
     def __repr__(self) -> str:
-        return f"<Outbox {self.qsize()} frames, {self._bytes} bytes, {len(self._lost)} losses>"
+        return (
+            f"<Outbox {self.qsize()} frames, {self._bytes} bytes, {len(self._lost or ())} losses>"
+        )
