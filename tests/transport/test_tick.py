@@ -38,3 +38,32 @@ async def test_work_that_makes_more_work() -> None:
     assert done == []
     await asyncio.sleep(0)
     assert done == [1]
+
+
+async def test_new_work_does_not_wait_for_what_is_left_of_older_work() -> None:
+    """Half of each slice belongs to it; the older work goes on, in its order."""
+    end_of_tick, done = EndOfTick(), []
+    for number in range(2 * SLICE):
+        end_of_tick.call(lambda number=number: done.append(number))
+    await asyncio.sleep(0)
+    for number in range(SLICE):
+        end_of_tick.call(lambda number=number: done.append(-1 - number))
+    await asyncio.sleep(0)
+    half = SLICE // 2
+    new = [-1 - number for number in range(SLICE)]
+    assert done[SLICE:] == [*new[:half], *range(SLICE, SLICE + half)]
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert done[2 * SLICE :] == [*range(SLICE + half, 2 * SLICE), *new[half:]]
+
+
+async def test_work_after_long_work() -> None:
+    """When nothing is left, the next call starts anew."""
+    end_of_tick, done = EndOfTick(), []
+    for _ in range(SLICE + 1):
+        end_of_tick.call(lambda: None)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    end_of_tick.call(lambda: done.append(1))
+    await asyncio.sleep(0)
+    assert done == [1]
