@@ -36,10 +36,11 @@ BUDGET = 25_000
 class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     """A client's connection.
 
-    The read pump below takes the place of Channels' dispatch loop, which makes a thread hop for
-    each message. It executes commands as they come, and their replies go through the outbox like
-    everything else. The write pump has no task of its own: an outbox that gets its first frame
-    asks for a flush at the end of the tick, and a socket that has room again asks for another.
+    It takes the place of Channels' dispatch loop, which makes a thread hop for each message. The
+    read pump is `on_message`, which the transport calls: commands are executed as they come, and
+    their replies go through the outbox like everything else. The write pump has no task of its
+    own: an outbox that gets its first frame asks for a flush at the end of the tick, and a socket
+    that has room again asks for another.
 
     Args:
         runtime: What to serve; by default the runtime of this process.
