@@ -51,7 +51,7 @@ def test_production_is_locked_down() -> None:
     assert {f"CHATROOM_{name}" for name in SETTING_NAMES} <= set(environment)
 
 
-@pytest.mark.parametrize("name", ["base", "dev"])
+@pytest.mark.parametrize("name", ["base", "bench", "dev"])
 def test_requirements_are_pinned(name: str) -> None:
     """Each with its hash, and without the address of an index."""
     text = (PROJECT / "requirements" / f"{name}.txt").read_text()
