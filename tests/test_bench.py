@@ -1,7 +1,6 @@
 """The benchmark: what it counts, and what it makes of that."""
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,13 +108,3 @@ def test_results_survive_a_file(tmp_path: Path) -> None:
     loaded = Results.load(tmp_path / "results.json")
     assert loaded == results
     assert loaded.figures("some", DELIVERIES) == results.figures("some", DELIVERIES)
-
-
-def test_requirements_are_pinned() -> None:
-    """Each with its hash, and without the address of an index."""
-    text = (PROJECT / "requirements/bench.txt").read_text()
-    requirements = re.split(r"\n(?=\S)", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE))
-    for requirement in filter(str.strip, requirements):
-        assert re.match(r"[a-z0-9.-]+==\S+", requirement), requirement
-        assert "--hash=sha256:" in requirement
-    assert "://" not in text
