@@ -4,6 +4,7 @@ import json
 import socket
 import ssl
 import struct
+from collections.abc import Container
 from contextlib import suppress
 from typing import Any
 
@@ -102,6 +103,12 @@ class Client:
         message: dict[str, Any] = json.loads(self.receive_text())
         return message
 
+    def receive_pong(self) -> bytes:
+        """Return what is in the next pong frame, which has to be the next frame."""
+        frame = self._next_event(ignored=())
+        assert frame.opcode is Opcode.PONG
+        return bytes(frame.data)
+
     def receive_close(self) -> tuple[int, str]:
         """Read on until the connection is closed; return the close code and the reason."""
         try:
@@ -154,7 +161,7 @@ class Client:
             if data:
                 self._socket.sendall(data)
 
-    def _next_event(self) -> Any:
+    def _next_event(self, ignored: Container[Opcode] = (Opcode.PING, Opcode.PONG)) -> Any:
         while not self._events:
             try:
                 data = self._socket.recv(1 << 16)
@@ -173,6 +180,6 @@ class Client:
             self._events = [
                 event
                 for event in self._events
-                if not (isinstance(event, Frame) and event.opcode in (Opcode.PING, Opcode.PONG))
+                if not (isinstance(event, Frame) and event.opcode in ignored)
             ]
         return self._events.pop(0)

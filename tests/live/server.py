@@ -143,8 +143,12 @@ class Server:
 
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         """Stop the server; return its exit status."""
-        self._process.send_signal(with_signal)
+        self.send_signal(with_signal)
         return self._process.wait(30)
+
+    def send_signal(self, number: int) -> None:
+        """Send the process a signal, and wait for nothing."""
+        self._process.send_signal(number)
 
     def clear(self) -> None:
         """Close all clients and delete all topics."""

@@ -195,6 +195,49 @@ def test_message_without_an_end_costs_little(server: Server, fragment: bytes) ->
     assert server.memory() - before < 5 * MB
 
 
+def test_frame_in_very_small_pieces_costs_little(server: Server) -> None:
+    """Each comes by itself, and none completes the frame."""
+    client, other = server.connect(), server.connect()
+    frame = Frame(Opcode.BINARY, b"x" * 200_000).serialize(mask=True)
+    client.send_bytes(frame[:14])
+    other.ask(type="ping")
+    before = server.memory()
+    for position in range(14, 30_014, 2):
+        client.send_bytes(frame[position : position + 2])
+        other.ask(type="ping")
+    assert server.memory() - before < 0.3 * MB
+    client.send_bytes(frame[30_014:])
+    assert client.receive()["error"]["code"] == "BAD_REQUEST"
+
+
+def test_control_frame_that_is_too_long_costs_little(server: Server) -> None:
+    """It is refused when its header has come, and what follows is not kept."""
+    client, other = server.connect(), server.connect()
+    other.ask(type="ping")
+    before = server.memory()
+    client.send_bytes(b"\x89\xff" + (1 << 40).to_bytes(8, "big") + bytes(4))
+    with suppress(ConnectionError):
+        for _ in range(200):
+            client.send_bytes(bytes(256 * 1024))
+    assert server.memory() - before < 5 * MB
+    other.ask(type="ping")
+    client.reset()
+
+
+def test_flood_of_pings_is_answered_in_part(server: Server) -> None:
+    """The most recent of those that came together (RFC 6455 §5.5.3)."""
+    client = server.connect()
+    count = 2000
+    client.send_bytes(
+        b"".join(Frame(Opcode.PING, b"%d" % n).serialize(mask=True) for n in range(count))
+    )
+    pongs = [int(client.receive_pong())]
+    while pongs[-1] < count - 1:
+        pongs.append(int(client.receive_pong()))
+    assert pongs == sorted(pongs)
+    assert len(pongs) < count / 10
+
+
 def test_replies_are_never_dropped(server: Server) -> None:
     """A client that asks 20,000 times before it reads gets 20,000 answers, in order."""
     client, count = server.connect(), 20_000

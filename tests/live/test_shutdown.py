@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import time
 
 import pytest
 
@@ -49,6 +50,32 @@ def test_clients_that_do_not_answer_hold_nothing_up(start_server: StartServer) -
         assert server.stop() == 0
     assert publisher.receive_close() == (3001, "shutdown")
     stuck.reset()
+
+
+def test_a_client_that_comes_while_the_server_stops(start_server: StartServer) -> None:
+    """It is let in before it is told to come back later."""
+    server = start_server()
+    silent = server.connect()  # it answers no close frame, so the server waits for it
+    other = server.connect()
+    server.send_signal(signal.SIGTERM)
+    assert other.receive_close() == (3001, "shutdown")
+    assert server.connect().receive_close() == (3001, "shutdown")
+    silent.reset()
+
+
+def test_a_client_that_takes_its_time(start_server: StartServer) -> None:
+    """Who reads on within the time of the drain gets everything, and the close frame."""
+    server = start_server()
+    server.create_topic("t")
+    subscriber, publisher = server.subscriber("t"), server.connect()
+    for _ in range(100):
+        publisher.publish("t", "x" * 20_000)
+    server.send_signal(signal.SIGTERM)
+    assert publisher.receive_close() == (3001, "shutdown")
+    time.sleep(1.2)
+    received = [subscriber.receive()["type"] for _ in range(100)]
+    assert received == ["event"] * 100
+    assert subscriber.receive_close() == (3001, "shutdown")
 
 
 def test_stop_without_clients(start_server: StartServer) -> None:

@@ -1,6 +1,8 @@
 """TLS ended by Daphne itself, where frames take another way to the socket."""
 
 import datetime as dt
+import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from websockets.frames import Opcode
 
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
@@ -58,3 +61,18 @@ def test_tls(start_server: StartServer, endpoint: str) -> None:
     assert {message["type"] for message in received} == {"event"}
     assert server.stop() == 0
     assert reader.receive_close() == (3001, "shutdown")
+
+
+def test_what_follows_a_close_frame_costs_nothing(start_server: StartServer, endpoint: str) -> None:
+    """With TLS the socket is read until the client closes it too."""
+    server = start_server(*("-m", "daphne", "-e", endpoint, "chatroom_project.asgi:application"))
+    client, other = server.connect(tls=True), server.connect(tls=True)
+    other.ask(type="ping")
+    before = server.memory()
+    client.send_frame(Opcode.CLOSE, b"\x03\xe8")
+    assert client.receive_close() == (1000, "")
+    with suppress(ConnectionError, ssl.SSLError):
+        for _ in range(300):
+            client.send_frame(Opcode.BINARY, b"x" * 60_000)
+    other.ask(type="ping")
+    assert server.memory() - before < 5_000_000

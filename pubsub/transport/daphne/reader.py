@@ -1,5 +1,6 @@
 """How the messages of one peer are read on Daphne, and how they are held back."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +17,14 @@ one client that floods does not keep the others waiting."""
 MAX_PLAIN_LENGTH = (1 << 16) - 1
 """Bytes of a message up to which it is parsed here."""
 
-MAX_FRAGMENTS = 256
-"""Fragments of a message that are kept one by one; an object each is more than their bytes."""
+MAX_PIECES = 256
+"""Pieces of a message that Autobahn may keep; an object for each is more than their bytes."""
+
+MAX_FOREIGN = 100
+"""Frames that Autobahn parses at a stretch, which takes about a millisecond."""
+
+MAX_CONTROL_LENGTH = 125
+"""Bytes in a control frame (RFC 6455 §5.5)."""
 
 
 class Reader:
@@ -30,22 +37,29 @@ class Reader:
     """
 
     __slots__ = (
-        "_begin_fragment",
+        "_foreign",
         "_held",
         "_listener",
         "_max_length",
         "_parse",
         "_paused",
+        "_ping",
         "_protocol",
         "_rest_of_frame",
+        "_send_pong",
         "_unread",
     )
 
-    def __init__(self, protocol: Any, listener: Listener) -> None:
+    def __init__(
+        self, protocol: Any, listener: Listener, send_pong: Callable[[bytes], None]
+    ) -> None:
         self._protocol = protocol
         self._listener = listener
+        self._send_pong = send_pong
+        self._ping: bytes | None = None
         self._unread = b""
         self._rest_of_frame = 0
+        self._foreign = 0
         self._held: list[str | bytes] = []
         self._paused = False
         self._max_length = min(
@@ -54,16 +68,22 @@ class Reader:
             protocol.maxFramePayloadSize or MAX_PLAIN_LENGTH,
         )
         self._parse: Callable[[bytes], None] = protocol.dataReceived
-        self._begin_fragment: Callable[[int], None] = protocol.onMessageFrameBegin
         # raises here, not in the first read, if Autobahn has changed
-        _ = (protocol.inside_message, protocol.onMessage)
+        _ = (protocol.inside_message, protocol.data, protocol.onMessage, protocol.onPing)
         self._note_activity()
 
     def take_over(self) -> None:
         """Put methods of this object in the place of those of Autobahn and Daphne."""
-        self._protocol.dataReceived = self._on_data
-        self._protocol.onMessage = self._on_parsed_message
-        self._protocol.onMessageFrameBegin = self._on_fragment
+        protocol = self._protocol
+        protocol.dataReceived = self._on_data
+        protocol.onMessage = self._on_parsed_message
+        protocol.onPing = self._on_ping
+        # What came with the handshake may end in the middle of a frame.
+        if protocol.current_frame is not None:
+            parsed = protocol.current_frame_masker.pointer()
+            self._rest_of_frame = protocol.current_frame.length - parsed
+        else:
+            self._unread, protocol.data = protocol.data, b""
 
     async def read(self, receive: Receive) -> None:
         """Pass on the peer's messages until the connection has ended."""
@@ -92,6 +112,9 @@ class Reader:
         protocol, on_message = self._protocol, self._listener.on_message
         position, size = 0, len(data)
         self._unread = b""
+        self._foreign = 0
+        if protocol.state == protocol.STATE_CLOSED:
+            return  # Autobahn would keep it
         self._note_activity()
         while position < size and not self._paused:
             if not (self._rest_of_frame or protocol.inside_message):
@@ -112,6 +135,8 @@ class Reader:
                 break
             position = end
         self._unread = data[position:]
+        if self._ping is not None:
+            self._answer_ping(self._ping)
 
     def _parse_foreign(self, data: bytes, start: int) -> int:
         """Give Autobahn one frame, or what has come of it; return where the next one begins.
@@ -124,7 +149,25 @@ class Reader:
         end = min(start + rest, len(data))
         self._rest_of_frame = start + rest - end
         self._parse(data[start:end])
+        self._limit_pieces()
+        self._foreign += 1
+        if self._foreign == MAX_FOREIGN and not self._paused:
+            self._pause()
+            asyncio.get_running_loop().call_soon(self.resume)
         return end
+
+    def _limit_pieces(self) -> None:
+        """Join what Autobahn keeps of a message; of a control frame too long it keeps nothing."""
+        protocol = self._protocol
+        frame = protocol.current_frame
+        if frame is not None and frame.opcode > 7:
+            if frame.length > MAX_CONTROL_LENGTH:
+                protocol.control_frame_data = []
+        elif protocol.inside_message:
+            if len(protocol.message_data) > MAX_PIECES:
+                protocol.message_data = [b"".join(protocol.message_data)]
+            if frame is not None and len(protocol.frame_data) > MAX_PIECES:
+                protocol.frame_data = [b"".join(protocol.frame_data)]
 
     def _note_activity(self) -> None:
         # As Daphne and Autobahn do for each message, so that no client is pinged, or dropped for
@@ -147,8 +190,10 @@ class Reader:
         self._paused = True
         self._protocol.transport.pauseProducing()
 
-    def _on_fragment(self, length: int) -> None:
-        protocol = self._protocol
-        if len(protocol.message_data) > MAX_FRAGMENTS:
-            protocol.message_data = [b"".join(protocol.message_data)]
-        self._begin_fragment(length)
+    def _on_ping(self, payload: bytes) -> None:
+        self._ping = payload
+
+    def _answer_ping(self, payload: bytes) -> None:
+        # RFC 6455 §5.5.3 asks for an answer to the most recent ping only.
+        self._ping = None
+        self._send_pong(payload)

@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 CLOSE_TIMEOUT = 10.0
 """Seconds that a client which does not read has left, once it is closed, to read the rest."""
 
+HANDSHAKE_TIMEOUT = 5.0
+"""Seconds that any other client has to answer a close frame. Autobahn's timer ends at the full
+second before that, so its own default of 1 may be nothing."""
+
 
 def open_transport(send: Send, listener: Listener) -> "DaphneTransport | None":
     """Return the transport for an accepted connection on Daphne; None on any other server.
@@ -38,7 +42,10 @@ def open_transport(send: Send, listener: Listener) -> "DaphneTransport | None":
     if not is_running():
         return None
     try:
-        return DaphneTransport(_protocol_of(send), listener)
+        protocol = _protocol_of(send)
+        if protocol.state != protocol.STATE_OPEN:
+            return None  # gone already
+        return DaphneTransport(protocol, listener)
     except (AttributeError, IndexError, TypeError) as error:
         _warn_once(str(error))
         return None
@@ -115,7 +122,7 @@ class DaphneTransport:
         self._send: Callable[[bytes], int] = tcp.socket.send if self._direct else _send_nothing
         self._handed_over = 0
         self.writable = True
-        self._reader = Reader(protocol, listener)
+        self._reader = Reader(protocol, listener, self._send_pong)
         # These raise here as well, while everything still is as it was.
         self._write_later: Callable[[bytes], None] = tcp.write
         self._send_close_frame: Callable[..., None] = protocol.sendCloseFrame
@@ -128,13 +135,16 @@ class DaphneTransport:
         self._buffer.bufferSize = BUFFER_SIZE
         # Answer a broken message with a close frame that says so, not with a dropped connection.
         protocol.failByDrop = False
+        protocol.closeHandshakeTimeout = HANDSHAKE_TIMEOUT
         # Twisted's HTTP channel is still registered, from the time before the upgrade.
         tcp.unregisterProducer()
         tcp.registerProducer(self, True)
         tcp.write = self._write
+        if self._direct and self.backlog:
+            # The response to the handshake; as in `_write`, but nobody need be told.
+            self.writable = False
+            tcp.producerPaused = True
         self._reader.take_over()
-        # Autobahn answers each ping at once, whether the answers are read or not.
-        protocol.onPing = self._on_ping
         # Nothing may follow a close frame (RFC 6455 §5.5.1), whoever sends it.
         protocol.sendCloseFrame = self._on_close_frame
         # The first thing that Autobahn does whenever it drops a connection, and the only sign of
@@ -185,6 +195,11 @@ class DaphneTransport:
             self.pauseProducing()
         return False
 
+    def _send_pong(self, payload: bytes) -> None:
+        # Autobahn answers each ping at once, whether the answers are read or not.
+        if self.writable:
+            self._protocol.sendPong(payload)
+
     # --- Reading ---
 
     async def read(self, receive: Receive) -> None:
@@ -213,16 +228,11 @@ class DaphneTransport:
         self._send_close_frame(*args, **kwargs)
         self.stopProducing()
 
-    def _on_ping(self, payload: bytes) -> None:
-        # RFC 6455 §5.5.3 asks for an answer to the most recent ping only.
-        if self.writable:
-            self._protocol.sendPong(payload)
-
     def _dropped(self) -> None:
         self._tcp.unregisterProducer()
         self.stopProducing()
-        if self.backlog:
-            # Twisted waits for the peer to read the rest, be it for ever.
+        if self.backlog or not self._direct:
+            # Twisted waits for the peer to read the rest, or to end TLS, be it for ever.
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)
 
     def _abort(self) -> None:
