@@ -1,7 +1,11 @@
-"""The HTTP routes."""
+"""The HTTP routes; the pages among them if the app ``pubsub.console`` is installed."""
 
+from django.apps import apps
 from django.urls import path
 
 from pubsub.api import api
+from pubsub.console import views
 
-urlpatterns = [path("", api.urls)]
+_pages = [path("", views.room)] if apps.is_installed("pubsub.console") else []
+
+urlpatterns = [*_pages, path("", api.urls)]

@@ -1,0 +1,10 @@
+"""The Django app of the page; a project without it has the WebSocket and the REST endpoints alone."""
+
+from django.apps import AppConfig
+
+
+class ConsoleConfig(AppConfig):
+    """Brings the templates and the static files."""
+
+    name = "pubsub.console"
+    label = "pubsub_console"

@@ -1,0 +1,61 @@
+/**
+ * JSON as it was written: the text of a member, and the text laid out for reading. Numbers are
+ * never parsed, so that 99.50 stays 99.50 and an integer of thirty digits stays whole.
+ *
+ * @module json-text
+ */
+
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+
+/**
+ * Return the source text of a member of the object that `text` is; of several with the name, the
+ * last one's.
+ *
+ * @param {string} text Valid JSON.
+ * @param {string} name
+ * @returns {string | undefined}
+ */
+export function member(text, name) {
+  let depth = 0;
+  let key = "";
+  let start = -1;
+  let found;
+  for (const { 0: token, index } of text.matchAll(TOKEN)) {
+    if (depth === 1 && start < 0 && token[0] === '"') key = JSON.parse(token);
+    else if (depth === 1 && start < 0 && token === ":") start = index + 1;
+    else if (depth === 1 && (token === "," || token === "}")) {
+      if (start >= 0 && key === name) found = text.slice(start, index).trim();
+      start = -1;
+    }
+    if (token === "{" || token === "[") depth += 1;
+    if (token === "}" || token === "]") depth -= 1;
+  }
+  return found;
+}
+
+/**
+ * Lay out JSON with two spaces for each level; values and keys stay as they are.
+ *
+ * @param {string} text Valid JSON; anything else comes back as it is.
+ * @returns {string}
+ */
+export function layOut(text) {
+  try {
+    JSON.parse(text);
+  } catch {
+    return text;
+  }
+  let indent = "\n";
+  let out = "";
+  let previous = "";
+  for (const [token] of text.matchAll(TOKEN)) {
+    const closes = token === "}" || token === "]";
+    const opened = previous === "{" || previous === "[";
+    if (closes) indent = indent.slice(0, -2);
+    if (closes ? !opened : opened || previous === ",") out += indent;
+    out += token === ":" ? ": " : token;
+    if (token === "{" || token === "[") indent += "  ";
+    previous = token;
+  }
+  return out;
+}

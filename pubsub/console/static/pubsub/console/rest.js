@@ -1,0 +1,31 @@
+/**
+ * The REST endpoints.
+ *
+ * @module rest
+ */
+
+const base = new URL(document.documentElement.dataset.rest, location.href);
+
+async function request(method, path, body) {
+  const init = { method, cache: "no-store" };
+  if (body) {
+    init.body = JSON.stringify(body);
+    init.headers = { "Content-Type": "application/json" };
+  }
+  const response = await fetch(new URL(path, base), init);
+  const answer = await response.json();
+  if (response.ok) return answer;
+  const error = new Error(answer.error?.message ?? `HTTP ${response.status}`);
+  throw Object.assign(error, { code: answer.error?.code });
+}
+
+function path(name) {
+  // URL parsers take these for steps in the path, also when they are percent-encoded.
+  if (name === "." || name === "..") throw new Error("no browser can address a room of this name");
+  return `topics/${encodeURIComponent(name)}`;
+}
+
+export const health = () => request("GET", "health");
+export const stats = () => request("GET", "stats");
+export const createTopic = (name) => request("POST", "topics", { name });
+export const deleteTopic = async (name) => request("DELETE", path(name));

@@ -1,0 +1,188 @@
+/**
+ * The wire: every frame in both directions, as it was, and an editor for a raw one. Rows have one
+ * height, so that of hundreds only those in view are in the document.
+ *
+ * @module wire
+ */
+
+import { byId, count, element, size, timeOf } from "./dom.js";
+import { layOut } from "./json-text.js";
+
+export const MAX_FRAMES = 500;
+
+/** Pixels; the same as --row in the style sheet. */
+const ROW = 46;
+
+const encoder = new TextEncoder();
+
+export class Wire {
+  #list = byId("frames");
+  #filter = byId("wire-filter");
+  #direction = byId("wire-direction");
+  #pause = byId("wire-pause");
+  #rows = element("div", { class: "rows", role: "presentation" });
+  /** @type {(import("./chatroom.js").Frame & {number: number})[]} */ #frames = [];
+  #shown = [];
+  #paused = false;
+  #number = 0;
+  #missed = 0;
+  #selected = 0;
+  #drawing = 0;
+  #edit;
+
+  /**
+   * @param {import("./chatroom.js").ChatRoom} chat
+   * @param {(text: string) => void} edit Takes a frame's text into the editor.
+   */
+  constructor(chat, edit) {
+    this.#edit = edit;
+    this.#list.append(this.#rows);
+    chat.addEventListener("frame", ({ detail }) => this.#add(detail));
+    this.#list.addEventListener("scroll", () => this.#draw(), { passive: true });
+    this.#list.addEventListener("keydown", (event) => this.#onKey(event));
+    this.#list.addEventListener("click", ({ target }) => {
+      const row = target.closest("[data-number]");
+      if (row) this.#select(Number(row.dataset.number));
+    });
+    new ResizeObserver(() => this.#draw()).observe(this.#list);
+    this.#filter.addEventListener("input", () => this.#refresh());
+    this.#direction.addEventListener("change", () => this.#refresh());
+    this.#pause.addEventListener("click", () => this.#togglePause());
+    byId("wire-clear").addEventListener("click", () => this.#clear());
+    byId("frame-close").addEventListener("click", () => this.#select(0));
+    byId("frame-edit").addEventListener("click", () => this.#edit(this.#find(this.#selected).text));
+  }
+
+  #add(frame) {
+    this.#number += 1;
+    if (this.#paused) {
+      this.#missed += 1;
+    } else {
+      this.#frames.push({ ...frame, number: this.#number });
+      if (this.#frames.length > MAX_FRAMES) this.#frames.shift();
+    }
+    if (!this.#drawing) this.#drawing = requestAnimationFrame(() => this.#refresh());
+  }
+
+  #togglePause() {
+    this.#paused = !this.#paused;
+    this.#missed = 0;
+    this.#pause.setAttribute("aria-pressed", String(this.#paused));
+    this.#refresh();
+  }
+
+  #clear() {
+    this.#frames = [];
+    this.#missed = 0;
+    this.#select(0);
+    this.#refresh();
+  }
+
+  #refresh() {
+    cancelAnimationFrame(this.#drawing);
+    this.#drawing = 0;
+    const list = this.#list;
+    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < ROW;
+    const text = this.#filter.value.toLowerCase();
+    const direction = this.#direction.value;
+    this.#shown = this.#frames.filter(
+      (frame) =>
+        (!direction || frame.direction === direction) &&
+        (!text || frame.text.toLowerCase().includes(text)),
+    );
+    this.#rows.style.height = `${this.#shown.length * ROW}px`;
+    if (atEnd) list.scrollTop = list.scrollHeight;
+    byId("frame-count").textContent = this.#summary();
+    this.#draw();
+  }
+
+  #summary() {
+    const frames = count(this.#shown.length, "frame");
+    const filtered = this.#shown.length < this.#frames.length;
+    const shown = filtered ? `${frames} of ${this.#frames.length}` : frames;
+    const limit = this.#frames.length === MAX_FRAMES ? ` (the last ${MAX_FRAMES})` : "";
+    if (this.#paused) return `${shown}; paused, ${count(this.#missed, "frame")} not kept.`;
+    return this.#frames.length ? `${shown}${limit}.` : "No frames yet.";
+  }
+
+  #draw() {
+    const { scrollTop, clientHeight } = this.#list;
+    const first = Math.max(0, Math.floor(scrollTop / ROW) - 2);
+    const last = Math.min(this.#shown.length, Math.ceil((scrollTop + clientHeight) / ROW) + 2);
+    const rows = [];
+    for (let index = first; index < last; index += 1) rows.push(this.#row(index));
+    this.#rows.replaceChildren(...rows);
+    const active = rows.find((row) => row.getAttribute("aria-selected") === "true");
+    if (active) this.#list.setAttribute("aria-activedescendant", active.id);
+    else this.#list.removeAttribute("aria-activedescendant");
+  }
+
+  #row(index) {
+    const frame = this.#shown[index];
+    const sent = frame.direction === "out";
+    const row = element(
+      "div",
+      {
+        class: `frame ${frame.direction}`,
+        role: "option",
+        id: `frame-${frame.number}`,
+        "data-number": frame.number,
+        "aria-selected": String(frame.number === this.#selected),
+        "aria-posinset": index + 1,
+        "aria-setsize": this.#shown.length,
+      },
+      element("span", { class: "arrow", "aria-hidden": "true" }, sent ? "↑" : "↓"),
+      element("span", { class: "hidden" }, sent ? "sent " : "received "),
+      element("strong", {}, typeOf(frame)),
+      element("span", { class: "when" }, `${timeOf(frame.time)}  ${size(bytesOf(frame))}`),
+      element("code", {}, frame.text.slice(0, 300)),
+    );
+    row.style.top = `${index * ROW}px`;
+    return row;
+  }
+
+  #onKey(event) {
+    const steps = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity };
+    if (event.key === "Escape" && this.#selected) this.#select(0);
+    if (!(event.key in steps) || event.altKey || event.ctrlKey || !this.#shown.length) return;
+    event.preventDefault();
+    const last = this.#shown.length - 1;
+    const at = this.#shown.findIndex(({ number }) => number === this.#selected);
+    const from = at < 0 ? last + (event.key === "ArrowUp" ? 1 : 0) : at;
+    const index = Math.min(last, Math.max(0, from + steps[event.key]));
+    const top = index * ROW;
+    const list = this.#list;
+    if (top < list.scrollTop) list.scrollTop = top;
+    else if (top + ROW > list.scrollTop + list.clientHeight) {
+      list.scrollTop = top + ROW - list.clientHeight;
+    }
+    this.#select(this.#shown[index].number);
+  }
+
+  #find(number) {
+    return this.#frames.find((frame) => frame.number === number);
+  }
+
+  #select(number) {
+    this.#selected = number;
+    const frame = this.#find(number);
+    byId("frame-detail").hidden = !frame;
+    if (frame) {
+      const direction = frame.direction === "out" ? "Sent" : "Received";
+      byId("frame-title").textContent =
+        `${direction} ${timeOf(frame.time)}, ${count(bytesOf(frame), "byte")}`;
+      byId("frame-text").textContent = layOut(frame.text);
+    }
+    this.#draw();
+  }
+}
+
+function bytesOf(frame) {
+  frame.bytes ??= encoder.encode(frame.text).length;
+  return frame.bytes;
+}
+
+/** What it says that it is; an editor may send anything. */
+function typeOf(frame) {
+  return /"type"\s*:\s*"(\w{1,20})"/.exec(frame.text)?.[1] ?? "?";
+}
