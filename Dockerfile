@@ -14,13 +14,15 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
-    PORT=9090
+    PORT=9090 \
+    DJANGO_STATIC_ROOT=/srv/static
 
 COPY --from=build /venv /venv
 WORKDIR /app
 COPY manage.py ./
 COPY chatroom_project/ chatroom_project/
 COPY pubsub/ pubsub/
+RUN python manage.py collectstatic --noinput
 
 # By number, so that an orchestrator can see that it is not root.
 USER 10001:10001

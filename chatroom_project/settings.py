@@ -51,9 +51,17 @@ MIDDLEWARE = [
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 
+# Without a directory the files are served from where they are in the source, and change with it.
+# With one they are served from there, under names that hold a hash of their content, and browsers
+# may keep them for ever; `manage.py collectstatic` puts them there.
 STATIC_URL = "/static/"
-SERVESTATIC_USE_FINDERS = True
-SERVESTATIC_AUTOREFRESH = False
+STATIC_ROOT = os.environ.get("DJANGO_STATIC_ROOT") or None
+SERVESTATIC_USE_FINDERS = STATIC_ROOT is None
+SERVESTATIC_USE_MANIFEST = STATIC_ROOT is not None
+SERVESTATIC_AUTOREFRESH = DEBUG
+SERVESTATIC_MAX_AGE = 0 if STATIC_ROOT is None else 60
+if STATIC_ROOT is not None:
+    STORAGES = {"staticfiles": {"BACKEND": "chatroom_project.static.HashedFiles"}}
 
 # The views allow a body of one client message, and answer 413 for more.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * _limits.max_message_bytes

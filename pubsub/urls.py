@@ -6,6 +6,13 @@ from django.urls import path
 from pubsub.api import api
 from pubsub.console import views
 
-_pages = [path("", views.room)] if apps.is_installed("pubsub.console") else []
+_pages = [
+    path("", views.room),
+    path("docs/ws", views.websocket_reference),
+]
 
-urlpatterns = [*_pages, path("", api.urls)]
+urlpatterns = [
+    *(_pages if apps.is_installed("pubsub.console") else []),
+    path("asyncapi.json", views.asyncapi_document),
+    path("", api.urls),
+]

@@ -1,4 +1,4 @@
-"""The page of the chat room, and the description of its WebSocket for programs and for people."""
+"""The chat room's page, and the description of its WebSocket for programs and for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import get_script_prefix
 from django.views.decorators.http import require_safe
+
+import pubsub
+from pubsub.console.reference import outline
+from pubsub.protocol import asyncapi
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -25,15 +29,47 @@ CONTENT_SECURITY_POLICY = "; ".join(
 """Nothing inline, nothing from another host, and no markup made of strings."""
 
 
+@require_safe
+async def room(request: HttpRequest) -> HttpResponse:
+    """Serve the chat room; the REST endpoints are beside it, the WebSocket is the site's ``/ws``."""
+    return _page(request, "room.html", {"base": request.path, "websocket": _websocket()})
+
+
+@require_safe
+async def websocket_reference(request: HttpRequest) -> HttpResponse:
+    """Serve the AsyncAPI document as a page to read."""
+    document = _document(request)
+    context = outline(document)
+    server = document["servers"]["chatroom"]
+    context["address"] = f"{server['protocol']}://{server['host']}{_websocket()}"
+    context["errors"] = asyncapi.error_codes()
+    context["closes"] = asyncapi.close_codes()
+    context["base"] = request.path.removesuffix("docs/ws")
+    return _page(request, "websocket.html", context)
+
+
+@require_safe
+async def asyncapi_document(request: HttpRequest) -> HttpResponse:
+    """Serve the AsyncAPI document of the WebSocket at the address of this request."""
+    body = msgspec.json.encode(_document(request))
+    return HttpResponse(body, content_type="application/json")
+
+
+def _websocket() -> str:
+    return f"{get_script_prefix()}ws"
+
+
+def _document(request: HttpRequest) -> dict[str, Any]:
+    return asyncapi.document(
+        version=pubsub.__version__,
+        host=request.get_host(),
+        path=_websocket(),
+        secure=request.is_secure(),
+    )
+
+
 def _page(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponse:
     response = render(request, f"pubsub/console/{template}", context)
     response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response["Cache-Control"] = "no-cache"
     return response
-
-
-@require_safe
-async def room(request: HttpRequest) -> HttpResponse:
-    """Serve the chat room; its REST endpoints are beside it, its WebSocket is the site's ``/ws``."""
-    context = {"base": request.path, "websocket": f"{get_script_prefix()}ws"}
-    return _page(request, "room.html", context)

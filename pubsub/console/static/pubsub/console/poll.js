@@ -12,6 +12,7 @@ const INTERVAL = 2000;
 export class Poll extends EventTarget {
   #timer = 0;
   #asking = false;
+  #again = false;
 
   /** Begin, and go on whenever the page is visible. */
   start() {
@@ -22,6 +23,7 @@ export class Poll extends EventTarget {
   /** Ask at once. */
   async now() {
     clearTimeout(this.#timer);
+    this.#again = this.#asking;
     if (document.hidden || this.#asking) return;
     this.#asking = true;
     try {
@@ -32,6 +34,7 @@ export class Poll extends EventTarget {
       this.dispatchEvent(new CustomEvent("failure", { detail: error }));
     }
     this.#asking = false;
-    if (!document.hidden) this.#timer = setTimeout(() => this.now(), INTERVAL);
+    if (this.#again) this.now();
+    else if (!document.hidden) this.#timer = setTimeout(() => this.now(), INTERVAL);
   }
 }

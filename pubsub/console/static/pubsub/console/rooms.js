@@ -29,7 +29,7 @@ class Joined {
 }
 
 /**
- * Dispatches `change` (something to be seen in the list), `added` (`{room, entry}`: a new entry),
+ * Dispatches `change` (something to be seen in the list), `joined` (a room is), `added` (`{room, entry}`: a new entry),
  * and `entry` (`{room, entry}`: an entry has changed).
  */
 export class Rooms extends EventTarget {
@@ -117,6 +117,7 @@ export class Rooms extends EventTarget {
     this.#chat.subscribe(room.name, { lastN: REPLAY, ...callbacks }).then(
       () => {
         this.#setState(room, "joined");
+        this.dispatchEvent(new Event("joined"));
         if (wasGone) this.#add(room, notice("The room is there again."));
       },
       ({ code, message }) => {

@@ -1,0 +1,241 @@
+"""The WebSocket as an AsyncAPI 3 document, made of the structures that validate its messages.
+
+https://www.asyncapi.com/docs/reference/specification/v3.0.0
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from pubsub.core.topic import MAX_NAME_LENGTH
+from pubsub.protocol.codes import Close, ErrorCode
+from pubsub.protocol.messages import (
+    Ack,
+    Error,
+    Event,
+    Info,
+    Ping,
+    Pong,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+)
+
+COMMANDS: tuple[type[Struct], ...] = (Subscribe, Unsubscribe, Publish, Ping)
+REPLIES: tuple[type[Struct], ...] = (Ack, Event, Error, Pong, Info)
+
+_ID = "550e8400-e29b-41d4-a716-446655440000"
+_TS = "2025-08-25T10:01:00.000Z"
+
+EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
+    "subscribe": {
+        "plain": {"type": "subscribe", "topic": "orders", "request_id": "sub-1"},
+        "with a replay": {"type": "subscribe", "topic": "orders", "last_n": 5},
+    },
+    "unsubscribe": {"plain": {"type": "unsubscribe", "topic": "orders", "request_id": "unsub-1"}},
+    "publish": {
+        "an object": {
+            "type": "publish",
+            "topic": "orders",
+            "message": {"id": _ID, "payload": {"order_id": "ORD-123", "amount": 99.5}},
+            "request_id": "pub-1",
+        },
+        "null": {"type": "publish", "topic": "orders", "message": {"id": _ID, "payload": None}},
+    },
+    "ping": {"plain": {"type": "ping", "request_id": "ping-1"}},
+    "ack": {
+        "of a subscription": {
+            "type": "ack",
+            "request_id": "sub-1",
+            "topic": "orders",
+            "status": "ok",
+            "ts": "2025-08-25T10:00:00.000Z",
+        }
+    },
+    "event": {
+        "an empty object": {
+            "type": "event",
+            "topic": "orders",
+            "message": {"id": _ID, "payload": {}},
+            "ts": _TS,
+        }
+    },
+    "error": {
+        "a refused command": {
+            "type": "error",
+            "request_id": "pub-1",
+            "topic": "orders",
+            "error": {"code": "BAD_REQUEST", "message": "message.id must be a valid UUID"},
+            "ts": _TS,
+        },
+        "lost messages": {
+            "type": "error",
+            "topic": "orders",
+            "error": {"code": "SLOW_CONSUMER", "message": "17 messages dropped"},
+            "dropped": 17,
+            "ts": _TS,
+        },
+    },
+    "pong": {"plain": {"type": "pong", "request_id": "ping-1", "ts": _TS}},
+    "info": {
+        "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS}
+    },
+}
+"""Messages as they are on the wire, by type and by what they are examples of."""
+
+_TOPIC = {
+    "minLength": 1,
+    "maxLength": MAX_NAME_LENGTH,
+    "description": f"1 to {MAX_NAME_LENGTH} printable characters without white space or /",
+}
+
+_ANSWERS = {
+    "subscribe": ("ack", "error"),
+    "unsubscribe": ("ack", "error"),
+    "publish": ("ack", "error"),
+    "ping": ("pong", "error"),
+}
+_UNASKED = ("event", "info", "error")
+
+_ERRORS = {
+    ErrorCode.BAD_REQUEST: "the message is not JSON, or a field is missing or wrong",
+    ErrorCode.TOPIC_NOT_FOUND: "there is no such topic",
+    ErrorCode.NOT_SUBSCRIBED: "the client is not subscribed to the topic",
+    ErrorCode.MESSAGE_TOO_LARGE: "the message has too many bytes",
+    ErrorCode.LIMIT_EXCEEDED: "one topic or one subscription too many",
+    ErrorCode.RATE_LIMITED: "too many messages a second",
+    ErrorCode.SLOW_CONSUMER: "events were dropped, as many as `dropped` says",
+    ErrorCode.INTERNAL: "a fault of the server's own",
+}
+"""The codes of an ``error`` message; the others are of REST requests alone."""
+
+_CLOSES = {
+    Close.INTERNAL: "a fault of the server's own; reconnect",
+    Close.SHUTDOWN: "the server stops; reconnect",
+    Close.SLOW: "the client reads nothing, or too slowly; reconnect",
+    Close.BAD_REQUEST: "the client keeps sending what it was told not to; do not reconnect",
+}
+
+
+def document(*, version: str, host: str, path: str, secure: bool) -> dict[str, Any]:
+    """Return the description of the WebSocket at this address.
+
+    Args:
+        version: The version of the application.
+        host: Host name, with the port if it is not the scheme's own.
+        path: Path of the WebSocket.
+        secure: Whether it is reached over TLS.
+    """
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Chat room",
+            "version": version,
+            "description": "Publish and subscribe over a WebSocket: JSON objects in text frames. "
+            "The server sends nothing before the client's first message.",
+        },
+        "defaultContentType": "application/json",
+        "servers": {"chatroom": {"host": host, "protocol": "wss" if secure else "ws"}},
+        "channels": {"ws": _channel(path)},
+        "operations": _operations(),
+        "components": {
+            "messages": {_tag(structure): _message(structure) for structure in _all()},
+            "schemas": _schemas(),
+        },
+    }
+
+
+def error_codes() -> dict[str, str]:
+    """Return the codes of ``error`` messages, each with what it means."""
+    return {str(code): meaning for code, meaning in _ERRORS.items()}
+
+
+def close_codes() -> list[tuple[int, str, str]]:
+    """Return the server's close codes: code, reason, and what it means."""
+    return [(close.code, close.reason, meaning) for close, meaning in _CLOSES.items()]
+
+
+def _all() -> tuple[type[Struct], ...]:
+    return COMMANDS + REPLIES
+
+
+def _tag(structure: type[Struct]) -> str:
+    return str(structure.__struct_config__.tag)
+
+
+def _channel(path: str) -> dict[str, Any]:
+    closes = ", ".join(f"{code} `{reason}` ({why})" for code, reason, why in close_codes())
+    return {
+        "address": path,
+        "description": f"One WebSocket for all topics. The server closes it with: {closes}.",
+        "messages": {
+            _tag(structure): {"$ref": f"#/components/messages/{_tag(structure)}"}
+            for structure in _all()
+        },
+        "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+    }
+
+
+def _operations() -> dict[str, Any]:
+    """Describe what the application, that is the server, receives and sends."""
+    operations: dict[str, Any] = {
+        command: {
+            "action": "receive",
+            "channel": {"$ref": "#/channels/ws"},
+            "summary": _summary(structure),
+            "messages": [_message_ref(command)],
+            "reply": {
+                "channel": {"$ref": "#/channels/ws"},
+                "messages": [_message_ref(answer) for answer in _ANSWERS[command]],
+            },
+        }
+        for structure in COMMANDS
+        for command in [_tag(structure)]
+    }
+    operations["notify"] = {
+        "action": "send",
+        "channel": {"$ref": "#/channels/ws"},
+        "summary": "Messages of topics, and news of them, that answer no command.",
+        "messages": [_message_ref(name) for name in _UNASKED],
+    }
+    return operations
+
+
+def _message_ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/channels/ws/messages/{name}"}
+
+
+def _message(structure: type[Struct]) -> dict[str, Any]:
+    name = _tag(structure)
+    return {
+        "name": name,
+        "title": structure.__name__,
+        "summary": _summary(structure),
+        "contentType": "application/json",
+        "payload": {"$ref": f"#/components/schemas/{structure.__name__}"},
+        "examples": [
+            {"name": example, "payload": payload} for example, payload in EXAMPLES[name].items()
+        ],
+    }
+
+
+def _summary(structure: type[Struct]) -> str:
+    return (structure.__doc__ or "").partition("\n")[0].replace("``", "`")
+
+
+def _schemas() -> dict[str, Any]:
+    _, schemas = msgspec.json.schema_components(
+        _all(), ref_template="#/components/schemas/{name}"
+    )
+    for structure in _all():
+        schema = schemas[structure.__name__]
+        schema["description"] = _summary(structure)
+        if "topic" in schema["properties"]:
+            schema["properties"]["topic"] |= _TOPIC
+    schemas["ErrorDetail"]["properties"]["code"]["enum"] = list(_ERRORS)
+    schemas["Info"]["properties"]["msg"]["enum"] = ["topic_deleted"]
+    identifier = schemas["Message"]["properties"]["id"]
+    # Python's end of a string, in the regular expressions of JSON Schema (ECMA-262).
+    identifier["pattern"] = identifier["pattern"].replace(r"\Z", "$")
+    return schemas

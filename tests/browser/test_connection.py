@@ -1,0 +1,143 @@
+"""The connection: lost and found again, refused for good, and too slow."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage
+from tests.browser.test_room import joined, say
+from tests.live.conftest import StartServer
+from tests.live.server import Server
+
+APPLICATION = "chatroom_project.asgi:application"
+
+
+def restarted(start_server: StartServer, server: Server, **environment: str) -> Server:
+    """Start another server where the first one was."""
+    assert server.stop() == 0
+    return start_server("-m", "daphne", "-p", str(server.port), APPLICATION, **environment)
+
+
+def connected(page: Page) -> None:
+    """Wait for the connection, without the patience of the page."""
+    expect(page.locator("#connection-text")).to_have_text(re.compile("Reconnecting|Connected"))
+    if page.locator("#connection-retry").is_visible():
+        page.locator("#connection-retry").click()
+    expect(page.locator("#connection-text")).to_have_text("Connected")
+
+
+def without_network_errors(complaints: list[str]) -> None:
+    """Forget what the browser itself says of a server that is away."""
+    complaints[:] = [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text]
+
+
+def test_server_restarts(
+    start_server: StartServer, open_page: OpenPage, complaints: list[str]
+) -> None:
+    """The page says so, comes back by itself, and offers the room that was forgotten."""
+    server = start_server()
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    server.stop()
+    expect(page.locator("#connection-text")).to_contain_text("server stopped (3001)")
+    say(page, "anybody?")
+    expect(page.locator(".message.refused .problem")).to_contain_text("NOT_CONNECTED")
+    second = start_server("-m", "daphne", "-p", str(server.port), APPLICATION)
+    expect(page.locator("#connection-text")).to_have_text("Connected")
+    expect(page.locator(".notice").last).to_contain_text("The room was deleted")
+    page.get_by_role("button", name="Create it again").click()
+    joined(page, "t")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".message.acknowledged")).to_have_count(1)
+    second.connect().publish("t", {"name": "Boris", "text": "here"})
+    expect(page.locator("#messages .theirs .text")).to_have_text("here")
+    without_network_errors(complaints)
+
+
+def test_gap(server: Server, open_page: OpenPage) -> None:
+    """What was said without a connection is missing, and the page says where."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    # A connection through this page's own hands, which can be cut.
+    page.route_web_socket("**/ws", lambda socket: sockets.append((socket, socket.connect_to_server())))
+    sockets: list = []
+    page.reload()
+    joined(page, "t")
+    publisher = server.connect()
+    publisher.publish("t", {"name": "Boris", "text": "before"})
+    expect(page.locator("#messages .text")).to_have_text(["before"])
+    sockets[-1][0].close(code=3008, reason="slow")
+    sockets[-1][1].close()
+    expect(page.locator(".notice")).to_contain_text("There was no connection from")
+    publisher.publish("t", {"name": "Boris", "text": "after"})
+    expect(page.locator("#messages .text")).to_have_text(["before", "after"])
+    expect(page.locator("#messages > li").nth(1)).to_have_class("notice")
+
+
+def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
+    """Of a topic with a history nothing is missing, and nothing comes twice."""
+    server.create_topic("t", history=100)
+    page = open_page(server, "/#t")
+    sockets: list = []
+
+    def on_socket(socket) -> None:
+        if len(sockets) == 1:
+            publisher.publish("t", {"name": "Boris", "text": "meanwhile"})
+        sockets.append((socket, socket.connect_to_server()))
+
+    page.route_web_socket("**/ws", on_socket)
+    publisher = server.connect()
+    page.reload()
+    joined(page, "t")
+    publisher.publish("t", {"name": "Boris", "text": "before"})
+    say(page, "mine")
+    expect(page.locator(".message.acknowledged")).to_have_count(1)
+    publisher.publish("t", {"name": "Boris", "text": "then"})
+    expect(page.locator("#messages .text")).to_have_text(["before", "mine", "then"])
+    sockets[-1][0].close(code=3001, reason="shutdown")
+    sockets[-1][1].close()
+    expect(page.locator("#messages .text")).to_have_text(["before", "mine", "then", "meanwhile"])
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_some_codes_are_final(start_server: StartServer, open_page: OpenPage) -> None:
+    """After 3501 the page stays away until it is told to connect."""
+    server = start_server(CHATROOM_RATE_LIMIT="1")
+    page = open_page(server)
+    expect(page.locator("#connection-text")).to_have_text("Connected")
+    page.get_by_role("button", name="ping", exact=True).click()
+    for _ in range(20):
+        page.get_by_label("Raw frame").press("Control+Enter")
+    expect(page.locator("#connection-text")).to_have_text("Disconnected: bad request (3501)")
+    page.locator("#connection-retry").click()
+    expect(page.locator("#connection-text")).to_have_text("Connected")
+
+
+def test_slow_page(server: Server, open_page: OpenPage) -> None:
+    """What the server dropped for a page that stood still is told where it is missing."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    publisher = server.connect()
+    publisher.publish("t", {"name": "Boris", "text": "before"})
+    expect(page.locator("#messages .text")).to_have_text(["before"])
+    # Stopped by the debugger, the page reads nothing; the browser and the kernel hold some MiB.
+    debugger = page.context.new_cdp_session(page)
+    debugger.send("Debugger.enable")
+    debugger.send("Debugger.pause")
+    text = "x" * 60_000
+    count = 0
+    while server.request("GET", "/stats")[1]["topics"]["t"]["dropped"] == 0:
+        for _ in range(50):
+            publisher.publish("t", {"name": "Boris", "text": text})
+        count += 50
+        assert count < 2000
+    debugger.send("Debugger.resume")
+    notice = page.locator(".notice")
+    expect(notice).to_contain_text("SLOW_CONSUMER")
+    publisher.publish("t", {"name": "Boris", "text": "after"})
+    expect(page.locator("#messages .text").last).to_have_text("after")
+    dropped = server.request("GET", "/stats")[1]["topics"]["t"]["dropped"]
+    words = "message was" if dropped == 1 else "messages were"
+    expect(notice).to_contain_text(f"{dropped:,} {words} dropped here")

@@ -1,0 +1,86 @@
+"""A room with more messages than anybody reads."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenPage
+from tests.browser.test_room import joined, say
+from tests.live.client import UUID
+from tests.live.server import Server
+
+MANY = 10_000
+SETTLED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+
+
+def test_ten_thousand_messages(server: Server, open_page: OpenPage) -> None:
+    """The page answers, and what it holds is bounded: in the document and beside it."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    publisher = server.connect()
+
+    def publish(first: int, last: int) -> None:
+        publisher.send_all(
+            [
+                {
+                    "type": "publish",
+                    "topic": "t",
+                    "message": {"id": UUID, "payload": {"name": "Bot", "text": f"number {n}"}},
+                }
+                for n in range(first, last)
+            ]
+        )
+        for _ in range(first, last):
+            publisher.receive()
+        expect(page.locator("#messages .text").last).to_have_text(f"number {last - 1}")
+
+    def heap() -> int:
+        debugger.send("HeapProfiler.collectGarbage")
+        return int(debugger.send("Runtime.getHeapUsage")["usedSize"])
+
+    debugger = page.context.new_cdp_session(page)
+    step = 200  # less than what may wait for one client
+    for first in range(0, 3000, step):
+        publish(first, first + step)
+    before = heap()
+    for first in range(3000, MANY, step):
+        publish(first, first + step)
+    assert heap() < before + 1_000_000
+    assert page.locator("#messages > li").count() <= 200
+    assert page.locator(".frame").count() < 60
+    expect(page.locator("#frame-count")).to_have_text("500 frames (the last 500).")
+    assert page.evaluate("document.querySelectorAll('*').length") < 3000
+    say(page, "still here")
+    expect(page.locator(".message.acknowledged")).to_have_count(1)
+
+
+def test_reading_back(server: Server, open_page: OpenPage) -> None:
+    """Scrolled up, the reader stays there and is told of what is new; older ones come in view."""
+    server.create_topic("t", history=1000)
+    for number in range(300):
+        server.request(
+            "POST", "/topics/t/messages", {"payload": {"name": "Bot", "text": f"number {number}"}}
+        )
+    page = open_page(server, "/#t")
+    # The replay is what the server keeps, up to what the page asks for.
+    expect(page.locator("#messages .text").last).to_have_text("number 299")
+    scroller = page.locator("#messages-scroll")
+    scroller.evaluate("node => { node.scrollTop = 0; }")
+    expect(page.locator("#messages .text").first).to_have_text("number 200")
+    expect(page.locator("#newest")).to_have_text("To the newest ↓")
+    position = "node => node.getBoundingClientRect().top"
+    seen = page.get_by_text("number 230", exact=True)
+    seen.scroll_into_view_if_needed()
+    page.evaluate(SETTLED)
+    before = seen.evaluate(position)
+    publisher = server.connect()
+    publisher.publish("t", {"name": "Bot", "text": "news"})
+    publisher.publish("t", {"name": "Bot", "text": "more"})
+    expect(page.locator("#newest")).to_have_text("2 new messages ↓")
+    assert seen.evaluate(position) == before
+    expect(page).to_have_title(re.compile(r"^\(2\)"))
+    page.locator("#newest").click()
+    expect(page.locator("#messages .text").last).to_be_in_viewport()
+    expect(page.locator("#newest")).to_be_hidden()
+    expect(page).to_have_title("#t · Chat room")

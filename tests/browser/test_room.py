@@ -1,0 +1,178 @@
+"""The chat room as a person uses it."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import OpenPage
+from tests.live.client import UUID
+from tests.live.server import Server
+
+
+def say(page: Page, text: str) -> None:
+    """Write a message in the open room."""
+    page.get_by_label("Message", exact=True).fill(text)
+    page.keyboard.press("Enter")
+
+
+def joined(page: Page, room: str) -> None:
+    """Wait until the open room is joined."""
+    expect(page.locator("#room-title")).to_have_text(room)
+    expect(page.locator("#room-subscribers")).to_contain_text("subscriber")
+
+
+def test_two_people_talk(server: Server, open_page: OpenPage) -> None:
+    """One creates a room, the other finds it; each sees what both say, in one order."""
+    ann = open_page(server, name="Ann")
+    expect(ann.locator("#welcome-title")).to_have_text("No rooms yet")
+    ann.get_by_label("Find or create a room").fill("orders")
+    ann.get_by_role("button", name="Create", exact=True).click()
+    joined(ann, "orders")
+    assert ann.url.endswith("/#orders")
+    boris = open_page(server, name="Boris")
+    boris.get_by_role("link", name="orders").click()
+    joined(boris, "orders")
+    say(ann, "Hello\nBoris")
+    say(boris, "Hello Ann")
+    for page in (ann, boris):
+        expect(page.locator("#messages .text")).to_have_text(["Hello\nBoris", "Hello Ann"])
+    expect(ann.locator("#messages .sender")).to_have_text(["Ann (you)", "Boris"])
+    expect(ann.locator(".message.mine.acknowledged")).to_have_count(1)
+    expect(ann.locator("#room-subscribers")).to_have_text("2 subscribers")
+    expect(boris.locator("#live")).to_contain_text("Ann: Hello")
+
+
+def test_several_rooms(server: Server, open_page: OpenPage) -> None:
+    """Messages of a joined room that is not open are counted, in the list and in the title."""
+    for topic in ("alerts", "orders"):
+        server.create_topic(topic)
+    page = open_page(server, "/#alerts")
+    joined(page, "alerts")
+    page.get_by_role("link", name="orders").click()
+    joined(page, "orders")
+    publisher = server.connect()
+    for number in range(3):
+        publisher.publish("alerts", {"name": "stock", "text": f"low {number}"})
+    expect(page.locator("a[href='#alerts'] .badge")).to_have_text("3 unread")
+    expect(page).to_have_title("(3) #orders · Chat room")
+    page.get_by_role("link", name="alerts").click()
+    expect(page.locator("#messages .text")).to_have_count(3)
+    expect(page).to_have_title("#alerts · Chat room")
+    page.get_by_role("button", name="Leave").click()
+    expect(page.locator("#welcome-title")).to_have_text("No room is open")
+    publisher.publish("alerts", 1)
+    expect(page.get_by_role("link", name="alerts")).to_contain_text("0")
+
+
+def test_payloads_are_shown_as_they_were_written(server: Server, open_page: OpenPage) -> None:
+    """Whatever is no chat message is JSON, laid out, with its numbers as they are."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    payload = '{"amount":99.50,"big":123456789012345678901234567890,"name":"x","list":[]}'
+    server.connect().ask(
+        f'{{"type":"publish","topic":"t","message":{{"id":"{UUID}","payload":{payload}}}}}'
+    )
+    expect(page.locator("#messages pre")).to_have_text(
+        '{\n  "amount": 99.50,\n  "big": 123456789012345678901234567890,\n'
+        '  "name": "x",\n  "list": []\n}'
+    )
+
+
+
+def test_markup_stays_text(server: Server, open_page: OpenPage) -> None:
+    """In messages, names of people and of rooms, frames, and addresses."""
+    markup = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    room = "<img\u2215src=x\u2215onerror=alert(1)>"
+    server.create_topic(room)
+    page = open_page(server)
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.get_by_role("link", name=room).click()
+    joined(page, room)
+    publisher = server.connect()
+    publisher.publish(room, {"name": markup, "text": markup})
+    publisher.publish(room, {markup: markup})
+    expect(page.locator("#messages p.text")).to_have_text(markup)
+    expect(page.locator("#messages .sender").first).to_have_text(markup)
+    expect(page.locator("#messages pre")).to_contain_text(markup)
+    page.locator(".frame").last.click()
+    expect(page.locator("#frame-text")).to_contain_text(markup)
+    page.evaluate("location.hash = '<img src=x onerror=alert(3)>'")
+    expect(page.locator("#welcome-title")).to_contain_text("<img src=x onerror=alert(3)>")
+    assert page.locator("img, #messages script").count() == 0
+    assert dialogs == []
+
+
+def test_deletion_of_the_open_room(server: Server, open_page: OpenPage) -> None:
+    """It is said in place; the room can be made again, by oneself or by somebody else."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    server.request("DELETE", "/topics/t")
+    expect(page.locator(".notice")).to_contain_text("The room was deleted")
+    expect(page.locator("#composer")).to_be_hidden()
+    page.get_by_role("button", name="Create it again").click()
+    joined(page, "t")
+    expect(page.locator(".notice").last).to_contain_text("The room is there again")
+    say(page, "back")
+    expect(page.locator(".message.acknowledged")).to_have_count(1)
+    server.request("DELETE", "/topics/t")
+    expect(page.locator("#gone")).to_be_visible()
+    server.create_topic("t")
+    joined(page, "t")
+
+
+def test_deleting_a_room_asks_first(server: Server, open_page: OpenPage) -> None:
+    """Keeping it is what Escape and Enter do."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    for key in ("Escape", "Enter"):
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Delete “t”?")
+        page.keyboard.press(key)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    assert server.request("GET", "/topics")[1]["topics"] != []
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("#welcome-title")).to_have_text("No rooms yet")
+    assert server.request("GET", "/topics")[1]["topics"] == []
+
+
+def test_link_to_a_room_that_does_not_exist(server: Server, open_page: OpenPage) -> None:
+    """It can be created from there, whatever its name is; what is no name is refused in words."""
+    page = open_page(server, "/#%D0%BA%D1%83%D1%85%D0%BD%D1%8F%25")
+    expect(page.locator("#welcome-title")).to_have_text("There is no room “кухня%”")
+    page.get_by_role("button", name="Create it").click()
+    joined(page, "кухня%")
+    page.evaluate("location.hash = 'a b'")
+    page.get_by_role("button", name="Create it").click()
+    expect(page.locator("#welcome-problem")).to_contain_text("without white space")
+
+
+def test_refused_message(server: Server, open_page: OpenPage) -> None:
+    """It is marked, with the error's words, and can be sent again."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    say(page, "x" * 70_000)
+    expect(page.locator(".message.refused .problem")).to_contain_text(
+        "MESSAGE_TOO_LARGE message exceeds 65536 bytes"
+    )
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".message.refused")).to_have_count(1)
+    page.get_by_role("button", name=re.compile("Show all")).click()
+    expect(page.locator("#messages .text")).to_have_text("x" * 70_000)
+
+
+def test_name_is_remembered(server: Server, open_page: OpenPage) -> None:
+    """Messages carry the name in the field."""
+    server.create_topic("t")
+    subscriber = server.subscriber("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    page.get_by_label("Name").fill("Клара")
+    say(page, "hi")
+    assert subscriber.receive()["message"]["payload"] == {"name": "Клара", "text": "hi"}
+    assert page.evaluate("localStorage.getItem('chatroom.name')") == "Клара"
