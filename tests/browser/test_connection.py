@@ -1,8 +1,8 @@
 """The connection: lost and found again, refused for good, and too slow."""
 
-import re
+from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import WebSocketRoute, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.test_room import joined, say
@@ -10,20 +10,6 @@ from tests.live.conftest import StartServer
 from tests.live.server import Server
 
 APPLICATION = "chatroom_project.asgi:application"
-
-
-def restarted(start_server: StartServer, server: Server, **environment: str) -> Server:
-    """Start another server where the first one was."""
-    assert server.stop() == 0
-    return start_server("-m", "daphne", "-p", str(server.port), APPLICATION, **environment)
-
-
-def connected(page: Page) -> None:
-    """Wait for the connection, without the patience of the page."""
-    expect(page.locator("#connection-text")).to_have_text(re.compile("Reconnecting|Connected"))
-    if page.locator("#connection-retry").is_visible():
-        page.locator("#connection-retry").click()
-    expect(page.locator("#connection-text")).to_have_text("Connected")
 
 
 def without_network_errors(complaints: list[str]) -> None:
@@ -45,6 +31,7 @@ def test_server_restarts(
     expect(page.locator(".message.refused .problem")).to_contain_text("NOT_CONNECTED")
     second = start_server("-m", "daphne", "-p", str(server.port), APPLICATION)
     expect(page.locator("#connection-text")).to_have_text("Connected")
+    without_network_errors(complaints)
     expect(page.locator(".notice").last).to_contain_text("The room was deleted")
     page.get_by_role("button", name="Create it again").click()
     joined(page, "t")
@@ -52,16 +39,18 @@ def test_server_restarts(
     expect(page.locator(".message.acknowledged")).to_have_count(1)
     second.connect().publish("t", {"name": "Boris", "text": "here"})
     expect(page.locator("#messages .theirs .text")).to_have_text("here")
-    without_network_errors(complaints)
 
 
 def test_gap(server: Server, open_page: OpenPage) -> None:
     """What was said without a connection is missing, and the page says where."""
     server.create_topic("t")
     page = open_page(server, "/#t")
-    # A connection through this page's own hands, which can be cut.
-    page.route_web_socket("**/ws", lambda socket: sockets.append((socket, socket.connect_to_server())))
-    sockets: list = []
+    sockets: list[Any] = []
+
+    def on_socket(socket: WebSocketRoute) -> None:
+        sockets.append((socket, socket.connect_to_server()))
+
+    page.route_web_socket("**/ws", on_socket)
     page.reload()
     joined(page, "t")
     publisher = server.connect()
@@ -79,9 +68,9 @@ def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
     """Of a topic with a history nothing is missing, and nothing comes twice."""
     server.create_topic("t", history=100)
     page = open_page(server, "/#t")
-    sockets: list = []
+    sockets: list[Any] = []
 
-    def on_socket(socket) -> None:
+    def on_socket(socket: WebSocketRoute) -> None:
         if len(sockets) == 1:
             publisher.publish("t", {"name": "Boris", "text": "meanwhile"})
         sockets.append((socket, socket.connect_to_server()))

@@ -19,6 +19,7 @@ def test_a_whole_visit(server: Server, open_page: OpenPage) -> None:
     expect(page.locator("#welcome-title")).to_have_text("No rooms yet")
     keyboard = page.keyboard
     for room in ("one", "two"):
+        keyboard.press("Escape")
         keyboard.press("/")
         assert focused(page) == "find-text"
         keyboard.type(room)
@@ -71,7 +72,7 @@ def test_everything_can_be_reached(server: Server, open_page: OpenPage) -> None:
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
-    page.evaluate("document.activeElement.blur()")
+    page.locator(".skip").focus()
     seen: list[str] = []
     for _ in range(60):
         page.keyboard.press("Tab")
@@ -82,7 +83,7 @@ def test_everything_can_be_reached(server: Server, open_page: OpenPage) -> None:
                 return [node.id || node.textContent.trim(), style.outlineStyle !== "none"];
             }"""
         )
-        if name in seen:
+        if name in seen or name.startswith("Skip"):
             break
         assert visible, name
         seen.append(name)

@@ -38,7 +38,7 @@ def test_two_people_talk(server: Server, open_page: OpenPage) -> None:
         expect(page.locator("#messages .text")).to_have_text(["Hello\nBoris", "Hello Ann"])
     expect(ann.locator("#messages .sender")).to_have_text(["Ann (you)", "Boris"])
     expect(ann.locator(".message.mine.acknowledged")).to_have_count(1)
-    expect(ann.locator("#room-subscribers")).to_have_text("2 subscribers")
+    expect(boris.locator("#room-subscribers")).to_have_text("2 subscribers")
     expect(boris.locator("#live")).to_contain_text("Ann: Hello")
 
 

@@ -231,7 +231,6 @@ def test_topics_that_do_not_exist_or_cannot(server: Server, path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/nope",
         "/topics/",
         "/topics/a/b",

@@ -20,6 +20,8 @@ export function showConnection(chat) {
   const text = byId("connection-text");
   const button = byId("connection-retry");
   let timer = 0;
+  /** Why the connection was lost, which is more telling than why the last attempt failed. */
+  let cause = null;
 
   function describe({ state, code, reason, retryAt }) {
     const why = REASONS[code] ?? (reason || `code ${code}`);
@@ -32,6 +34,11 @@ export function showConnection(chat) {
 
   function show(detail) {
     clearInterval(timer);
+    if (detail.state === "open") cause = null;
+    if (detail.state === "waiting") {
+      cause ??= { code: detail.code, reason: detail.reason };
+      detail = { ...detail, ...cause };
+    }
     pill.dataset.state = detail.state;
     text.textContent = describe(detail);
     button.hidden = detail.state !== "waiting" && detail.state !== "closed";

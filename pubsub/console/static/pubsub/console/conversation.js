@@ -104,13 +104,14 @@ export class Conversation {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const below = scrollHeight - scrollTop - clientHeight;
     const wasFollowing = this.#following;
-    if (below < EDGE && this.#to < this.#history.end) {
+    if (below < EDGE && !wasFollowing && this.#to < this.#history.end) {
       this.#keepingPlace(() => {
         this.#extendDown(Math.min(this.#history.end, this.#to + STEP));
         this.#dropAbove(this.#to - WINDOW);
       });
     }
-    this.#following = below < EDGE && this.#to === this.#history.end;
+    // What has come since the last frame is not drawn yet, and no reason to stop following.
+    this.#following = below < EDGE && (wasFollowing || this.#to === this.#history.end);
     if (this.#following) this.#unseen = 0;
     else if (scrollTop < EDGE && this.#from > this.#history.first) this.#extendUp();
     if (this.#following !== wasFollowing) this.#draw();

@@ -136,7 +136,7 @@ function showUnread() {
 }
 
 rooms.addEventListener("change", redraw);
-rooms.addEventListener("joined", () => poll.now());
+rooms.addEventListener("membership", () => poll.now());
 rooms.addEventListener("added", ({ detail: { room, entry } }) => {
   openRoom.onAdded(room, entry);
   redraw();

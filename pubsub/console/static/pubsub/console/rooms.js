@@ -29,7 +29,8 @@ class Joined {
 }
 
 /**
- * Dispatches `change` (something to be seen in the list), `joined` (a room is), `added` (`{room, entry}`: a new entry),
+ * Dispatches `change` (something to be seen in the list), `membership`
+ * (the server has noted that a room was joined or left), `added` (`{room, entry}`: a new entry),
  * and `entry` (`{room, entry}`: an entry has changed).
  */
 export class Rooms extends EventTarget {
@@ -73,7 +74,10 @@ export class Rooms extends EventTarget {
     const room = this.joined.get(name);
     if (!room) return;
     this.joined.delete(name);
-    if (this.#chat.topics.includes(name)) this.#chat.unsubscribe(name).catch(() => {});
+    if (this.#chat.topics.includes(name)) {
+      const left = () => this.dispatchEvent(new Event("membership"));
+      this.#chat.unsubscribe(name).then(left, () => {});
+    }
     this.#remember();
   }
 
@@ -117,7 +121,7 @@ export class Rooms extends EventTarget {
     this.#chat.subscribe(room.name, { lastN: REPLAY, ...callbacks }).then(
       () => {
         this.#setState(room, "joined");
-        this.dispatchEvent(new Event("joined"));
+        this.dispatchEvent(new Event("membership"));
         if (wasGone) this.#add(room, notice("The room is there again."));
       },
       ({ code, message }) => {

@@ -1,0 +1,235 @@
+"""`chatroom.js` by itself, in a page with nothing else on it."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from tests.browser.conftest import OpenPage
+from tests.live.conftest import StartServer
+from tests.live.server import Server
+
+GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
+
+PAGE = """<!doctype html><title>Test</title><script type="module">
+import * as chatroom from "/static/pubsub/console/chatroom.js";
+window.chatroom = chatroom;
+window.log = [];
+window.start = (options) => {
+    window.room = chatroom.connect(`ws://${location.host}/ws`, options);
+    for (const type of ["state", "notice", "refusal"]) {
+        room.addEventListener(type, ({detail}) => {
+            log.push([type, detail.state ?? detail.kind ?? detail.code]);
+        });
+    }
+    return new Promise((done) => {
+        room.addEventListener("state", ({detail}) => detail.state === "open" && done());
+    });
+};
+window.outcome = (promise) => promise.then(
+    (value) => ({value}),
+    ({name, code, message, unknownFate}) => ({name, code, message, unknownFate}));
+</script>"""
+
+
+@pytest.fixture
+def client(server: Server, open_page: OpenPage) -> Page:
+    """A page with the module in `chatroom`, and `start` to connect."""
+    page = open_page(server, "/docs/ws")
+    load(page)
+    return page
+
+
+def load(page: Page, html: str = PAGE) -> None:
+    """Replace the page with one of ours."""
+    page.route("**/test", lambda route: route.fulfill(body=html, content_type="text/html"))
+    page.goto(re.sub(r"/docs/ws$", "/test", page.url))
+
+
+@pytest.fixture
+def fake(client: Page) -> Callable[..., list[WebSocketRoute]]:
+    """Answers the page's WebSockets with functions, in place of a server."""
+
+    def install(*handlers: Callable[[WebSocketRoute], Any]) -> list[WebSocketRoute]:
+        sockets: list[WebSocketRoute] = []
+
+        def on_socket(socket: WebSocketRoute) -> None:
+            sockets.append(socket)
+            handlers[min(len(sockets), len(handlers)) - 1](socket)
+
+        client.route_web_socket("**/ws", on_socket)
+        client.reload()
+        return sockets
+
+    return install
+
+
+def silent(socket: WebSocketRoute) -> None:
+    """Take everything and say nothing."""
+    socket.on_message(lambda message: None)
+
+
+def test_commands(server: Server, client: Page) -> None:
+    """Each is settled by its own answer, or by the server's refusal."""
+    server.create_topic("t")
+    client.evaluate("start()")
+    ack = client.evaluate("room.subscribe('t', {onEvent: (event) => window.event = event})")
+    assert (ack["type"], ack["topic"]) == ("ack", "t")
+    publisher = server.connect()
+    publisher.publish("t", {"n": 1})
+    client.wait_for_function("window.event")
+    assert client.evaluate("event.message.payload") == {"n": 1}
+    assert client.evaluate("outcome(room.publish('t', null))")["value"]["status"] == "ok"
+    assert client.evaluate("room.ping()") >= 0
+    assert client.evaluate("outcome(room.publish('missing', 1))") == {
+        "name": "ChatError",
+        "code": "TOPIC_NOT_FOUND",
+        "message": "topic does not exist",
+        "unknownFate": False,
+    }
+    assert client.evaluate("outcome(room.subscribe('missing'))")["code"] == "TOPIC_NOT_FOUND"
+    assert client.evaluate("room.topics") == ["t"]
+    assert client.evaluate("room.unsubscribe('t')")["status"] == "ok"
+    assert client.evaluate("outcome(room.unsubscribe('t'))")["code"] == "NOT_SUBSCRIBED"
+    client.evaluate("room.sendRaw('nonsense')")
+    client.wait_for_function("log.some(([type, what]) => what === 'BAD_REQUEST')")
+
+
+def test_subscribing_before_there_is_a_connection(server: Server, client: Page) -> None:
+    """It waits; publishing does not."""
+    server.create_topic("t")
+    result = client.evaluate(
+        """async () => {
+            start();
+            const published = outcome(room.publish("t", 1));
+            return [await outcome(room.subscribe("t")), await published];
+        }"""
+    )
+    assert result[0]["value"]["type"] == "ack"
+    assert result[1]["code"] == "NOT_CONNECTED"
+
+
+def test_publication_under_way(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
+    """Its fate is unknown when the connection breaks, and it is not sent again."""
+    sent: list[str | bytes] = []
+    sockets = fake(lambda socket: socket.on_message(sent.append))
+    client.evaluate("start({minDelay: 1})")
+    client.evaluate("window.result = outcome(room.publish('t', 1)), undefined")
+    sockets[0].close(code=1011)
+    result = client.evaluate("result")
+    assert (result["code"], result["unknownFate"]) == ("CONNECTION_LOST", True)
+    client.wait_for_function("room.state === 'open'")
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "comes_back"),
+    [(1000, True), (1009, True), (1011, True), (3001, True), (3499, True)]
+    + [(3500, False), (3501, False), (3999, False), (4000, True)],
+)
+def test_close_codes(
+    client: Page,
+    fake: Callable[..., list[WebSocketRoute]],
+    code: int,
+    *,
+    comes_back: bool,
+) -> None:
+    """3500 to 3999 end it, all others do not."""
+    fake(lambda socket: socket.close(code=code, reason="x"), silent)
+    client.evaluate("void start({minDelay: 1})")
+    client.wait_for_function(f"room.state === '{'open' if comes_back else 'closed'}'")
+
+
+def test_closing(server: Server, client: Page) -> None:
+    """It stays closed, until it is told otherwise; what was asked for is refused."""
+    server.create_topic("t")
+    client.evaluate("start()")
+    client.evaluate("room.subscribe('t')")
+    client.evaluate("room.close()")
+    assert client.evaluate("room.state") == "closed"
+    assert client.evaluate("outcome(room.publish('t', 1))")["code"] == "NOT_CONNECTED"
+    assert client.evaluate("outcome(room.subscribe('u'))")["code"] == "NOT_CONNECTED"
+    client.evaluate("room.reconnect()")
+    client.wait_for_function("room.state === 'open'")
+
+
+def test_delays_grow_and_are_random(
+    client: Page, fake: Callable[..., list[WebSocketRoute]]
+) -> None:
+    """Up to a bound that doubles with every failure, and has an end."""
+    fake(lambda socket: socket.close(code=3008))
+    client.evaluate(
+        """() => {
+            window.delays = [];
+            Math.random = () => 1;
+            const {setTimeout} = window;
+            window.setTimeout = (action, delay) => (delays.push(delay), setTimeout(action, 0));
+            start({minDelay: 100, maxDelay: 1000});
+        }"""
+    )
+    client.wait_for_function("delays.filter((d) => d !== 25000).length > 6")
+    client.evaluate("room.close()")
+    delays = client.evaluate("delays.filter((d) => d !== 25000)")
+    assert delays[:6] == [100, 200, 400, 800, 1000, 1000]
+
+
+def test_silence(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
+    """A connection on which nothing answers is given up."""
+    sockets = fake(silent)
+    client.evaluate("start({minDelay: 1, idle: 20, patience: 20})")
+    client.wait_for_function("log.filter(([type, what]) => what === 'open').length > 1")
+    assert len(sockets) > 1
+    client.evaluate("room.close()")
+
+
+def test_bounds(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
+    """Commands without an answer do not pile up."""
+    fake(silent)
+    client.evaluate("start({maxInFlight: 2})")
+    client.evaluate("room.ping(), room.ping(), 0")
+    assert client.evaluate("outcome(room.ping())")["code"] == "TOO_MANY_IN_FLIGHT"
+
+
+def test_slow_and_deleted(server: Server, client: Page) -> None:
+    """Notices reach the subscription and the object."""
+    server.create_topic("t")
+    client.evaluate("start()")
+    client.evaluate("room.subscribe('t', {onNotice: (notice) => window.notice = notice})")
+    server.request("DELETE", "/topics/t")
+    client.wait_for_function("window.notice")
+    assert client.evaluate("[notice.kind, notice.topic, room.topics.length]") == ["deleted", "t", 0]
+    assert ["notice", "deleted"] in client.evaluate("log")
+
+
+def test_ids_without_a_secure_context(client: Page) -> None:
+    """`crypto.randomUUID` is missing on http://192.168…; the ids are still UUIDs of version 4."""
+    identifier = client.evaluate("crypto.randomUUID = undefined, chatroom.newId()")
+    form = r"[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}"
+    assert re.fullmatch(form, identifier)
+    assert identifier != client.evaluate("chatroom.newId()")
+
+
+def test_example_of_the_guide(start_server: StartServer, open_page: OpenPage) -> None:
+    """The page in docs/client.md does what it says, also on another origin."""
+    server = start_server()
+    server.create_topic("orders", history=10)
+    server.request("POST", "/topics/orders/messages", {"payload": {"order_id": "ORD-1"}})
+    example = re.search(r"```html\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert example
+    html = example[1].replace("localhost:9090", f"127.0.0.1:{server.port}")
+    page = open_page(server, "/docs/ws")
+    page.route(
+        "http://localhost/**", lambda route: route.fulfill(body=html, content_type="text/html")
+    )
+    page.goto("http://localhost/")
+    items = page.locator("#orders li")
+    expect(items).to_have_text(["state: open", '{"order_id":"ORD-1"}'])
+    page.get_by_role("button").click()
+    expect(items.last).to_have_text("sent: ok")
+    server.request("DELETE", "/topics/orders")
+    expect(items.last).to_have_text("notice: deleted")
+    page.get_by_role("button").click()
+    expect(items.last).to_have_text("not sent: TOPIC_NOT_FOUND")

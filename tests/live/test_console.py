@@ -1,0 +1,137 @@
+"""The pages and their files over HTTP; tests/browser/ looks at them with a browser."""
+
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from email.message import Message
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.live.conftest import StartServer
+from tests.live.server import PROJECT, Server
+
+HOST = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
+
+
+def get(server: Server, path: str) -> tuple[Message, str]:
+    """Return the headers and the text of a path."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as response:
+        return response.headers, response.read().decode()
+
+
+def assets(page: str) -> list[str]:
+    """Return the addresses of the files that a page asks for."""
+    return re.findall(r'<(?:link|script)[^>]* (?:href|src)="([^"]+)"', page)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/ws"])
+def test_pages_allow_nothing_foreign(server: Server, path: str) -> None:
+    """Nothing inline, nothing from another host, and a policy that says so."""
+    headers, page = get(server, path)
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|//[a-z]", page)
+    for address in assets(page):
+        assert address.startswith("/static/")
+        get(server, address)
+
+
+def test_pages_lead_to_each_other(server: Server) -> None:
+    """From the room to both references, and back."""
+    room, reference = get(server, "/")[1], get(server, "/docs/ws")[1]
+    for page in (room, reference):
+        assert 'href="/docs"' in page
+        assert 'href="/docs/ws"' in page
+    assert 'href="/"' in reference
+    assert 'href="/asyncapi.json"' in reference
+
+
+def test_asyncapi(server: Server) -> None:
+    """The document names the address under which it was asked for."""
+    status, document = server.request("GET", "/asyncapi.json")
+    assert (status, document["asyncapi"]) == (200, "3.0.0")
+    assert document["servers"]["chatroom"]["host"] == f"127.0.0.1:{server.port}"
+    page = get(server, "/docs/ws")[1]
+    assert f"ws://127.0.0.1:{server.port}/ws" in page
+    for name in document["components"]["messages"]:
+        assert f'id="{name}"' in page
+
+
+def test_only_reading(server: Server) -> None:
+    """HEAD is a way of it."""
+    for path in ("/", "/docs/ws", "/asyncapi.json"):
+        assert server.request("POST", path)[0] == 405
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method="HEAD")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.status == 200
+
+
+def test_in_another_project(start_server: StartServer) -> None:
+    """Under a prefix, with the addresses that hold there; without the app there is no page."""
+    server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.with_page")
+    page = get(server, "/chat/")[1]
+    assert 'data-rest="/chat/"' in page
+    assert 'data-websocket="/ws"' in page
+    assert 'href="/chat/docs/ws"' in page
+    assert 'href="/chat/asyncapi.json"' in get(server, "/chat/docs/ws")[1]
+
+
+def test_in_a_project_without_the_page(start_server: StartServer) -> None:
+    """The document is there, the pages are not."""
+    server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")
+    assert server.request("GET", "/chat/asyncapi.json")[0] == 200
+    for path in ("/chat/", "/chat/docs/ws"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(server, path)
+
+
+def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
+    """Every file that the pages use has a hash in its name, modules that import others too."""
+    environment = {"DJANGO_STATIC_ROOT": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        check=True,
+        timeout=60,
+    )
+    server = start_server(**environment)
+    waiting = [*assets(get(server, "/")[1]), *assets(get(server, "/docs/ws")[1])]
+    waiting += assets(get(server, "/docs")[1])
+    seen: set[str] = set()
+    while waiting:
+        address = waiting.pop()
+        if address in seen:
+            continue
+        seen.add(address)
+        assert re.search(r"\.[0-9a-f]{12}\.\w+$", address), address
+        headers, text = get(server, address)
+        assert "immutable" in headers["Cache-Control"]
+        if address.startswith("/static/pubsub/") and address.endswith(".js"):
+            imports = re.findall(r'^import [^;]*?"(.+?)";', text, re.MULTILINE)
+            waiting += [urljoin(address, imported) for imported in imports]
+    source = PROJECT / "pubsub/console/static/pubsub/console"
+    for path in source.iterdir():
+        hashed = rf"/{re.escape(path.stem)}\.[0-9a-f]{{12}}\{path.suffix}$"
+        assert any(re.search(hashed, address) for address in seen), path.name
+    # Other pages import the client by its plain name.
+    headers, _ = get(server, "/static/pubsub/console/chatroom.js")
+    assert "immutable" not in headers["Cache-Control"]
+    assert headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_files_that_nobody_collected(start_server: StartServer, tmp_path: Path) -> None:
+    """The start stops with one line that says what to do."""
+    with pytest.raises(RuntimeError) as failed:
+        start_server(DJANGO_STATIC_ROOT=str(tmp_path))
+    assert "chatroom: DJANGO_STATIC_ROOT is empty; run" in str(failed.value)
+    assert "Traceback" not in str(failed.value)

@@ -1,0 +1,116 @@
+"""The AsyncAPI document: its examples, the protocol's page, and what the codec makes."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+
+from pubsub.core.frame import Frame
+from pubsub.protocol import asyncapi, codec
+from pubsub.protocol.codes import Close, ErrorCode
+from tests.bad_messages import BAD_MESSAGES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+DOCUMENT = asyncapi.document(version="1.2.3", host="chat.example.org", path="/ws", secure=True)
+EXAMPLES = [
+    (name, example["payload"])
+    for name, message in DOCUMENT["components"]["messages"].items()
+    for example in message["examples"]
+]
+
+
+def resolve(reference: str) -> Any:
+    """Follow a reference within the document."""
+    value: Any = DOCUMENT
+    for part in reference.removeprefix("#/").split("/"):
+        value = value[part]
+    return value
+
+
+def validate(message: dict[str, Any]) -> None:
+    """Check a message against the schema of its type."""
+    reference = resolve(f"#/components/messages/{message['type']}")["payload"]
+    schema = {**reference, "components": DOCUMENT["components"]}
+    Draft202012Validator(schema).validate(message)
+
+
+def references(value: Any) -> list[str]:
+    """Return every reference in a part of the document."""
+    if isinstance(value, dict):
+        own = [value["$ref"]] if "$ref" in value else []
+        return own + [found for part in value.values() for found in references(part)]
+    if isinstance(value, list):
+        return [found for part in value for found in references(part)]
+    return []
+
+
+def test_address() -> None:
+    """Where the WebSocket is."""
+    assert DOCUMENT["servers"]["chatroom"] == {"host": "chat.example.org", "protocol": "wss"}
+    assert DOCUMENT["channels"]["ws"]["address"] == "/ws"
+    assert DOCUMENT["info"]["version"] == "1.2.3"
+
+
+def test_references_lead_somewhere() -> None:
+    """All of them; the document is whole, and can be written as JSON."""
+    for reference in references(DOCUMENT):
+        assert resolve(reference)
+    assert json.loads(json.dumps(DOCUMENT)) == DOCUMENT
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES)
+def test_examples(name: str, example: dict[str, Any]) -> None:
+    """Each is valid, and what a client sends is a command to the codec."""
+    assert example["type"] == name
+    validate(example)
+    if name in asyncapi.document(version="", host="", path="", secure=False)["operations"]:
+        codec.decode_command(json.dumps(example), max_bytes=65_536)
+
+
+def test_examples_of_the_protocol_page() -> None:
+    """Every message in docs/protocol.md is among them."""
+    lines = re.findall(r'^\{"type".*\}$', PAGE, re.MULTILINE)
+    lines += re.findall(r'`(\{"type".*?\})`', PAGE)
+    assert len(lines) == 6
+    known = [{**example, "ts": ""} for _, example in EXAMPLES]
+    for line in lines:
+        assert {**json.loads(line), "ts": ""} in known
+
+
+def test_what_the_codec_makes_is_valid() -> None:
+    """Every kind of frame that the server sends."""
+    command = codec.decode_command(json.dumps(EXAMPLES[3][1]), max_bytes=65_536)
+    frames: list[Frame] = [
+        codec.encode_ack("t"),
+        codec.encode_ack("t", "r"),
+        codec.encode_pong(),
+        codec.encode_event("t", command.message),  # type: ignore[union-attr]
+        codec.encode_loss("t", 3),
+        codec.encode_topic_deleted("t"),
+        *(codec.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),
+    ]
+    for frame in frames:
+        validate(json.loads(frame.text))
+
+
+def test_what_the_schemas_refuse() -> None:
+    """Messages that the codec refuses for a field, as far as JSON Schema can say why."""
+    refused = 0
+    for text in BAD_MESSAGES:
+        try:
+            validate(json.loads(text))
+        except ValidationError:
+            refused += 1
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # no JSON, no object, or of no type that has a schema
+    assert refused > 10
+
+
+def test_codes() -> None:
+    """Every close code, and every error code but those of REST alone."""
+    assert [code for code, _, _ in asyncapi.close_codes()] == [close.code for close in Close]
+    of_rest = {"TOPIC_EXISTS", "NOT_FOUND", "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE"}
+    assert set(asyncapi.error_codes()) == set(ErrorCode) - of_rest
