@@ -41,7 +41,14 @@ ASGI_APPLICATION = "chatroom_project.asgi.application"
 TEST_RUNNER = "pytest_django.runner.TestRunner"
 
 # Daphne comes first: it replaces staticfiles' runserver.
-INSTALLED_APPS = ["daphne", "servestatic", "django.contrib.staticfiles", "ninja", "pubsub.console", "pubsub"]
+INSTALLED_APPS = [
+    "daphne",
+    "servestatic",
+    "django.contrib.staticfiles",
+    "ninja",
+    "pubsub.console",
+    "pubsub",
+]
 
 # Every one of these runs in the event loop. A single middleware that cannot (Django's own are of
 # that kind) would send each request through two threads.

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,14 @@ def test_build_script_is_shell() -> None:
     script = PROJECT / "build.sh"
     subprocess.run(["bash", "-n", script], check=True, timeout=10)
     assert script.stat().st_mode & 0o111
+
+
+def test_wheel_has_everything(tmp_path: Path) -> None:
+    """All files of the package, the page's templates and static files among them."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run([*command, "--directory", tmp_path], cwd=PROJECT, check=True, timeout=60)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    files = {str(path.relative_to(PROJECT)) for path in (PROJECT / "pubsub").rglob("*.*")}
+    assert {name for name in files if "__pycache__" not in name} <= packed
+    assert "pubsub/console/static/pubsub/console/chatroom.js" in packed

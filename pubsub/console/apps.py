@@ -1,4 +1,4 @@
-"""The Django app of the page; a project without it has the WebSocket and the REST endpoints alone."""
+"""The Django app of the page; without it a project has the WebSocket and the REST endpoints."""
 
 from django.apps import AppConfig
 

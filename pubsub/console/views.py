@@ -31,7 +31,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 @require_safe
 async def room(request: HttpRequest) -> HttpResponse:
-    """Serve the chat room; the REST endpoints are beside it, the WebSocket is the site's ``/ws``."""
+    """Serve the chat room: REST endpoints are beside it, the WebSocket is the site's ``/ws``."""
     return _page(request, "room.html", {"base": request.path, "websocket": _websocket()})
 
 

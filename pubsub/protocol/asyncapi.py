@@ -225,9 +225,7 @@ def _summary(structure: type[Struct]) -> str:
 
 
 def _schemas() -> dict[str, Any]:
-    _, schemas = msgspec.json.schema_components(
-        _all(), ref_template="#/components/schemas/{name}"
-    )
+    _, schemas = msgspec.json.schema_components(_all(), ref_template="#/components/schemas/{name}")
     for structure in _all():
         schema = schemas[structure.__name__]
         schema["description"] = _summary(structure)

@@ -8,20 +8,30 @@ from typing import Any, Protocol
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.live.conftest import server, shared_server, start_server  # noqa: F401
-from tests.live.server import Server
+from tests.live import conftest as live
 
 ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
 TIMEOUT = 10_000
+
+# The same servers as in the live tests.
+server, shared_server, start_server = live.server, live.shared_server, live.start_server
 
 
 class OpenPage(Protocol):
     """Opens a page of a server as a new visitor."""
 
     def __call__(
-        self, server: Server, path: str = "/", *, name: str = "Ann", **context: Any
+        self, server: "HasPort", path: str = "/", *, name: str = "Ann", **context: Any
     ) -> Page:
         """Open one; what else is given is for Playwright's context."""
+
+
+class HasPort(Protocol):
+    """A web server on this machine."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +73,7 @@ def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
         if message.type in ("error", "warning") and "status of 400" not in message.text:
             complaints.append(message.text)
 
-    def open_(server: Server, path: str = "/", *, name: str = "Ann", **options: Any) -> Page:
+    def open_(server: HasPort, path: str = "/", *, name: str = "Ann", **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         context.set_default_timeout(TIMEOUT)

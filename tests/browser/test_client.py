@@ -1,7 +1,9 @@
 """`chatroom.js` by itself, in a page with nothing else on it."""
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,16 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import OpenPage
-from tests.live.conftest import StartServer
 from tests.live.server import Server
 
 GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
 
 PAGE = """<!doctype html><title>Test</title><script type="module">
-import * as chatroom from "/static/pubsub/console/chatroom.js";
+import * as chatroom from "http://localhost:9090/static/pubsub/console/chatroom.js";
 window.chatroom = chatroom;
 window.log = [];
 window.start = (options) => {
-    window.room = chatroom.connect(`ws://${location.host}/ws`, options);
+    window.room = chatroom.connect("ws://localhost:9090/ws", options);
     for (const type of ["state", "notice", "refusal"]) {
         room.addEventListener(type, ({detail}) => {
             log.push([type, detail.state ?? detail.kind ?? detail.code]);
@@ -35,18 +36,51 @@ window.outcome = (promise) => promise.then(
 </script>"""
 
 
+class Site:
+    """Somebody else's site with one page, on another origin than the chat room."""
+
+    def __init__(self) -> None:
+        self.html = ""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
+        self._thread.start()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.end_headers()
+                self.wfile.write(site.html.encode())
+
+            def log_message(self, *args: Any) -> None:
+                """Say nothing."""
+
+        return Handler
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    """One site for all tests."""
+    site = Site()
+    yield site
+    site.close()
+
+
 @pytest.fixture
-def client(server: Server, open_page: OpenPage) -> Page:
+def client(server: Server, site: Site, open_page: OpenPage) -> Page:
     """A page with the module in `chatroom`, and `start` to connect."""
-    page = open_page(server, "/docs/ws")
-    load(page)
-    return page
-
-
-def load(page: Page, html: str = PAGE) -> None:
-    """Replace the page with one of ours."""
-    page.route("**/test", lambda route: route.fulfill(body=html, content_type="text/html"))
-    page.goto(re.sub(r"/docs/ws$", "/test", page.url))
+    site.html = PAGE.replace("localhost:9090", f"127.0.0.1:{server.port}")
+    return open_page(site)
 
 
 @pytest.fixture
@@ -115,7 +149,7 @@ def test_subscribing_before_there_is_a_connection(server: Server, client: Page) 
 def test_publication_under_way(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
     """Its fate is unknown when the connection breaks, and it is not sent again."""
     sent: list[str | bytes] = []
-    sockets = fake(lambda socket: socket.on_message(sent.append))
+    sockets = fake(lambda socket: socket.on_message(lambda message: sent.append(message)))
     client.evaluate("start({minDelay: 1})")
     client.evaluate("window.result = outcome(room.publish('t', 1)), undefined")
     sockets[0].close(code=1011)
@@ -127,8 +161,10 @@ def test_publication_under_way(client: Page, fake: Callable[..., list[WebSocketR
 
 @pytest.mark.parametrize(
     ("code", "comes_back"),
-    [(1000, True), (1009, True), (1011, True), (3001, True), (3499, True)]
-    + [(3500, False), (3501, False), (3999, False), (4000, True)],
+    [
+        *((code, True) for code in (1000, 1009, 1011, 3001, 3499, 4000)),
+        *((code, False) for code in (3500, 3501, 3999)),
+    ],
 )
 def test_close_codes(
     client: Page,
@@ -212,19 +248,14 @@ def test_ids_without_a_secure_context(client: Page) -> None:
     assert identifier != client.evaluate("chatroom.newId()")
 
 
-def test_example_of_the_guide(start_server: StartServer, open_page: OpenPage) -> None:
-    """The page in docs/client.md does what it says, also on another origin."""
-    server = start_server()
+def test_example_of_the_guide(server: Server, site: Site, open_page: OpenPage) -> None:
+    """The page in docs/client.md does what it says."""
     server.create_topic("orders", history=10)
     server.request("POST", "/topics/orders/messages", {"payload": {"order_id": "ORD-1"}})
     example = re.search(r"```html\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     assert example
-    html = example[1].replace("localhost:9090", f"127.0.0.1:{server.port}")
-    page = open_page(server, "/docs/ws")
-    page.route(
-        "http://localhost/**", lambda route: route.fulfill(body=html, content_type="text/html")
-    )
-    page.goto("http://localhost/")
+    site.html = example[1].replace("localhost:9090", f"127.0.0.1:{server.port}")
+    page = open_page(site)
     items = page.locator("#orders li")
     expect(items).to_have_text(["state: open", '{"order_id":"ORD-1"}'])
     page.get_by_role("button").click()

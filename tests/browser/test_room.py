@@ -79,7 +79,6 @@ def test_payloads_are_shown_as_they_were_written(server: Server, open_page: Open
     )
 
 
-
 def test_markup_stays_text(server: Server, open_page: OpenPage) -> None:
     """In messages, names of people and of rooms, frames, and addresses."""
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script>"

@@ -75,6 +75,7 @@ def test_settings_table() -> None:
         "DJANGO_SECRET_KEY": "generated at each start",
         "DJANGO_DEBUG": f"`{str(settings.DEBUG).lower()}`",
         "DJANGO_ALLOWED_HOSTS": f"`{','.join(settings.ALLOWED_HOSTS)}`",
+        "DJANGO_STATIC_ROOT": str(settings.STATIC_ROOT).lower(),
     }
 
 

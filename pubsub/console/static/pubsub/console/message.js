@@ -72,6 +72,8 @@ function bodyElement(entry) {
   more.textContent = `Show all ${size(text.length)}`;
   more.addEventListener("click", () => {
     body.textContent = text;
+    body.tabIndex = -1;
+    body.focus({ preventScroll: true }); // the button goes
     more.remove();
   });
   return element("div", {}, body, more);

@@ -28,7 +28,10 @@ export class OpenRoom {
   constructor(rooms, actions) {
     this.#rooms = rooms;
     this.#actions = actions;
-    this.#conversation = new Conversation((entry) => rooms.retry(this.#room, entry));
+    this.#conversation = new Conversation((entry) => {
+      rooms.retry(this.#room, entry);
+      this.#field.focus(); // the button is gone
+    });
     this.#nameField.value = storage.name.get() ?? `Guest ${100 + Math.floor(Math.random() * 900)}`;
     this.#listen();
   }
@@ -42,20 +45,29 @@ export class OpenRoom {
     return room === this.#room && !document.hidden && this.#conversation.following;
   }
 
-  /** Open a room, or none. */
-  open(name) {
+  /**
+   * Open a room, or none.
+   *
+   * @param {string | null} name
+   * @param {{focus?: boolean}} [options] Whether the reader asked for it, and is to be led there.
+   */
+  open(name, { focus = true } = {}) {
     if (this.#room) this.#room.draft = this.#field.value;
     this.name = name;
     const { topics } = this.#rooms;
     if (name !== null && topics?.has(name)) this.#rooms.join(name);
     this.draw();
     const room = this.#room;
-    if (!room) return;
-    this.markRead();
+    const lead = focus && wide.matches;
+    if (!room) {
+      if (lead) byId("welcome-title").focus();
+      return;
+    }
     this.#conversation.show(room.history);
     this.#field.value = room.draft;
     this.#fit();
-    if (wide.matches) this.#field.focus();
+    this.markRead();
+    if (lead) this.#field.focus();
   }
 
   /** Draw all but the messages. */

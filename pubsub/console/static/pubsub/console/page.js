@@ -44,9 +44,9 @@ function nameInAddress() {
   }
 }
 
-function onAddress() {
+function onAddress({ focus = true } = {}) {
   const name = nameInAddress();
-  openRoom.open(name);
+  openRoom.open(name, { focus });
   show(name === null ? "rooms" : "chat");
   redraw();
 }
@@ -113,6 +113,10 @@ function step(by) {
 
 // --- What changes by itself ---
 
+function isIdle() {
+  return document.activeElement === document.body || document.activeElement?.id === "welcome-title";
+}
+
 let drawing = 0;
 
 /** Lists and counts, at most five times a second; also in a hidden page, for its title. */
@@ -145,12 +149,14 @@ rooms.addEventListener("entry", ({ detail: { room, entry } }) => openRoom.onChan
 poll.addEventListener("figures", ({ detail: { stats } }) => {
   const names = Object.keys(stats.topics).sort();
   rooms.update(new Map(names.map((name) => [name, stats.topics[name].subscribers])));
-  // A link to a room that has just been created, or is known only now.
+  // Opened by a link to a room that has just been created, or is known only now.
   const { name } = openRoom;
-  if (name !== null && !rooms.joined.has(name) && rooms.topics.has(name)) onAddress();
+  if (name !== null && !rooms.joined.has(name) && rooms.topics.has(name)) {
+    onAddress({ focus: isIdle() });
+  }
 });
 chat.addEventListener("state", ({ detail: { state } }) => state === "open" && poll.now());
-window.addEventListener("hashchange", onAddress);
+window.addEventListener("hashchange", () => onAddress());
 document.addEventListener("visibilitychange", () => openRoom.markRead() && redraw());
 byId("messages-scroll").addEventListener("scroll", () => openRoom.markRead() && redraw());
 document.querySelector("[data-skip]").addEventListener("click", (event) => {
@@ -166,5 +172,5 @@ shortcuts({
   wire: () => (show("wire"), byId("frames").focus()),
   health: () => (show("health"), byId("health").focus()),
 });
-onAddress();
+onAddress({ focus: nameInAddress() !== null });
 poll.start();

@@ -21,6 +21,8 @@ class Joined {
   problem = "";
   unread = 0;
   draft = "";
+  /** Whether it was joined before the page was loaded. */
+  restored = false;
   history = new History();
 
   constructor(name) {
@@ -44,7 +46,7 @@ export class Rooms extends EventTarget {
   constructor(chat) {
     super();
     this.#chat = chat;
-    for (const name of joined.get()) this.join(name);
+    for (const name of joined.get()) this.join(name).restored = true;
   }
 
   /** Take note of the server's topics; a joined room that was gone and is there again is joined again. */
@@ -132,6 +134,10 @@ export class Rooms extends EventTarget {
   }
 
   #lose(room) {
+    if (room.restored && room.history.end === 0) {
+      this.leave(room.name); // it went while this tab was away
+      return;
+    }
     this.topics?.delete(room.name);
     this.#setState(room, "gone");
   }
