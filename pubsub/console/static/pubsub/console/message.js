@@ -99,6 +99,6 @@ function problemElement(entry, retry) {
 
 function hash(text) {
   let value = 0;
-  for (const character of text) value = (value * 31 + character.codePointAt(0)) >>> 0;
-  return value;
+  for (const character of text) value = (value * 41 + character.codePointAt(0)) >>> 0;
+  return (value ^ (value >>> 13)) >>> 0;
 }

@@ -106,7 +106,8 @@ async function remove(name) {
 function step(by) {
   const links = [...document.querySelectorAll("#room-lists a")];
   if (!links.length) return;
-  const at = links.findIndex((link) => link.hasAttribute("aria-current"));
+  const current = openRoom.name === null ? null : hashOf(openRoom.name);
+  const at = links.findIndex((link) => link.getAttribute("href") === current);
   const next = at < 0 ? 0 : (at + by + links.length) % links.length;
   location.hash = links[next].getAttribute("href");
 }

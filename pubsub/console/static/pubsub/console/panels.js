@@ -8,6 +8,9 @@ import { byId } from "./dom.js";
 
 const TABS = ["wire", "health"];
 
+/** Where the rooms are always in view. */
+const wide = matchMedia("(min-width: 700px)");
+
 /**
  * @returns {(view: "rooms" | "chat" | "wire" | "health") => void} Shows a part, where not all of
  *     them are shown anyway.
@@ -27,8 +30,9 @@ export function panels() {
   function show(view) {
     document.body.dataset.view = view;
     if (TABS.includes(view)) select(view);
+    const current = view === "rooms" && wide.matches ? "chat" : view;
     for (const button of buttons) {
-      if (button.dataset.view === view) button.setAttribute("aria-current", "true");
+      if (button.dataset.view === current) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
   }
