@@ -170,7 +170,7 @@ export class Wire {
     if (frame) {
       const direction = frame.direction === "out" ? "Sent" : "Received";
       byId("frame-title").textContent =
-        `${direction} ${timeOf(frame.time)}, ${count(bytesOf(frame), "byte")}`;
+        `${direction} ${timeOf(frame.time)}, ${size(bytesOf(frame))}`;
       byId("frame-text").textContent = layOut(frame.text);
     }
     this.#draw();
