@@ -148,6 +148,13 @@ def test_link_to_a_room_that_does_not_exist(server: Server, open_page: OpenPage)
     page.evaluate("location.hash = 'a b'")
     page.get_by_role("button", name="Create it").click()
     expect(page.locator("#welcome-problem")).to_contain_text("without white space")
+    page.get_by_label("Find or create a room").fill("a/b")
+    page.keyboard.press("Enter")
+    expect(page.locator("#find-problem")).to_contain_text("without white space")
+    with page.expect_response("**/stats"):
+        pass  # what is drawn anew leaves the sentences where they are
+    expect(page.locator("#find-problem")).to_be_visible()
+    expect(page.locator("#welcome-problem")).to_be_visible()
 
 
 def test_refused_message(server: Server, open_page: OpenPage) -> None:

@@ -54,6 +54,7 @@ export class OpenRoom {
   open(name, { focus = true } = {}) {
     if (this.#room) this.#room.draft = this.#field.value;
     this.name = name;
+    say(byId("welcome-problem"), "");
     const { topics } = this.#rooms;
     if (name !== null && topics?.has(name)) this.#rooms.join(name);
     this.draw();
@@ -98,7 +99,6 @@ export class OpenRoom {
     const missing = this.name !== null && !asking;
     byId("welcome-button").hidden = asking;
     const empty = this.#rooms.topics?.size === 0;
-    say(byId("welcome-problem"), "");
     byId("welcome-title").textContent = asking
       ? "Asking the server…"
       : missing

@@ -95,7 +95,7 @@ async function remove(name) {
     await rest.deleteTopic(name);
   } catch (error) {
     if (error.code !== "TOPIC_NOT_FOUND") {
-      byId("room-subscribers").textContent = `not deleted: ${error.message}`;
+      rooms.note(name, `Not deleted: ${error.message}.`);
       return;
     }
   }

@@ -31,7 +31,10 @@ export class RoomList {
   constructor(rooms, isOpen, { open, create }) {
     this.#rooms = rooms;
     this.#isOpen = isOpen;
-    this.#field.addEventListener("input", () => this.draw());
+    this.#field.addEventListener("input", () => {
+      say(this.#problem, "");
+      this.draw();
+    });
     byId("find").addEventListener("submit", async (event) => {
       event.preventDefault();
       const name = this.#field.value.trim();
@@ -43,6 +46,7 @@ export class RoomList {
         return;
       }
       this.#field.value = "";
+      say(this.#problem, "");
       this.draw();
       open(name);
     });
@@ -50,7 +54,6 @@ export class RoomList {
 
   /** Draw the list, if anything in it has changed: the focus may be on one of its links. */
   draw() {
-    say(this.#problem, "");
     const wanted = this.#field.value.trim();
     this.#create.hidden = !wanted || this.#exists(wanted);
     const { topics, joined } = this.#rooms;

@@ -96,6 +96,12 @@ export class Rooms extends EventTarget {
     this.dispatchEvent(new CustomEvent("entry", { detail: { room, entry } }));
   }
 
+  /** Say something in a joined room, to its reader alone. */
+  note(name, text) {
+    const room = this.joined.get(name);
+    if (room) this.#add(room, notice(text));
+  }
+
   #publish(room, entry) {
     const { id, name, text } = entry;
     entry.status = "sending";
