@@ -1,5 +1,6 @@
 """`chatroom.js` by itself, in a page with nothing else on it."""
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -189,7 +190,81 @@ def test_closing(server: Server, client: Page) -> None:
     assert client.evaluate("outcome(room.publish('t', 1))")["code"] == "NOT_CONNECTED"
     assert client.evaluate("outcome(room.subscribe('u'))")["code"] == "NOT_CONNECTED"
     client.evaluate("room.reconnect()")
-    client.wait_for_function("room.state === 'open'")
+    client.wait_for_function("log.some(([type, what]) => what === 'gap')")
+    assert client.evaluate("[room.state, room.topics]") == ["open", ["t"]]
+
+
+def test_closing_on_hearing_of_the_connection(client: Page) -> None:
+    """Nothing is left that would come back later."""
+    client.clock.install()
+    client.route_web_socket("**/ws", silent)
+    client.reload()
+    client.evaluate(
+        """async () => {
+            const opened = start();
+            room.addEventListener("state", ({detail}) => detail.state === "open" && room.close());
+            await opened;
+        }"""
+    )
+    client.clock.run_for(120_000)
+    assert client.evaluate("log.at(-1)") == ["state", "closed"]
+
+
+def test_subscribing_on_hearing_of_the_connection(
+    client: Page, fake: Callable[..., list[WebSocketRoute]]
+) -> None:
+    """The server is asked once."""
+    fake(silent)
+    commands = client.evaluate(
+        """async () => {
+            const commands = [];
+            const opened = start();
+            room.addEventListener("frame", ({detail}) => commands.push(JSON.parse(detail.text)));
+            room.addEventListener("state", ({detail}) => {
+                if (detail.state === "open") room.subscribe("t");
+            });
+            await opened;
+            return commands;
+        }"""
+    )
+    assert [command["type"] for command in commands] == ["subscribe"]
+
+
+def test_subscribing_in_vain(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
+    """What waits for a connection is refused when there will be none."""
+    fake(lambda socket: socket.close(code=3503))
+    refused = client.evaluate("start(), outcome(room.subscribe('t'))")
+    assert refused["code"] == "NOT_CONNECTED"
+    assert client.evaluate("room.topics") == []
+
+
+def test_news_of_an_earlier_subscription(
+    client: Page, fake: Callable[..., list[WebSocketRoute]]
+) -> None:
+    """What comes before the ack belongs to a subscription that was ended."""
+
+    def answer(socket: WebSocketRoute) -> None:
+        def on_message(text: str | bytes) -> None:
+            request = json.loads(text)["request_id"]
+            message = {"id": "1", "payload": None}
+            for frame in (
+                {"type": "event", "topic": "t", "message": message, "ts": "2025"},
+                {"type": "info", "topic": "t", "msg": "topic_deleted"},
+                {"type": "ack", "topic": "t", "request_id": request},
+            ):
+                socket.send(json.dumps(frame))
+
+        socket.on_message(on_message)
+
+    fake(answer)
+    client.evaluate("start()")
+    heard = """async () => {
+        const heard = [];
+        const callbacks = {onEvent: (e) => heard.push(e), onNotice: (n) => heard.push(n)};
+        const ack = await room.subscribe("t", callbacks);
+        return [ack.type, heard, room.topics];
+    }"""
+    assert client.evaluate(heard) == ["ack", [], ["t"]]
 
 
 def test_delays_grow_and_are_random(
@@ -213,9 +288,10 @@ def test_delays_grow_and_are_random(
 
 
 def test_silence(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
-    """A connection on which nothing answers is given up."""
+    """A connection on which nothing answers is given up, also when no ping can be sent."""
     sockets = fake(silent)
-    client.evaluate("start({minDelay: 1, idle: 20, patience: 20})")
+    client.evaluate("start({minDelay: 1, idle: 20, patience: 20, maxInFlight: 1})")
+    client.evaluate("outcome(room.publish('t', 1)), undefined")
     client.wait_for_function("log.filter(([type, what]) => what === 'open').length > 1")
     assert len(sockets) > 1
     client.evaluate("room.close()")

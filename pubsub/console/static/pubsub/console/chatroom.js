@@ -36,14 +36,13 @@
 /**
  * @typedef {object} Notice News of a subscription that are not messages.
  * @property {"slow" | "gap" | "deleted"} kind "slow": the server dropped messages for this client.
- *     "gap": there was no connection for a while. "deleted": the topic is gone, and with it the
- *     subscription.
+ *     "gap": there was no connection for a while. "deleted": the subscription has ended, because
+ *     the topic is gone or because subscribing again was refused.
  * @property {string} topic
  * @property {number} [dropped] Of "slow": how many messages.
  * @property {Date} [from] Of "gap": when the last frame came before the connection broke.
  * @property {Date} [until] Of "gap": when the subscription was there again.
- * @property {ChatError} [error] Of "deleted": why subscribing again was refused, if that is how
- *     it was noticed.
+ * @property {ChatError} [error] Of "deleted": why subscribing again was refused, if it was.
  */
 
 /**
@@ -79,6 +78,12 @@ const STABLE = 5000;
 
 /** Ids of one's own messages that are remembered, so that a replay does not bring them back. */
 const OWN_IDS = 1000;
+
+/** Why a subscription was not asked for, or not answered: the next connection brings it. */
+const UNASKED = new Set(["NOT_CONNECTED", "CONNECTION_LOST"]);
+
+/** Why a subscription is asked for again a little later. */
+const BUSY = new Set(["RATE_LIMITED", "TOO_MANY_IN_FLIGHT"]);
 
 /**
  * A command failed. `code` is one of the server's error codes, or one of this module's own:
@@ -127,16 +132,6 @@ export function newId() {
 }
 
 /**
- * What becomes of a connection that was closed with this code.
- *
- * @param {number} code
- * @returns {boolean} Whether the client should come back.
- */
-export function mayReconnect(code) {
-  return code < 3500 || code > 3999;
-}
-
-/**
  * One lasting connection. It dispatches these events, each a `CustomEvent` whose `detail` is:
  *
  * - `state`: `{state, code, reason, retryAt}`; code and reason of the close frame, and the time of
@@ -170,7 +165,6 @@ export class ChatRoom extends EventTarget {
     super();
     this.#url = String(url);
     this.#options = { ...DEFAULTS, ...options };
-    globalThis.addEventListener?.("online", this.#onOnline);
     this.#open();
   }
 
@@ -189,7 +183,8 @@ export class ChatRoom extends EventTarget {
    * @param {(event: ChatEvent) => void} [options.onEvent]
    * @param {(notice: Notice) => void} [options.onNotice]
    * @returns {Promise<object>} The server's ack; it waits for a connection. Rejected with a
-   *     `ChatError` if the server refuses, which ends the subscription.
+   *     `ChatError` if the server refuses, or if the connection ends for good before that; there is
+   *     no subscription then.
    */
   subscribe(topic, { lastN = 0, onEvent, onNotice } = {}) {
     const known = this.#subscriptions.get(topic);
@@ -267,13 +262,9 @@ export class ChatRoom extends EventTarget {
 
   /** Close the connection for good. */
   close() {
-    globalThis.removeEventListener?.("online", this.#onOnline);
     clearTimeout(this.#retryTimer);
     this.#drop();
-    this.#setState("closed", { code: 1000, reason: "" });
-    for (const subscription of this.#subscriptions.values()) {
-      subscription.reject(notConnected(subscription.topic));
-    }
+    this.#end({ code: 1000, reason: "" });
   }
 
   // --- The connection ---
@@ -282,33 +273,33 @@ export class ChatRoom extends EventTarget {
     if (this.state === "waiting") this.reconnect();
   };
 
+  // A new state is told last, because whoever hears of it may change it again.
+
   #open() {
-    this.#setState("connecting");
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     socket.onopen = () => this.#onOpen();
     socket.onmessage = ({ data }) => this.#onFrame(data);
     socket.onclose = ({ code, reason }) => this.#onLost(code, reason);
+    globalThis.addEventListener?.("online", this.#onOnline);
+    this.#setState("connecting");
   }
 
   #onOpen() {
     this.#openedAt = performance.now();
     this.#lastFrameAt = new Date();
-    this.#setState("open");
+    this.state = "open";
     this.#watch();
     for (const subscription of this.#subscriptions.values()) this.#request(subscription);
+    if (this.state === "open") this.#setState("open");
   }
 
   #onLost(code, reason) {
     const stable = this.state === "open" && performance.now() - this.#openedAt > STABLE;
     if (stable) this.#failures = 0;
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.active) subscription.lostAt ??= this.#lastFrameAt;
-      subscription.active = false;
-    }
     this.#drop();
-    if (!mayReconnect(code)) {
-      this.#setState("closed", { code, reason });
+    if (code >= 3500 && code <= 3999) {
+      this.#end({ code, reason });
       return;
     }
     const { minDelay, maxDelay } = this.#options;
@@ -318,8 +309,21 @@ export class ChatRoom extends EventTarget {
     this.#setState("waiting", { code, reason, retryAt: new Date(Date.now() + delay) });
   }
 
+  /** Stay away. Subscriptions that the server has acknowledged are kept for `reconnect()`. */
+  #end(close) {
+    globalThis.removeEventListener?.("online", this.#onOnline);
+    for (const subscription of this.#subscriptions.values()) {
+      if (!subscription.lostAt) this.#refuse(subscription, notConnected(subscription.topic));
+    }
+    this.#setState("closed", close);
+  }
+
   /** Let go of the socket, which may take a minute to notice that its network is gone. */
   #drop() {
+    for (const subscription of this.#subscriptions.values()) {
+      if (subscription.active) subscription.lostAt ??= this.#lastFrameAt;
+      subscription.active = false;
+    }
     clearTimeout(this.#idleTimer);
     const socket = this.#socket;
     this.#socket = null;
@@ -339,11 +343,13 @@ export class ChatRoom extends EventTarget {
   #watch() {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
-      const silence = Date.now() - this.#lastFrameAt.getTime();
-      if (silence < this.#options.idle) return this.#watch();
-      this.#idleTimer = setTimeout(() => this.#onLost(1006, ""), this.#options.patience);
-      const goOn = () => this.state === "open" && this.#watch();
-      this.ping().then(goOn, goOn); // a refusal is a sign of life as well
+      const last = this.#lastFrameAt;
+      if (Date.now() - last.getTime() < this.#options.idle) return this.#watch();
+      this.ping().catch(() => {}); // whatever comes is a sign of life, a refusal as well
+      this.#idleTimer = setTimeout(() => {
+        if (this.#lastFrameAt === last) this.#onLost(1006, "");
+        else this.#watch();
+      }, this.#options.patience);
     }, this.#options.idle);
   }
 
@@ -360,8 +366,15 @@ export class ChatRoom extends EventTarget {
       if (this.#inFlight.size >= this.#options.maxInFlight) throw tooMany(command.topic);
       this.#commands += 1;
       const request_id = `c${this.#commands}`;
-      this.sendRaw(JSON.stringify({ ...command, request_id }));
+      const text = JSON.stringify({ ...command, request_id });
+      // Noted before it is sent: whoever hears of the frame may close the connection.
       this.#inFlight.set(request_id, { resolve, reject, topic: command.topic });
+      try {
+        this.sendRaw(text);
+      } catch (error) {
+        this.#inFlight.delete(request_id);
+        throw error;
+      }
     });
   }
 
@@ -377,7 +390,7 @@ export class ChatRoom extends EventTarget {
   }
 
   #onSubscribed(subscription, ack) {
-    if (this.#subscriptions.get(subscription.topic) !== subscription) return;
+    if (!this.#isCurrent(subscription)) return;
     subscription.active = true;
     subscription.resolve(ack);
     if (!subscription.lostAt) {
@@ -386,15 +399,15 @@ export class ChatRoom extends EventTarget {
     }
     if (subscription.lastN === 0) this.#endGap(subscription);
     // The pong comes after the replay, so that an empty replay is noticed too.
-    else this.ping().then(() => this.#endGap(subscription), () => {});
+    else this.ping().then(() => this.#isCurrent(subscription) && this.#endGap(subscription), () => {});
   }
 
   #onRefused(subscription, error) {
-    const isCurrent = () => this.#subscriptions.get(subscription.topic) === subscription;
-    if (error.unknownFate || !isCurrent()) return;
-    if (error.code !== "RATE_LIMITED") return this.#refuse(subscription, error);
+    if (!this.#isCurrent(subscription) || UNASKED.has(error.code)) return;
+    if (!BUSY.has(error.code)) return this.#refuse(subscription, error);
     const socket = this.#socket;
-    const again = () => this.#socket === socket && isCurrent() && this.#request(subscription);
+    const again = () =>
+      this.#socket === socket && this.#isCurrent(subscription) && this.#request(subscription);
     setTimeout(again, 1000 * (1 + Math.random()));
   }
 
@@ -403,6 +416,10 @@ export class ChatRoom extends EventTarget {
     this.#subscriptions.delete(topic);
     subscription.reject(error);
     if (subscription.lostAt) this.#notify(subscription, { kind: "deleted", topic, error });
+  }
+
+  #isCurrent(subscription) {
+    return this.#subscriptions.get(subscription.topic) === subscription;
   }
 
   #endGap(subscription) {
@@ -443,6 +460,7 @@ export class ChatRoom extends EventTarget {
   #onEvent(event) {
     const subscription = this.#subscriptions.get(event.topic);
     if (subscription) {
+      if (!subscription.active) return; // of the one before it, which was ended
       if (!subscription.replayed) {
         if (subscription.hasSeen(event) || this.#ownIds.has(event.message.id)) return;
         this.#endGap(subscription);
@@ -460,6 +478,7 @@ export class ChatRoom extends EventTarget {
   #onInfo({ topic, msg }) {
     if (msg !== "topic_deleted") return;
     const subscription = this.#subscriptions.get(topic);
+    if (subscription && !subscription.active) return; // its own answer is still to come
     this.#subscriptions.delete(topic);
     this.#notify(subscription, { kind: "deleted", topic });
   }
