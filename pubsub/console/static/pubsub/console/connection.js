@@ -24,7 +24,7 @@ export function showConnection(chat) {
   let cause = null;
 
   function describe({ state, code, reason, retryAt }) {
-    const why = REASONS[code] ?? (reason || `code ${code}`);
+    const why = REASONS[code] ?? (reason || "connection closed");
     if (state === "open") return "Connected";
     if (state === "connecting") return "Connecting…";
     if (state === "closed") return `Disconnected: ${why} (${code})`;

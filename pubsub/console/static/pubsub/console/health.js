@@ -7,6 +7,10 @@
 import { Chart } from "./chart.js";
 import { byId, element } from "./dom.js";
 
+/** Seconds between two answers from which a rate is made: of less it jumps, of more it is old. */
+const SHORTEST = 1;
+const LONGEST = 30;
+
 export class Health {
   #clients = new Chart("Clients", "");
   #in = new Chart("Messages in", "/s");
@@ -37,12 +41,14 @@ export class Health {
     this.#figures.Subscriptions.textContent = health.subscribers.toLocaleString("en");
     this.#figures["Dropped in all"].textContent = totals.dropped.toLocaleString("en");
     byId("health-state").textContent = "";
-    this.#clients.add(health.clients);
     const last = this.#last;
+    const seconds = last ? (at - last.at) / 1000 : Infinity;
+    if (seconds < SHORTEST) return;
     this.#last = { totals, at, uptime: stats.uptime_sec };
+    this.#clients.add(health.clients);
     // No rate over a restart, which sets all counters to zero.
-    if (!last || stats.uptime_sec < last.uptime || totals.messages < last.totals.messages) return;
-    const seconds = (at - last.at) / 1000;
+    if (stats.uptime_sec < last?.uptime || totals.messages < last?.totals.messages) return;
+    if (seconds > LONGEST) return;
     const rate = (name) => (totals[name] - last.totals[name]) / seconds;
     this.#in.add(rate("messages"));
     this.#out.add(rate("delivered"));

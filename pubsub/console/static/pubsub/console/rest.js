@@ -4,16 +4,24 @@
  * @module rest
  */
 
+/** Milliseconds that an answer may take. */
+const TIMEOUT = 10_000;
+
 const base = new URL(document.documentElement.dataset.rest, location.href);
 
 async function request(method, path, body) {
-  const init = { method, cache: "no-store" };
+  const init = { method, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) };
   if (body) {
     init.body = JSON.stringify(body);
     init.headers = { "Content-Type": "application/json" };
   }
-  const response = await fetch(new URL(path, base), init);
-  const answer = await response.json();
+  let response, answer;
+  try {
+    response = await fetch(new URL(path, base), init);
+    answer = await response.json();
+  } catch {
+    throw new Error(response ? `HTTP ${response.status}` : "the server does not answer");
+  }
   if (response.ok) return answer;
   const error = new Error(answer.error?.message ?? `HTTP ${response.status}`);
   throw Object.assign(error, { code: answer.error?.code });

@@ -21,7 +21,7 @@ class Joined {
   problem = "";
   unread = 0;
   draft = "";
-  /** Whether it was joined before the page was loaded. */
+  /** Whether it was joined before the page was loaded, and has not been since. */
   restored = false;
   history = new History();
 
@@ -46,6 +46,7 @@ export class Rooms extends EventTarget {
   constructor(chat) {
     super();
     this.#chat = chat;
+    chat.addEventListener("state", ({ detail }) => detail.state === "open" && this.#askAgain());
     for (const name of joined.get()) this.join(name).restored = true;
   }
 
@@ -110,7 +111,7 @@ export class Rooms extends EventTarget {
       this.dispatchEvent(new CustomEvent("entry", { detail: { room, entry } }));
     };
     this.#chat.publish(room.name, { name, text }, { id }).then(
-      () => settle({ status: "acknowledged" }),
+      ({ ts }) => settle({ status: "acknowledged", time: new Date(ts) }),
       ({ code, message, unknownFate }) => {
         const problem = unknownFate ? `${message}; it may have been sent.` : `${message}.`;
         settle({ status: "refused", code, problem });
@@ -128,15 +129,21 @@ export class Rooms extends EventTarget {
     };
     this.#chat.subscribe(room.name, { lastN: REPLAY, ...callbacks }).then(
       () => {
+        room.restored = false;
         this.#setState(room, "joined");
         this.dispatchEvent(new Event("membership"));
         if (wasGone) this.#add(room, notice("The room is there again."));
       },
-      ({ code, message }) => {
-        if (code === "TOPIC_NOT_FOUND") this.#lose(room);
-        else if (code !== "CANCELLED") this.#setState(room, "refused", `${code}: ${message}`);
+      (error) => {
+        if (error.code === "TOPIC_NOT_FOUND") this.#lose(room);
+        else if (error.code !== "CANCELLED") this.#refuse(room, error);
       },
     );
+  }
+
+  /** On a new connection, for the rooms that were refused on the last one. */
+  #askAgain() {
+    for (const room of this.joined.values()) if (room.state === "refused") this.#subscribe(room);
   }
 
   #lose(room) {
@@ -148,18 +155,26 @@ export class Rooms extends EventTarget {
     this.#setState(room, "gone");
   }
 
+  #refuse(room, { code, message }) {
+    this.#setState(room, "refused", `${code}: ${message}`);
+  }
+
   #setState(room, state, problem = "") {
     Object.assign(room, { state, problem });
     this.#changed();
   }
 
-  #onNotice(room, { kind, dropped, from, until }) {
+  #onNotice(room, { kind, dropped, from, until, error }) {
     const entry = notice("The room was deleted, or the server has forgotten it.");
     if (kind === "slow") {
       entry.code = "SLOW_CONSUMER";
       entry.text = `${dropped.toLocaleString("en")} ${dropped === 1 ? "message was" : "messages were"} dropped here, because this page did not read fast enough.`;
     } else if (kind === "gap") {
       entry.text = `There was no connection from ${timeOf(from)} to ${timeOf(until)}. What was said in between may be missing here.`;
+    } else if (error && error.code !== "TOPIC_NOT_FOUND") {
+      this.#refuse(room, error);
+      entry.code = error.code;
+      entry.text = `The room could not be joined again: ${error.message}.`;
     } else {
       this.#lose(room);
     }
