@@ -38,9 +38,9 @@ export class Conversation {
     new ResizeObserver(() => this.#following && this.#toBottom()).observe(this.#scroller);
   }
 
-  /** Whether the newest message is in view. */
-  get following() {
-    return this.#following;
+  /** Whether the newest message is in view; on narrow screens something else may be. */
+  isAtNewest() {
+    return this.#following && this.#scroller.clientHeight > 0;
   }
 
   /** Show another room's history, from its newest message. */

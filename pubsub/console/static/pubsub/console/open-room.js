@@ -42,7 +42,7 @@ export class OpenRoom {
 
   /** Whether the reader sees the newest message of this room. */
   isRead(room) {
-    return room === this.#room && !document.hidden && this.#conversation.following;
+    return room === this.#room && !document.hidden && this.#conversation.isAtNewest();
   }
 
   /**
@@ -131,7 +131,7 @@ export class OpenRoom {
     if (entry.status === "refused") this.#announcer.say(`Not sent: ${entry.problem}`);
   }
 
-  /** The reader has come back, or scrolled down. */
+  /** The reader has come back, or scrolled down, or looks at the conversation again. */
   markRead() {
     const room = this.#room;
     if (room?.unread && this.isRead(room)) {
@@ -141,8 +141,10 @@ export class OpenRoom {
     return false;
   }
 
-  focusField() {
-    this.#field.focus();
+  /** Lead to the field, or to what is there in its place. */
+  focus() {
+    const gone = this.#room?.state === "gone";
+    byId(!this.#room ? "welcome-title" : gone ? "room-title" : "composer-text").focus();
   }
 
   goToNewest() {
@@ -158,7 +160,9 @@ export class OpenRoom {
     this.#nameField.addEventListener("change", () => storage.name.set(this.#nameField.value.trim()));
     this.#field.addEventListener("input", () => this.#fit());
     this.#field.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      // Safari ends a composition before it tells of the Enter that did; 229 tells of it.
+      const composing = event.isComposing || event.keyCode === 229;
+      if (event.key !== "Enter" || event.shiftKey || composing) return;
       event.preventDefault();
       this.#send();
     });

@@ -24,7 +24,7 @@ websocket.hash = "";
 
 const chat = connect(websocket);
 const poll = new Poll();
-const show = panels();
+const show = panels(() => openRoom.markRead() && redraw());
 showConnection(chat);
 const wire = editor(chat, () => openRoom.name);
 new Wire(chat, wire);
@@ -62,6 +62,11 @@ function open(name) {
   }
 }
 
+function write() {
+  show("chat");
+  openRoom.focus();
+}
+
 // --- What the reader does ---
 
 async function create(name) {
@@ -79,7 +84,7 @@ async function create(name) {
 
 function leave(name) {
   rooms.leave(name);
-  open(null);
+  if (name === openRoom.name) open(null);
 }
 
 async function remove(name) {
@@ -104,12 +109,10 @@ async function remove(name) {
 }
 
 function step(by) {
-  const links = [...document.querySelectorAll("#room-lists a")];
-  if (!links.length) return;
-  const current = openRoom.name === null ? null : hashOf(openRoom.name);
-  const at = links.findIndex((link) => link.getAttribute("href") === current);
-  const next = at < 0 ? 0 : (at + by + links.length) % links.length;
-  location.hash = links[next].getAttribute("href");
+  const names = [...document.querySelectorAll("#room-lists a")].map(({ title }) => title);
+  if (!names.length) return;
+  const at = names.indexOf(openRoom.name);
+  open(names[at < 0 ? 0 : (at + by + names.length) % names.length]);
 }
 
 // --- What changes by itself ---
@@ -120,7 +123,7 @@ function isIdle() {
 
 let drawing = 0;
 
-/** Lists and counts, at most five times a second; also in a hidden page, for its title. */
+/** Lists and counts, at most twenty times a second; also in a hidden page, for its title. */
 function redraw() {
   drawing ||= setTimeout(() => {
     drawing = 0;
@@ -162,13 +165,13 @@ document.addEventListener("visibilitychange", () => openRoom.markRead() && redra
 byId("messages-scroll").addEventListener("scroll", () => openRoom.markRead() && redraw());
 document.querySelector("[data-skip]").addEventListener("click", (event) => {
   event.preventDefault();
-  openRoom.focusField();
+  write();
 });
 
 shortcuts({
   room: step,
   find: () => (show("rooms"), byId("find-text").focus()),
-  write: () => (show("chat"), openRoom.focusField()),
+  write,
   newest: () => openRoom.goToNewest(),
   wire: () => (show("wire"), byId("frames").focus()),
   health: () => (show("health"), byId("health").focus()),

@@ -12,10 +12,11 @@ const TABS = ["wire", "health"];
 const wide = matchMedia("(min-width: 700px)");
 
 /**
+ * @param {() => void} onShow Called when another part has come into view.
  * @returns {(view: "rooms" | "chat" | "wire" | "health") => void} Shows a part, where not all of
  *     them are shown anyway.
  */
-export function panels() {
+export function panels(onShow) {
   const buttons = document.querySelectorAll(".views button");
 
   function select(tab) {
@@ -35,6 +36,7 @@ export function panels() {
       if (button.dataset.view === current) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
+    onShow();
   }
 
   for (const button of buttons) button.addEventListener("click", () => show(button.dataset.view));

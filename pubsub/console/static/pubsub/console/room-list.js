@@ -18,10 +18,12 @@ export class RoomList {
   #field = byId("find-text");
   #problem = byId("find-problem");
   #create = byId("find-create");
-  #lists = byId("room-lists");
+  #headings = { joined: element("h3", {}, "Joined"), others: element("h3", {}, "Others") };
+  #joined = element("ul");
+  #others = element("ul");
+  #hint = element("p", { class: "quiet hint" });
   #rooms;
   #isOpen;
-  #shown = "";
 
   /**
    * @param {import("./rooms.js").Rooms} rooms
@@ -31,6 +33,13 @@ export class RoomList {
   constructor(rooms, isOpen, { open, create }) {
     this.#rooms = rooms;
     this.#isOpen = isOpen;
+    const lists = byId("room-lists");
+    const { joined, others } = this.#headings;
+    lists.append(joined, this.#joined, others, this.#others, this.#hint);
+    lists.addEventListener("click", ({ target }) => {
+      const name = target.closest("a")?.title;
+      if (isOpen(name)) open(name); // it may be out of view, and its address is no news
+    });
     this.#field.addEventListener("input", () => {
       say(this.#problem, "");
       this.draw();
@@ -52,77 +61,76 @@ export class RoomList {
     });
   }
 
-  /** Draw the list, if anything in it has changed: the focus may be on one of its links. */
+  /** Draw the list. Links stay the same elements while figures change under the pointer. */
   draw() {
     const wanted = this.#field.value.trim();
     this.#create.hidden = !wanted || this.#exists(wanted);
     const { topics, joined } = this.#rooms;
     const matches = (name) => name.toLowerCase().includes(wanted.toLowerCase());
     const mine = [...joined.keys()].filter(matches).sort();
-    const others = [...(topics?.keys() ?? [])].filter((name) => !joined.has(name) && matches(name));
-    const rows = (names) => names.slice(0, SHOWN).map((name) => this.#row(name));
-    const state = JSON.stringify([wanted, others.length, rows(mine), rows(others), topics !== null]);
-    if (state === this.#shown) return;
-    this.#shown = state;
-    this.#replace(rows(mine), rows(others), others.length, wanted);
+    const isOther = (name) => !joined.has(name) && matches(name);
+    const others = [...(topics?.keys() ?? [])].filter(isOther).sort();
+    this.#fill(this.#joined, mine);
+    this.#fill(this.#others, others);
+    this.#headings.joined.hidden = !mine.length;
+    this.#headings.others.hidden = !mine.length || !others.length;
+    say(this.#hint, this.#hintFor(mine.length + others.length, others.length - SHOWN, wanted));
+  }
+
+  #fill(list, names) {
+    const shown = new Set(names.slice(0, SHOWN));
+    for (const item of [...list.children]) if (!shown.has(item.firstChild.title)) item.remove();
+    let next = list.firstChild; // what is left is in the same order
+    for (const name of shown) {
+      const known = next?.firstChild.title === name;
+      const item = known ? next : itemOf(name);
+      this.#update(item.firstChild);
+      if (known) next = next.nextSibling;
+      else list.insertBefore(item, next);
+    }
   }
 
   #exists(name) {
     return Boolean(this.#rooms.topics?.has(name));
   }
 
-  #row(name) {
+  #update(link) {
+    const name = link.title;
     const room = this.#rooms.joined.get(name);
-    return {
-      name,
-      subscribers: this.#rooms.topics?.get(name) ?? 0,
-      unread: room?.unread ?? 0,
-      gone: room?.state === "gone",
-      open: this.#isOpen(name),
-    };
+    const gone = room?.state === "gone";
+    const unread = room?.unread ?? 0;
+    const subscribers = this.#rooms.topics?.get(name) ?? 0;
+    const [, badge, figure] = link.children;
+    if (this.#isOpen(name)) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+    link.classList.toggle("is-gone", gone);
+    badge.hidden = !unread;
+    write(badge.firstChild, unread > 999 ? "999+" : String(unread));
+    write(figure.firstChild, gone ? "gone" : subscribers.toLocaleString("en"));
+    write(figure.lastChild.firstChild, gone ? "" : subscribers === 1 ? " subscriber" : " subscribers");
   }
 
-  #replace(mine, others, total, wanted) {
-    const focused = document.activeElement?.closest?.("#room-lists a")?.getAttribute("href");
-    this.#lists.replaceChildren();
-    if (mine.length) this.#section("Joined", mine);
-    if (others.length) this.#section(mine.length ? "Others" : "", others);
-    if (total > SHOWN) this.#hint(`${count(total - SHOWN, "more room")}: type to find one.`);
-    if (!mine.length && !others.length) this.#hint(this.#emptyHint(wanted));
-    for (const link of this.#lists.querySelectorAll("a")) {
-      if (link.getAttribute("href") === focused) link.focus({ preventScroll: true });
-    }
-  }
-
-  #emptyHint(wanted) {
+  #hintFor(shown, more, wanted) {
+    if (more > 0) return `${count(more, "more room")}: type to find one.`;
+    if (shown) return "";
     if (wanted) return "No room has this in its name.";
     return this.#rooms.topics ? "There are no rooms yet." : "Asking the server…";
   }
-
-  #hint(sentence) {
-    this.#lists.append(element("p", { class: "quiet hint" }, sentence));
-  }
-
-  #section(title, rows) {
-    if (title) this.#lists.append(element("h3", {}, title));
-    this.#lists.append(element("ul", {}, ...rows.map(itemOf)));
-  }
 }
 
-function itemOf({ name, subscribers, unread, gone, open }) {
-  const label = element("span", { class: "room-name", dir: "auto" }, name);
-  const link = element("a", { href: hashOf(name), class: "room-link", title: name }, label);
-  if (open) link.setAttribute("aria-current", "true");
-  if (gone) link.classList.add("is-gone");
-  if (unread) {
-    const text = unread > 999 ? "999+" : String(unread);
-    const badge = element("span", { class: "badge" }, text);
-    badge.append(element("span", { class: "hidden" }, " unread"));
-    link.append(badge);
-  }
-  const words = gone ? "gone" : subscribers.toLocaleString("en");
-  const figure = element("span", { class: "subscribers" }, words);
-  if (!gone) figure.append(element("span", { class: "hidden" }, ` ${subscribers === 1 ? "subscriber" : "subscribers"}`));
-  link.append(figure);
+/** Write a text that has changed; to write the same again would have it laid out again. */
+function write(node, text) {
+  if (node.data !== text) node.data = text;
+}
+
+function itemOf(name) {
+  const figure = (text) => [document.createTextNode(""), element("span", { class: "hidden" }, text)];
+  const link = element(
+    "a",
+    { href: hashOf(name), class: "room-link", title: name },
+    element("span", { class: "room-name", dir: "auto" }, name),
+    element("span", { class: "badge" }, ...figure(" unread")),
+    element("span", { class: "subscribers" }, ...figure(" ")),
+  );
   return element("li", {}, link);
 }

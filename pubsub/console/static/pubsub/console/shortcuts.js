@@ -54,7 +54,8 @@ export function shortcuts(actions) {
     const { key, altKey, ctrlKey, metaKey, target } = event;
     if (document.querySelector("dialog[open]")) return false;
     const step = { ArrowUp: -1, ArrowDown: 1 }[key];
-    if (step && altKey !== ctrlKey && !metaKey) return run(() => actions.room(step));
+    const inList = target.closest("select"); // which Alt and an arrow open
+    if (step && altKey !== ctrlKey && !metaKey && !inList) return run(() => actions.room(step));
     if (key === "/" && ctrlKey) return run(help);
     const inField = target.closest(FIELDS);
     if (key === "Escape" && inField) return run(() => target.blur());

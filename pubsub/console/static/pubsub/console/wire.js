@@ -26,7 +26,8 @@ export class Wire {
   #paused = false;
   #number = 0;
   #missed = 0;
-  #selected = 0;
+  /** What the details show; it may be kept no more. */ #selected = null;
+  /** Whether the newest is in view, or would be if the panel were. */ #atEnd = true;
   #drawing = 0;
   #edit;
 
@@ -38,19 +39,21 @@ export class Wire {
     this.#edit = edit;
     this.#list.append(this.#rows);
     chat.addEventListener("frame", ({ detail }) => this.#add(detail));
-    this.#list.addEventListener("scroll", () => this.#draw(), { passive: true });
+    this.#list.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     this.#list.addEventListener("keydown", (event) => this.#onKey(event));
     this.#list.addEventListener("click", ({ target }) => {
       const row = target.closest("[data-number]");
-      if (row) this.#select(Number(row.dataset.number));
+      if (row) this.#select(this.#shown.find(({ number }) => number === Number(row.dataset.number)));
     });
-    new ResizeObserver(() => this.#draw()).observe(this.#list);
-    this.#filter.addEventListener("input", () => this.#refresh());
-    this.#direction.addEventListener("change", () => this.#refresh());
+    // It has come into view, or has made room for the details of a frame, which is to stay in view.
+    const onResize = () => (this.#selected ? this.#draw() : this.#refresh());
+    new ResizeObserver(onResize).observe(this.#list);
+    this.#filter.addEventListener("input", () => this.#restart());
+    this.#direction.addEventListener("change", () => this.#restart());
     this.#pause.addEventListener("click", () => this.#togglePause());
     byId("wire-clear").addEventListener("click", () => this.#clear());
-    byId("frame-close").addEventListener("click", () => this.#select(0));
-    byId("frame-edit").addEventListener("click", () => this.#edit(this.#find(this.#selected).text));
+    byId("frame-close").addEventListener("click", () => this.#select(null));
+    byId("frame-edit").addEventListener("click", () => this.#edit(this.#selected.text));
   }
 
   #add(frame) {
@@ -74,15 +77,19 @@ export class Wire {
   #clear() {
     this.#frames = [];
     this.#missed = 0;
-    this.#select(0);
+    this.#select(null);
+    this.#restart();
+  }
+
+  /** What is shown is another choice of frames, from its newest. */
+  #restart() {
+    this.#atEnd = true;
     this.#refresh();
   }
 
   #refresh() {
     cancelAnimationFrame(this.#drawing);
     this.#drawing = 0;
-    const list = this.#list;
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < ROW;
     const text = this.#filter.value.toLowerCase();
     const direction = this.#direction.value;
     this.#shown = this.#frames.filter(
@@ -91,7 +98,7 @@ export class Wire {
         (!text || frame.text.toLowerCase().includes(text)),
     );
     this.#rows.style.height = `${this.#shown.length * ROW}px`;
-    if (atEnd) list.scrollTop = list.scrollHeight;
+    if (this.#atEnd) this.#list.scrollTop = this.#list.scrollHeight;
     byId("frame-count").textContent = this.#summary();
     this.#draw();
   }
@@ -103,6 +110,12 @@ export class Wire {
     const limit = this.#frames.length === MAX_FRAMES ? ` (the last ${MAX_FRAMES})` : "";
     if (this.#paused) return `${shown}; paused, ${count(this.#missed, "frame")} not kept.`;
     return this.#frames.length ? `${shown}${limit}.` : "No frames yet.";
+  }
+
+  #onScroll() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#list;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < ROW;
+    this.#draw();
   }
 
   #draw() {
@@ -127,7 +140,7 @@ export class Wire {
         role: "option",
         id: `frame-${frame.number}`,
         "data-number": frame.number,
-        "aria-selected": String(frame.number === this.#selected),
+        "aria-selected": String(frame === this.#selected),
         "aria-posinset": index + 1,
         "aria-setsize": this.#shown.length,
       },
@@ -143,11 +156,11 @@ export class Wire {
 
   #onKey(event) {
     const steps = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity };
-    if (event.key === "Escape" && this.#selected) this.#select(0);
+    if (event.key === "Escape" && this.#selected) this.#select(null);
     if (!(event.key in steps) || event.altKey || event.ctrlKey || !this.#shown.length) return;
     event.preventDefault();
     const last = this.#shown.length - 1;
-    const at = this.#shown.findIndex(({ number }) => number === this.#selected);
+    const at = this.#shown.indexOf(this.#selected);
     const from = at < 0 ? last + (event.key === "ArrowUp" ? 1 : 0) : at;
     const index = Math.min(last, Math.max(0, from + steps[event.key]));
     const top = index * ROW;
@@ -156,16 +169,11 @@ export class Wire {
     else if (top + ROW > list.scrollTop + list.clientHeight) {
       list.scrollTop = top + ROW - list.clientHeight;
     }
-    this.#select(this.#shown[index].number);
+    this.#select(this.#shown[index]);
   }
 
-  #find(number) {
-    return this.#frames.find((frame) => frame.number === number);
-  }
-
-  #select(number) {
-    this.#selected = number;
-    const frame = this.#find(number);
+  #select(frame) {
+    this.#selected = frame;
     byId("frame-detail").hidden = !frame;
     if (frame) {
       const direction = frame.direction === "out" ? "Sent" : "Received";
