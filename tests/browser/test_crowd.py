@@ -40,6 +40,7 @@ def test_ten_thousand_messages(server: Server, open_page: OpenPage) -> None:
         return int(debugger.send("Runtime.getHeapUsage")["usedSize"])
 
     debugger = page.context.new_cdp_session(page)
+    page.locator(".frame").first.click()
     step = 200  # less than what may wait for one client
     for first in range(0, 3000, step):
         publish(first, first + step)
@@ -51,8 +52,25 @@ def test_ten_thousand_messages(server: Server, open_page: OpenPage) -> None:
     assert page.locator(".frame").count() < 60
     expect(page.locator("#frame-count")).to_have_text("500 frames (the last 500).")
     assert page.evaluate("document.querySelectorAll('*').length") < 3000
+    page.get_by_role("button", name="Edit and send").click()  # of a frame that is kept no more
+    expect(page.get_by_label("Raw frame")).to_have_value(re.compile('"type":"subscribe"'))
     say(page, "still here")
     expect(page.locator(".message.acknowledged")).to_have_count(1)
+
+
+def test_long_names(server: Server, open_page: OpenPage) -> None:
+    """They count in what is kept of a room, as texts do."""
+    page = open_page(server)
+    kept = page.evaluate(
+        """async () => {
+            const {History} = await import("/static/pubsub/console/history.js");
+            const history = new History();
+            for (let n = 0; n < 200; n += 1) history.add({name: "x".repeat(60_000), text: ""});
+            return [history.end, history.end - history.first];
+        }"""
+    )
+    assert kept[0] == 200
+    assert kept[1] < 70
 
 
 def test_reading_back(server: Server, open_page: OpenPage) -> None:

@@ -21,6 +21,11 @@ def joined(page: Page, room: str) -> None:
     expect(page.locator("#room-subscribers")).to_contain_text("subscriber")
 
 
+def look_again(page: Page) -> None:
+    """Come back to the page, which then asks the server at once."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def test_two_people_talk(server: Server, open_page: OpenPage) -> None:
     """One creates a room, the other finds it; each sees what both say, in one order."""
     ann = open_page(server, name="Ann")
@@ -64,6 +69,44 @@ def test_several_rooms(server: Server, open_page: OpenPage) -> None:
     expect(page.get_by_role("link", name="alerts")).to_contain_text("0")
 
 
+def test_changing_rooms_while_much_is_said(server: Server, open_page: OpenPage) -> None:
+    """A click counts, whatever has changed in the list while the button was down."""
+    for topic in ("alerts", "orders"):
+        server.create_topic(topic)
+    page = open_page(server, "/#alerts")
+    joined(page, "alerts")
+    page.get_by_role("link", name="orders").click()
+    joined(page, "orders")
+    page.get_by_role("link", name="alerts").hover()
+    page.mouse.down()
+    publisher = server.connect()
+    publisher.publish("alerts", {"name": "stock", "text": "low"})
+    server.create_topic("another")
+    look_again(page)
+    expect(page.get_by_role("link", name="another")).to_be_visible()
+    expect(page.locator("a[href='#alerts'] .badge")).to_have_text("1 unread")
+    page.mouse.up()
+    joined(page, "alerts")
+
+
+def test_on_a_phone(server: Server, open_page: OpenPage) -> None:
+    """The open room is one tap away; what comes while something else is in view is unread."""
+    server.create_topic("t")
+    page = open_page(server, "/#t", viewport={"width": 390, "height": 844})
+    joined(page, "t")
+    views = page.get_by_role("navigation", name="Views")
+    views.get_by_role("button", name="Wire").click()
+    publisher = server.connect()
+    for number in range(20):
+        publisher.publish("t", {"name": "Boris", "text": f"number {number}"})
+    expect(page.locator("#views-unread")).to_have_text("20")
+    expect(page.locator(".frame").last).to_contain_text("number 19")
+    views.get_by_role("button", name="Rooms").click()
+    page.locator("#room-lists a").click()
+    expect(page.locator("#messages .text").last).to_be_in_viewport()
+    expect(page.locator("#views-unread")).to_be_hidden()
+
+
 def test_payloads_are_shown_as_they_were_written(server: Server, open_page: OpenPage) -> None:
     """Whatever is no chat message is JSON, laid out, with its numbers as they are."""
     server.create_topic("t")
@@ -77,6 +120,22 @@ def test_payloads_are_shown_as_they_were_written(server: Server, open_page: Open
         '{\n  "amount": 99.50,\n  "big": 123456789012345678901234567890,\n'
         '  "name": "x",\n  "list": []\n}'
     )
+
+
+def test_deep_payload(server: Server, open_page: OpenPage) -> None:
+    """Its indentation has an end: a small message does not become a huge text."""
+    server.create_topic("t")
+    page = open_page(server, "/#t")
+    joined(page, "t")
+    payload = "[" * 500 + "1,\n" * 15_000 + "1" + "]" * 500
+    server.connect().ask(
+        f'{{"type":"publish","topic":"t","message":{{"id":"{UUID}","payload":{payload}}}}}'
+    )
+    text = page.locator("#messages pre")
+    expect(text).to_have_text(re.compile(r"^\[\s+\[.*…$", re.DOTALL))
+    page.get_by_role("button", name="Show all").click()
+    expect(text).to_have_text(re.compile(r"1\s+\]"))
+    assert text.evaluate("node => node.textContent.length") < 1_000_000
 
 
 def test_markup_stays_text(server: Server, open_page: OpenPage) -> None:

@@ -46,7 +46,7 @@ export class History {
   /** @param {Entry} entry */
   add(entry) {
     this.#entries.push(entry);
-    this.#characters += entry.text.length;
+    this.#characters += lengthOf(entry);
     // In batches: to take one from the front moves all the others.
     if (this.#entries.length >= MAX_ENTRIES * 1.1 || this.#characters > MAX_CHARACTERS) this.#trim();
     return entry;
@@ -55,15 +55,19 @@ export class History {
   #trim() {
     let surplus = Math.max(0, this.#entries.length - MAX_ENTRIES);
     let characters = this.#characters;
-    for (let i = 0; i < surplus; i += 1) characters -= this.#entries[i].text.length;
+    for (let i = 0; i < surplus; i += 1) characters -= lengthOf(this.#entries[i]);
     while (characters > MAX_CHARACTERS * 0.9 && surplus < this.#entries.length - 1) {
-      characters -= this.#entries[surplus].text.length;
+      characters -= lengthOf(this.#entries[surplus]);
       surplus += 1;
     }
     this.#entries.splice(0, surplus);
     this.first += surplus;
     this.#characters = characters;
   }
+}
+
+function lengthOf({ name = "", text }) {
+  return name.length + text.length;
 }
 
 /**

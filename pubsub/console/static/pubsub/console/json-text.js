@@ -5,7 +5,7 @@
  * @module json-text
  */
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
 /**
  * Return the source text of a member of the object that `text` is; of several with the name, the
@@ -33,28 +33,35 @@ export function member(text, name) {
   return found;
 }
 
+/** Levels that are indented: with all of a thousand, a small text would become a huge one. */
+const LEVELS = 20;
+
 /**
  * Lay out JSON with two spaces for each level; values and keys stay as they are.
  *
  * @param {string} text Valid JSON; anything else comes back as it is.
+ * @param {number} [enough] Characters after which the rest may be left out.
  * @returns {string}
  */
-export function layOut(text) {
+export function layOut(text, enough = Infinity) {
   try {
     JSON.parse(text);
   } catch {
     return text;
   }
-  let indent = "\n";
+  let depth = 0;
   let out = "";
   let previous = "";
   for (const [token] of text.matchAll(TOKEN)) {
     const closes = token === "}" || token === "]";
     const opened = previous === "{" || previous === "[";
-    if (closes) indent = indent.slice(0, -2);
-    if (closes ? !opened : opened || previous === ",") out += indent;
+    if (closes) depth -= 1;
+    if (closes ? !opened : opened || previous === ",") {
+      out += `\n${"  ".repeat(Math.min(depth, LEVELS))}`;
+    }
     out += token === ":" ? ": " : token;
-    if (token === "{" || token === "[") indent += "  ";
+    if (out.length > enough) break;
+    if (token === "{" || token === "[") depth += 1;
     previous = token;
   }
   return out;

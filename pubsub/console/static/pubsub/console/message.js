@@ -9,6 +9,10 @@ import { layOut } from "./json-text.js";
 
 /** Characters of a message that are shown before somebody asks for the rest. */
 const SHORT = 1500;
+const FEW_LINES = 40;
+
+/** Characters of a name that are shown. */
+const NAME = 80;
 
 /** Messages of one sender within this many milliseconds stand under one name. */
 const TOGETHER = 5 * 60_000;
@@ -28,7 +32,7 @@ export function messageElement(entry, previous, retry) {
   if (continues) classes.push("continued");
   if (entry.status) classes.push(entry.status);
   const item = element("li", { class: classes.join(" ") });
-  if (!continues) item.append(senderElement(entry));
+  item.append(continues ? hiddenSenderElement(entry) : senderElement(entry));
   const bubble = element("div", { class: "bubble" }, bodyElement(entry), stampElement(entry));
   item.append(bubble);
   if (entry.status === "refused") item.append(problemElement(entry, retry));
@@ -50,28 +54,37 @@ function continued(entry, previous) {
   );
 }
 
+function nameOf(entry) {
+  return entry.kind === "json" ? "JSON" : entry.name.trim().slice(0, NAME) || "(no name)";
+}
+
+/** Under another message of the same sender: for those who cannot see that. */
+function hiddenSenderElement(entry) {
+  return element("span", { class: "hidden" }, `${nameOf(entry)}:`);
+}
+
 function senderElement(entry) {
-  if (entry.kind === "json") return element("p", { class: "sender json-label" }, "JSON");
-  const name = entry.name.trim() || "(no name)";
+  if (entry.kind === "json") return element("p", { class: "sender json-label" }, nameOf(entry));
   const attributes = { class: `sender colour-${hash(entry.name) % COLOURS}`, dir: "auto" };
-  const sender = element("p", attributes, name);
+  const sender = element("p", attributes, nameOf(entry));
   if (entry.mine) sender.append(element("span", { class: "hidden" }, " (you)"));
   return sender;
 }
 
 function bodyElement(entry) {
   const isChat = entry.kind === "chat";
-  const text = isChat ? entry.text : layOut(entry.text);
+  const text = isChat ? entry.text : layOut(entry.text, SHORT);
+  const beginning = text.slice(0, SHORT).split("\n", FEW_LINES).join("\n");
   const body = element(isChat ? "p" : "pre", { class: "text", dir: isChat ? "auto" : "ltr" });
-  if (text.length <= SHORT) {
+  if (beginning.length === text.length) {
     body.textContent = text;
     return body;
   }
-  body.textContent = `${text.slice(0, SHORT)}…`;
+  body.textContent = `${beginning}…`;
   const more = element("button", { type: "button", class: "link more" });
-  more.textContent = `Show all ${size(text.length)}`;
+  more.textContent = `Show all ${size(entry.text.length)}`;
   more.addEventListener("click", () => {
-    body.textContent = text;
+    body.textContent = isChat ? entry.text : layOut(entry.text);
     body.tabIndex = -1;
     body.focus({ preventScroll: true }); // the button goes
     more.remove();
