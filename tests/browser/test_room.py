@@ -178,6 +178,7 @@ def test_deletion_of_the_open_room(server: Server, open_page: OpenPage) -> None:
     server.request("DELETE", "/topics/t")
     expect(page.locator("#gone")).to_be_visible()
     server.create_topic("t")
+    look_again(page)
     joined(page, "t")
 
 
@@ -211,7 +212,7 @@ def test_link_to_a_room_that_does_not_exist(server: Server, open_page: OpenPage)
     page.keyboard.press("Enter")
     expect(page.locator("#find-problem")).to_contain_text("without white space")
     with page.expect_response("**/stats"):
-        pass  # what is drawn anew leaves the sentences where they are
+        look_again(page)  # what is drawn anew leaves the sentences where they are
     expect(page.locator("#find-problem")).to_be_visible()
     expect(page.locator("#welcome-problem")).to_be_visible()
 

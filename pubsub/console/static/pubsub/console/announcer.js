@@ -27,13 +27,20 @@ export class Announcer {
   #speak() {
     const sentences =
       this.#number > FEW ? [count(this.#number, "new message")] : this.#waiting;
-    for (const sentence of sentences) {
-      const paragraph = document.createElement("p");
-      paragraph.textContent = sentence.slice(0, 300);
-      this.#region.append(paragraph);
-    }
-    while (this.#region.children.length > KEPT) this.#region.firstChild.remove();
+    for (const sentence of sentences) this.sayNow(sentence);
     this.#waiting = [];
     this.#number = this.#timer = 0;
+  }
+
+  /**
+   * Say what must not go under in a burst.
+   *
+   * @param {string} sentence
+   */
+  sayNow(sentence) {
+    const paragraph = document.createElement("p");
+    paragraph.textContent = sentence.slice(0, 300);
+    this.#region.append(paragraph);
+    while (this.#region.children.length > KEPT) this.#region.firstChild.remove();
   }
 }

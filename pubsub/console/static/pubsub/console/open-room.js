@@ -128,7 +128,7 @@ export class OpenRoom {
 
   onChanged(room, entry) {
     if (room === this.#room) this.#conversation.onChanged(entry);
-    if (entry.status === "refused") this.#announcer.say(`Not sent: ${entry.problem}`);
+    if (entry.status === "refused") this.#announcer.sayNow(`Not sent: ${entry.problem}`);
   }
 
   /** The reader has come back, or scrolled down, or looks at the conversation again. */

@@ -23,6 +23,8 @@ export class Wire {
   #rows = element("div", { class: "rows", role: "presentation" });
   /** @type {(import("./chatroom.js").Frame & {number: number})[]} */ #frames = [];
   #shown = [];
+  /** @type {Map<number, HTMLElement>} The rows in the document, by the number of the frame. */
+  #drawn = new Map();
   #paused = false;
   #number = 0;
   #missed = 0;
@@ -122,36 +124,38 @@ export class Wire {
     const { scrollTop, clientHeight } = this.#list;
     const first = Math.max(0, Math.floor(scrollTop / ROW) - 2);
     const last = Math.min(this.#shown.length, Math.ceil((scrollTop + clientHeight) / ROW) + 2);
-    const rows = [];
-    for (let index = first; index < last; index += 1) rows.push(this.#row(index));
-    this.#rows.replaceChildren(...rows);
-    const active = rows.find((row) => row.getAttribute("aria-selected") === "true");
+    const rows = new Map();
+    for (let index = first; index < last; index += 1) {
+      const frame = this.#shown[index];
+      const row = this.#drawn.get(frame.number) ?? rowOf(frame);
+      this.#place(row, index);
+      rows.set(frame.number, row);
+    }
+    this.#replace(rows);
+    const active = this.#selected && rows.get(this.#selected.number);
     if (active) this.#list.setAttribute("aria-activedescendant", active.id);
     else this.#list.removeAttribute("aria-activedescendant");
   }
 
-  #row(index) {
-    const frame = this.#shown[index];
-    const sent = frame.direction === "out";
-    const row = element(
-      "div",
-      {
-        class: `frame ${frame.direction}`,
-        role: "option",
-        id: `frame-${frame.number}`,
-        "data-number": frame.number,
-        "aria-selected": String(frame === this.#selected),
-        "aria-posinset": index + 1,
-        "aria-setsize": this.#shown.length,
-      },
-      element("span", { class: "arrow", "aria-hidden": "true" }, sent ? "↑" : "↓"),
-      element("span", { class: "hidden" }, sent ? "sent " : "received "),
-      element("strong", {}, typeOf(frame)),
-      element("span", { class: "when" }, `${timeOf(frame.time)}  ${size(bytesOf(frame))}`),
-      element("code", {}, frame.text.slice(0, 300)),
-    );
+  #place(row, index) {
+    row.setAttribute("aria-selected", String(this.#shown[index] === this.#selected));
+    row.setAttribute("aria-posinset", index + 1);
+    row.setAttribute("aria-setsize", this.#shown.length);
     row.style.top = `${index * ROW}px`;
-    return row;
+  }
+
+  /** Rows that stay are not touched: one may be under a finger, between down and up. */
+  #replace(rows) {
+    for (const [number, row] of this.#drawn) if (!rows.has(number)) row.remove();
+    this.#drawn = rows;
+    let before = null;
+    for (const row of rows.values()) {
+      if (row.parentNode !== this.#rows || row.previousElementSibling !== before) {
+        if (before) before.after(row);
+        else this.#rows.prepend(row);
+      }
+      before = row;
+    }
   }
 
   #onKey(event) {
@@ -183,6 +187,24 @@ export class Wire {
     }
     this.#draw();
   }
+}
+
+function rowOf(frame) {
+  const sent = frame.direction === "out";
+  return element(
+    "div",
+    {
+      class: `frame ${frame.direction}`,
+      role: "option",
+      id: `frame-${frame.number}`,
+      "data-number": frame.number,
+    },
+    element("span", { class: "arrow", "aria-hidden": "true" }, sent ? "↑" : "↓"),
+    element("span", { class: "hidden" }, sent ? "sent " : "received "),
+    element("strong", {}, typeOf(frame)),
+    element("span", { class: "when" }, `${timeOf(frame.time)}  ${size(bytesOf(frame))}`),
+    element("code", {}, frame.text.slice(0, 300)),
+  );
 }
 
 function bytesOf(frame) {
