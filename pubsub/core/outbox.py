@@ -166,7 +166,8 @@ class Outbox(asyncio.Queue[Frame]):
             frames = self._take_some(max_bytes)
         if self._lost is not None:
             self._tell_losses(self._lost)
-        self._wake_waiter()
+        if self._room is not None:
+            self._wake_waiter()
         return frames
 
     async def wait_for_room(self) -> None:

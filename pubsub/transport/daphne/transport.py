@@ -13,6 +13,7 @@ its own `write` in the place of Twisted's, so that nothing can come between.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Sequence
@@ -171,20 +172,29 @@ class DaphneTransport:
 
     def write_nowait(self, frames: Sequence[Frame]) -> bool:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
-        return self._write(frames[0].wire if len(frames) == 1 else _join(frames))
+        # All that happens to a socket in a publication. That the transport is writable says that
+        # nothing waits in Twisted's buffers, so that they need not be looked at.
+        data = frames[0].wire if len(frames) == 1 else _join(frames)
+        try:
+            sent = self._send(data)
+        except OSError:
+            # Full, or broken: then Twisted finds it again, in the place where it handles it.
+            sent = 0
+        if sent == len(data):
+            return True
+        self._write_rest(data[sent:])
+        return False
 
-    def _write(self, data: bytes) -> bool:
-        # This and `write_nowait` are all that happens to a socket in a publication. `writable`
-        # says that nothing waits in Twisted's buffers, so that they need not be looked at.
+    def _write(self, data: bytes) -> None:
+        """Stand in for Twisted's ``write``, which Autobahn calls for its control frames."""
+        sent = 0
         if self.writable:
-            try:
+            with contextlib.suppress(OSError):
                 sent = self._send(data)
-            except OSError:
-                # Full, or broken: then Twisted finds it again, in the place where it handles it.
-                sent = 0
-            if sent == len(data):
-                return True
-            data = data[sent:]
+        if sent < len(data):
+            self._write_rest(data[sent:])
+
+    def _write_rest(self, data: bytes) -> None:
         tcp = self._tcp
         self._handed_over += len(data)
         self._write_later(data)
@@ -193,7 +203,6 @@ class DaphneTransport:
             # when much waits. Here whatever waits is too much, or it would be overtaken.
             tcp.producerPaused = True
             self.pauseProducing()
-        return False
 
     def _send_pong(self, payload: bytes) -> None:
         # Autobahn answers each ping at once, whether the answers are read or not.
