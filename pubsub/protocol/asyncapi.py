@@ -117,6 +117,9 @@ _CLOSES = {
     Close.BAD_REQUEST: "the client keeps sending what it was told not to; do not reconnect",
 }
 
+_TOO_BIG = (1009, "", "a frame over the hard limit of the HTTP server")
+"""Sent below this project, whose own limit is answered with MESSAGE_TOO_LARGE."""
+
 
 def document(*, version: str, host: str, path: str, secure: bool) -> dict[str, Any]:
     """Return the description of the WebSocket at this address.
@@ -153,7 +156,8 @@ def error_codes() -> dict[str, str]:
 
 def close_codes() -> list[tuple[int, str, str]]:
     """Return the server's close codes: code, reason, and what it means."""
-    return [(close.code, close.reason, meaning) for close, meaning in _CLOSES.items()]
+    ours = [(close.code, close.reason, meaning) for close, meaning in _CLOSES.items()]
+    return sorted([_TOO_BIG, *ours])
 
 
 def _all() -> tuple[type[Struct], ...]:
@@ -165,7 +169,9 @@ def _tag(structure: type[Struct]) -> str:
 
 
 def _channel(path: str) -> dict[str, Any]:
-    closes = ", ".join(f"{code} `{reason}` ({why})" for code, reason, why in close_codes())
+    closes = ", ".join(
+        f"{f'{code} {reason}'.strip()} ({why})" for code, reason, why in close_codes()
+    )
     return {
         "address": path,
         "description": f"One WebSocket for all topics. The server closes it with: {closes}.",
