@@ -32,4 +32,4 @@ application = ProtocolTypeRouter(
 # collections are made rarer; of cycles only connections that have ended are left to them.
 gc.collect()
 gc.freeze()
-gc.set_threshold(3_000, 10, 10)
+gc.set_threshold(3_000, 10, 3)
