@@ -6,7 +6,7 @@ PORT ?= 9090
 
 BIN := .venv/bin
 BASE := .venv/.base-installed
-STATIC := .venv/.static-collected
+STATIC := $(or $(DJANGO_STATIC_ROOT),$(CURDIR)/.venv/static)
 DEV := .venv/.dev-installed
 BENCH := .venv/.bench-installed
 
@@ -33,14 +33,14 @@ $(BENCH): requirements/bench.txt | $(BIN)/python
 	@touch $@ $(BASE)
 
 # Under names that hold a hash, so that browsers may keep them.
-run: export DJANGO_STATIC_ROOT ?= $(CURDIR)/.venv/static
+run: export DJANGO_STATIC_ROOT = $(STATIC)
 
-$(STATIC): $(shell find pubsub/*/static -type f) requirements/base.txt | $(BASE)
-	@$(BIN)/python manage.py collectstatic --noinput --clear --verbosity 0
+$(STATIC)/staticfiles.json: $(shell find pubsub/*/static -type f) requirements/base.txt | $(BASE)
+	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@touch $@
 
 .PHONY: run
-run: $(BASE) $(STATIC) ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere)
+run: $(BASE) $(STATIC)/staticfiles.json ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere)
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) chatroom_project.asgi:application
 
 .PHONY: test

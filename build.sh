@@ -26,4 +26,4 @@ for name in $(compgen -e | grep -E '^(CHATROOM|DJANGO)_'); do
     settings+=(--env "$name")
 done
 echo "Serving on http://localhost:$PORT (Ctrl-C stops)"
-exec docker run --rm --init --publish "$PORT:9090" "${settings[@]}" "$IMAGE"
+exec docker run --rm --init --publish "$PORT:9090" ${settings[@]+"${settings[@]}"} "$IMAGE"

@@ -12,7 +12,10 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatroom_project.settings")
 
 if settings.STATIC_ROOT and not Path(settings.STATIC_ROOT, "staticfiles.json").exists():
-    sys.exit("chatroom: DJANGO_STATIC_ROOT is empty; run `python manage.py collectstatic` first")
+    sys.exit(
+        "chatroom: DJANGO_STATIC_ROOT holds no files; with the same value run "
+        "`python manage.py collectstatic --noinput` first"
+    )
 
 # Django has to be set up before anything of the application is imported.
 http_application = get_asgi_application()

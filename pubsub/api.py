@@ -46,8 +46,8 @@ api = NinjaAPI(
 
 
 class ErrorDetail(Schema):
-    code: str = Field(examples=["TOPIC_NOT_FOUND"])
-    message: str = Field(examples=["topic does not exist"])
+    code: str = Field(description="For programs: BAD_REQUEST, TOPIC_NOT_FOUND, …")
+    message: str = Field(description="For people.")
 
 
 class ErrorBody(Schema):

@@ -35,7 +35,10 @@ class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
     """
 
     def __init__(self, application: Any) -> None:
-        super().__init__(application, settings.ALLOWED_HOSTS)
+        hosts = settings.ALLOWED_HOSTS
+        if settings.DEBUG and not hosts:
+            hosts = [".localhost", "127.0.0.1", "[::1]"]  # as Django does for HTTP requests
+        super().__init__(application, hosts)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass the connection on, or refuse it with HTTP 403."""

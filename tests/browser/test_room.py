@@ -38,6 +38,7 @@ def test_two_people_talk(server: Server, open_page: OpenPage) -> None:
     boris.get_by_role("link", name="orders").click()
     joined(boris, "orders")
     say(ann, "Hello\nBoris")
+    expect(boris.locator("#messages .text")).to_have_text(["Hello\nBoris"])
     say(boris, "Hello Ann")
     for page in (ann, boris):
         expect(page.locator("#messages .text")).to_have_text(["Hello\nBoris", "Hello Ann"])

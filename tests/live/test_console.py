@@ -144,5 +144,5 @@ def test_files_that_nobody_collected(tmp_path: Path) -> None:
         timeout=30,
     )
     assert result.returncode == 1
-    assert result.stderr.startswith("chatroom: DJANGO_STATIC_ROOT is empty; run")
+    assert result.stderr.startswith("chatroom: DJANGO_STATIC_ROOT holds no files;")
     assert len(result.stderr.splitlines()) == 1

@@ -165,7 +165,8 @@ export class Rooms extends EventTarget {
   }
 
   #onNotice(room, { kind, dropped, from, until, error }) {
-    const entry = notice("The room was deleted, or the server has forgotten it.");
+    const fate = error ? "The room was deleted, or the server has forgotten it." : "The room was deleted.";
+    const entry = notice(fate);
     if (kind === "slow") {
       entry.code = "SLOW_CONSUMER";
       entry.text = `${dropped.toLocaleString("en")} ${dropped === 1 ? "message was" : "messages were"} dropped here, because this page did not read fast enough.`;

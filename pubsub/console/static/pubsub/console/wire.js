@@ -48,7 +48,7 @@ export class Wire {
       if (row) this.#select(this.#shown.find(({ number }) => number === Number(row.dataset.number)));
     });
     // It has come into view, or has made room for the details of a frame, which is to stay in view.
-    const onResize = () => (this.#selected ? this.#draw() : this.#refresh());
+    const onResize = () => (this.#selected ? this.#reveal() : this.#refresh());
     new ResizeObserver(onResize).observe(this.#list);
     this.#filter.addEventListener("input", () => this.#restart());
     this.#direction.addEventListener("change", () => this.#restart());
@@ -167,13 +167,20 @@ export class Wire {
     const at = this.#shown.indexOf(this.#selected);
     const from = at < 0 ? last + (event.key === "ArrowUp" ? 1 : 0) : at;
     const index = Math.min(last, Math.max(0, from + steps[event.key]));
+    this.#select(this.#shown[index]);
+    this.#reveal();
+  }
+
+  /** Scroll as little as is needed for the selected row to be in view. */
+  #reveal() {
+    const index = this.#shown.indexOf(this.#selected);
     const top = index * ROW;
     const list = this.#list;
-    if (top < list.scrollTop) list.scrollTop = top;
-    else if (top + ROW > list.scrollTop + list.clientHeight) {
+    if (index >= 0 && top < list.scrollTop) list.scrollTop = top;
+    else if (index >= 0 && top + ROW > list.scrollTop + list.clientHeight) {
       list.scrollTop = top + ROW - list.clientHeight;
     }
-    this.#select(this.#shown[index]);
+    this.#draw();
   }
 
   #select(frame) {

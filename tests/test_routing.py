@@ -1,0 +1,29 @@
+"""Whose pages may open a WebSocket."""
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from pytest_django import Settings
+
+from pubsub.routing import websocket_application
+
+
+@pytest.mark.parametrize(
+    ("origin", "admitted"),
+    [
+        ("http://localhost:8000", True),
+        ("http://chat.localhost", True),
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://example.org", False),
+    ],
+)
+async def test_local_pages_during_development(
+    settings: Settings, origin: str, admitted: bool
+) -> None:
+    """Without ALLOWED_HOSTS Django admits this machine if DEBUG is on; so does the WebSocket."""
+    settings.DEBUG = True
+    settings.ALLOWED_HOSTS = []
+    headers = [(b"origin", origin.encode())]
+    client = WebsocketCommunicator(websocket_application(), "/ws", headers=headers)
+    assert (await client.connect())[0] is admitted
+    await client.disconnect()
