@@ -7,35 +7,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pubsub.core.client import Client
+from pubsub.core.configuration import Configuration
+from pubsub.core.counters import Counters, Statistics
 from pubsub.core.errors import (
-    ForeignThread,
     LimitExceeded,
     NotSubscribed,
+    ReentrantCall,
     TopicExists,
     TopicNotFound,
+    WrongThread,
 )
-from pubsub.core.frame import Frame
-from pubsub.core.history import Replay
-from pubsub.core.limits import Limits
+from pubsub.core.history import History, HistoryBudget, Replay
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.topic import Counters, Topic, TopicStatistics, validate_name
+from pubsub.core.publication import Encode, Frame, Publication
+from pubsub.core.topic import Topic, validate_name
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
-    """The broker's counters. Those of deleted topics stay in the totals."""
+class TopicCreated:
+    """A topic was created, with a history of so many messages."""
 
-    uptime: float
-    """Seconds since the broker was made."""
+    topic: str
+    history_size: int
 
-    topics: dict[str, TopicStatistics]
-    clients: int
-    subscribers: int
-    """Subscriptions over all topics."""
 
-    messages: int
-    delivered: int
-    dropped: int
+@dataclass(frozen=True, slots=True)
+class TopicDeleted:
+    """A topic was deleted."""
+
+    topic: str
+
+
+Change = Publication | TopicCreated | TopicDeleted
+
+
+def _tell_nobody(change: Change) -> None:
+    pass
 
 
 class Broker:
@@ -48,22 +55,37 @@ class Broker:
 
     Guarantees:
         A message reaches each subscriber of its topic once, in the order of publication, unless
-        the subscriber's outbox is full; it never reaches its publisher or anybody else. After
+        the subscriber's outbox is full; it never reaches its publisher or anyone else. After
         `disconnect` the broker holds no reference to the client.
 
     Args:
-        limits: The bounds of topics, subscriptions and outboxes.
+        config: The bounds of topics, subscriptions and outboxes.
+        encode: Encodes the event of a publication.
         describe_loss: Makes the frame that tells a client how many events of a topic it lost.
+        announce: The seam for other processes. Every publication and every change of topics,
+            whoever caused it, passes through this function once, after it has taken effect here.
+            It must return at once and must not raise.
     """
 
-    def __init__(self, limits: Limits, *, describe_loss: Callable[[str, int], Frame]) -> None:
-        self.limits = limits
+    def __init__(
+        self,
+        config: Configuration,
+        *,
+        encode: Encode,
+        describe_loss: Callable[[str, int], Frame],
+        announce: Callable[[Change], None] = _tell_nobody,
+    ) -> None:
+        self.config = config
+        self._encode = encode
         self._describe_loss = describe_loss
+        self._announce = announce
         self._owner = threading.get_ident()
         self._started = time.monotonic()
         self._topics: dict[str, Topic] = {}
         self._clients: dict[str, Client] = {}
         self._deleted = Counters()
+        self._histories = HistoryBudget(config.history_bytes)
+        self._delivering = False
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
@@ -83,9 +105,9 @@ class Broker:
         schedule: Callable[[Callable[[], None]], None] = at_once,
     ) -> Client:
         """Admit a client, with an id and an outbox of its own (see `Outbox` for the callbacks)."""
-        self._check_thread()
+        self._check_caller()
         outbox = Outbox(
-            self.limits,
+            self.config,
             describe_loss=self._describe_loss,
             on_frames=on_frames,
             schedule=schedule,
@@ -97,113 +119,116 @@ class Broker:
         return client
 
     def disconnect(self, client: Client) -> None:
-        """Let a client go: it leaves every topic, and its outbox is closed. Safe to call twice."""
-        self._check_thread()
+        """Remove a client from every topic and close its outbox. Safe to call twice."""
+        self._check_caller()
         self._clients.pop(client.id, None)
-        for topic in client.topics.values():
-            del topic.subscribers[client]
+        for name in client.topics:
+            del self._topics[name].subscribers[client]
         client.topics.clear()
         client.outbox.close()
 
-    def create_topic(self, name: str, *, history_size: int | None = None) -> Topic:
-        """Create a topic that keeps ``history_size`` messages (``None``: as the limits say).
+    def create_topic(self, name: str, *, history_size: int | None = None) -> None:
+        """Create a topic that keeps ``history_size`` messages (``None``: as configured).
 
         Raises:
             InvalidTopicName: The name breaks the rule.
-            TopicExists: There is one already.
-            LimitExceeded: There are too many.
+            TopicExists: A topic of this name exists already.
+            LimitExceeded: There are too many topics.
         """
-        self._check_thread()
-        validate_name(name)
-        if name in self._topics:
-            raise TopicExists(name)
-        if len(self._topics) >= self.limits.max_topics:
-            raise LimitExceeded("topics", self.limits.max_topics)
-        if history_size is None:
-            history_size = self.limits.history_size
-        topic = self._topics[name] = Topic(name, history_size=history_size)
-        return topic
+        self._check_caller()
+        self._create(validate_name(name), history_size)
 
     def delete_topic(self, name: str, notice: Frame) -> None:
         """Delete a topic; its subscribers get ``notice`` and stay connected.
 
         Raises:
-            TopicNotFound: There is none of this name.
+            TopicNotFound: No topic of this name exists.
         """
-        self._check_thread()
+        self._check_caller()
         topic = self._topics.pop(name, None)
         if topic is None:
             raise TopicNotFound(name)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
         topic.close(self._deleted)
+        self._announce(TopicDeleted(name))
 
     def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Replay | None:
         """Subscribe a client, and return the past events to replay to it, if there are any.
 
         The caller puts its acknowledgement and then the replay into the outbox before it
         awaits anything; then there is neither a gap nor a repetition before the live events. A
-        client that is subscribed already stays so, and gets no replay a second time.
+        client that is subscribed already stays so, and gets no second replay.
 
         Raises:
-            TopicNotFound, InvalidTopicName: There is no such topic; there can be none.
+            TopicNotFound, InvalidTopicName: The topic does not exist, or cannot exist.
             LimitExceeded: The client has too many subscriptions, or there are too many topics.
         """
-        self._check_thread()
+        self._check_caller()
         if name in client.topics:
             return None
-        if len(client.topics) >= self.limits.max_subscriptions:
+        if len(client.topics) >= self.config.max_subscriptions:
             # A missing or impossible topic is the better answer, even for a client at its limit.
-            if self.limits.auto_create_topics:
+            if self.config.auto_create_topics:
                 validate_name(name)
             else:
                 self._existing(name)
-            raise LimitExceeded("subscriptions", self.limits.max_subscriptions)
+            raise LimitExceeded("subscriptions", self.config.max_subscriptions)
         topic = self._existing_or_created(name)
         topic.subscribers[client] = client.outbox
-        client.topics[name] = topic
+        client.topics[name] = None
         return topic.replay(last_n, client)
 
     def unsubscribe(self, client: Client, name: str) -> None:
         """End a subscription.
 
         Raises:
-            NotSubscribed, InvalidTopicName: There is none; there can be none.
+            NotSubscribed, InvalidTopicName: The client is not subscribed, or cannot be.
         """
-        self._check_thread()
-        topic = client.topics.pop(name, None)
-        if topic is None:
+        self._check_caller()
+        if name not in client.topics:
             raise NotSubscribed(validate_name(name))
-        del topic.subscribers[client]
+        del client.topics[name]
+        del self._topics[name].subscribers[client]
 
-    def publish(self, name: str, frame: Frame, *, publisher: Client | None = None) -> int:
+    def publish(
+        self, name: str, message_id: str, payload: object, *, publisher: Client | None = None
+    ) -> int:
         """Put one event into the outbox of every subscriber of a topic but the publisher.
 
         Returns:
-            How many those are, the ones whose outbox is full among them.
+            The number of these subscribers, including those whose outbox is full.
 
         Raises:
-            TopicNotFound, InvalidTopicName: There is no such topic; there can be none.
+            TopicNotFound, InvalidTopicName: The topic does not exist, or cannot exist.
             LimitExceeded: The topic would be created, and there are too many.
-            ForeignThread: Called from a thread that does not own the broker.
+            WrongThread: Called from a thread that does not own the broker.
+            ReentrantCall: Called by a callback of an outbox.
         """
-        self._check_thread()
+        self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
-        return topic.publish(frame, publisher)
+        publication = topic.accept(message_id, payload, publisher)
+        self._delivering = True
+        try:
+            subscribers = topic.deliver(publication, publisher)
+        finally:
+            self._delivering = False
+        self._announce(publication)
+        return subscribers
 
     def subscriber_counts(self) -> dict[str, int]:
         """Return the number of subscribers of each topic, sorted by the topics' names."""
-        self._check_thread()
+        self._check_caller()
         return {name: len(self._topics[name].subscribers) for name in sorted(self._topics)}
 
     def subscriptions(self) -> dict[str, list[str]]:
-        """Return each connected client's topics, in the order in which they were subscribed."""
-        self._check_thread()
+        """Return each connected client's topics, in the order of subscription."""
+        self._check_caller()
         return {client.id: list(client.topics) for client in self._clients.values()}
 
     def statistics(self) -> Statistics:
         """Return the counters as they stand."""
-        self._check_thread()
+        self._check_caller()
         topics = {name: self._topics[name].statistics() for name in sorted(self._topics)}
         total = Counters()
         total.add(self._deleted)
@@ -217,7 +242,21 @@ class Broker:
             messages=total.messages,
             delivered=total.delivered,
             dropped=total.dropped,
+            history_bytes=self._histories.used,
+            history_evicted=self._histories.evicted,
         )
+
+    def _create(self, name: str, history_size: int | None) -> Topic:
+        if name in self._topics:
+            raise TopicExists(name)
+        if len(self._topics) >= self.config.max_topics:
+            raise LimitExceeded("topics", self.config.max_topics)
+        if history_size is None:
+            history_size = self.config.history_size
+        history = History(history_size, self._histories) if history_size else None
+        topic = self._topics[name] = Topic(name, encode=self._encode, history=history)
+        self._announce(TopicCreated(name, history_size))
+        return topic
 
     def _existing(self, name: str) -> Topic:
         topic = self._topics.get(name)
@@ -226,13 +265,15 @@ class Broker:
         return topic
 
     def _existing_or_created(self, name: str) -> Topic:
-        if self.limits.auto_create_topics and name not in self._topics:
-            return self.create_topic(name)
+        if self.config.auto_create_topics and name not in self._topics:
+            return self._create(validate_name(name), None)
         return self._existing(name)
 
-    def _check_thread(self) -> None:
+    def _check_caller(self) -> None:
         if threading.get_ident() != self._owner:
-            raise ForeignThread("the broker belongs to another thread; use pubsub.publish()")
+            raise WrongThread("the broker belongs to another thread; use pubsub.publish()")
+        if self._delivering:
+            raise ReentrantCall("an outbox's callback may not call the broker; use call_soon()")
 
     def __repr__(self) -> str:
         return f"<Broker {len(self._topics)} topics, {len(self._clients)} clients>"

@@ -9,7 +9,8 @@
     │   ├── TopicNotFound
     │   └── NotSubscribed
     ├── LimitExceeded           .resource, .limit
-    ├── ForeignThread
+    ├── WrongThread
+    ├── ReentrantCall
     └── BrokerNotRunning
 """
 
@@ -70,8 +71,12 @@ class LimitExceeded(PubSubError):
         return f"no more than {self.limit} {self.resource} are allowed"
 
 
-class ForeignThread(PubSubError):
+class WrongThread(PubSubError):
     """The broker was called from a thread that does not own it; use ``pubsub.publish()`` there."""
+
+
+class ReentrantCall(PubSubError):
+    """A callback of an outbox called the broker in the middle of a publication."""
 
 
 class BrokerNotRunning(PubSubError):

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import NoReturn
 
-from pubsub.core.frame import Frame
+from pubsub.core.configuration import Configuration, Overflow
 from pubsub.core.history import Replay
-from pubsub.core.limits import Limits, Overflow
+from pubsub.core.publication import Frame
 
 
 def _nothing() -> None:
@@ -17,20 +18,33 @@ def at_once(callback: Callable[[], None]) -> None:
     callback()
 
 
+def _wake(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
 class Outbox(asyncio.Queue[Frame]):
-    """An `asyncio.Queue` with an overflow policy, a bound in bytes, and a count of what it lost.
+    """An `asyncio.Queue` with an overflow policy, a bound in bytes, and a count of its losses.
 
     Events come in through `offer`, which never waits and never raises: when the queue is full,
-    and the socket as well, the policy decides. Replies and notices come in through `put_reply`
-    and are never dropped; they stay within the bound because the read pump waits in
-    `wait_for_room` before it lets the client cause another one. The one reader is the write
-    pump, through `take_nowait`.
+    and the socket is full too, the policy decides. Replies and notices come in through
+    `put_reply` and are never dropped; they stay within the bound because the read pump stops
+    reading from a client whose outbox is full. The one reader is the write pump, through
+    `take_nowait`.
 
-    What was dropped is told once there is room again: one notice for each topic, with the exact
-    number, at the place of the gap, and so before the next event of that topic.
+    What was dropped is reported once there is room again: one notice for each topic, with the
+    exact number, in the place of the gap and so before the next event of that topic.
+
+    The methods of `asyncio.Queue` keep their meaning: `put` waits for room, `put_nowait` raises
+    `asyncio.QueueFull`, `get` waits for a frame. `join`, `task_done` and `shutdown` do not exist.
+
+    The callbacks run in the middle of a publication. They must not raise, and they must not call
+    the broker, which would raise `ReentrantCall`: whatever disconnects or publishes has to be
+    put off with `loop.call_soon`.
 
     Args:
-        limits: The bounds and the policy.
+        config: The bounds and the policy.
         describe_loss: Makes the notice for a topic that lost so many events.
         on_frames: Called when the first frame arrives in an empty outbox.
         schedule: Calls ``on_frames``, now or somewhat later; by default at once.
@@ -38,29 +52,30 @@ class Outbox(asyncio.Queue[Frame]):
         on_overflow: Called, with the policy ``disconnect``, for the first event that is dropped.
     """
 
-    # Slots lie in the object itself. A publication to thousands of outboxes is slow for want of
-    # the processor's cache, not of its arithmetic: what `offer` reads should be close together.
+    # Large fan-outs are limited by cache misses: slots keep the fields that `offer` reads next
+    # to each other.
     __slots__ = (
         "_bytes",
         "_closed",
         "_describe_loss",
+        "_getters",
         "_lost",
         "_max_bytes",
         "_max_frames",
+        "_maxsize",
         "_on_frames",
         "_on_full",
         "_on_overflow",
         "_overflow_policy",
+        "_putters",
         "_queue",
-        "_readers",
         "_replays",
-        "_room",
         "_schedule",
     )
 
     def __init__(
         self,
-        limits: Limits,
+        config: Configuration,
         *,
         describe_loss: Callable[[str, int], Frame],
         on_frames: Callable[[], None] = _nothing,
@@ -68,43 +83,23 @@ class Outbox(asyncio.Queue[Frame]):
         on_full: Callable[[], None] = _nothing,
         on_overflow: Callable[[], None] = _nothing,
     ) -> None:
-        super().__init__(limits.queue_size)
-        self._max_frames = limits.queue_size
-        self._max_bytes = limits.queue_bytes
-        self._overflow_policy = limits.overflow
+        # Not `super().__init__`: it makes three deques and an event, 2.5 KB for each client, for
+        # methods that are all defined here in terms of frames, bytes and losses.
+        self._maxsize = self._max_frames = config.queue_size
+        self._max_bytes = config.queue_bytes
+        self._overflow_policy = config.overflow
         self._describe_loss = describe_loss
         self._on_frames = on_frames
         self._schedule = schedule
         self._on_full = on_full
         self._on_overflow = on_overflow
-        self._lost: dict[str, int] | None = None
-        self._replays = 0
-        self._readers = 0
-        self._room: asyncio.Future[None] | None = None
-        self._closed = False
-
-    # The storage of asyncio.Queue, by the three methods that it leaves to its subclasses.
-
-    def _init(self, maxsize: int) -> None:
         self._queue: list[Frame | Replay] = []
         self._bytes = 0
-
-    def _put(self, frame: Frame) -> None:
-        self._queue.append(frame)
-        self._bytes += frame.size
-        if len(self._queue) == 1:
-            self._announce()
-
-    def _get(self) -> Frame:
-        return self.take_nowait(1)[0]
-
-    async def get(self) -> Frame:
-        """Wait for a frame and take it."""
-        self._readers += 1
-        try:
-            return await super().get()
-        finally:
-            self._readers -= 1
+        self._lost: dict[str, int] | None = None
+        self._replays = 0
+        self._getters: list[asyncio.Future[None]] | None = None
+        self._putters: list[asyncio.Future[None]] | None = None
+        self._closed = False
 
     @property
     def closed(self) -> bool:
@@ -121,8 +116,10 @@ class Outbox(asyncio.Queue[Frame]):
         return not self._queue
 
     def full(self) -> bool:
-        """Tell whether another event needs room to be made, or is dropped."""
+        """Tell whether one more event would be dropped, or would need room to be made."""
         return len(self._queue) >= self._max_frames or self._bytes >= self._max_bytes
+
+    # --- Putting frames in ---
 
     def offer(self, frame: Frame) -> None:
         """Put an event, or do with it what the overflow policy says.
@@ -138,26 +135,50 @@ class Outbox(asyncio.Queue[Frame]):
         self._bytes += frame.size
         if len(queue) == 1:
             self._schedule(self._on_frames)
-            if self._readers:
-                self._wakeup_next(self._getters)  # type: ignore[attr-defined]
+            if self._getters is not None:
+                self._wake_getters(self._getters)
 
     def put_reply(self, frame: Frame) -> None:
-        """Put a frame that is never dropped, be the outbox full or not."""
+        """Put a frame that is never dropped, even if the outbox is full."""
         if not self._closed:
             self._put(frame)
 
     def put_replay(self, replay: Replay) -> None:
         """Put past events, which take no room here, in front of the live ones that follow."""
         if not self._closed:
-            self._queue.append(replay)
+            self._append(replay)
             self._replays += 1
-            if len(self._queue) == 1:
-                self._announce()
+
+    def put_nowait(self, frame: Frame) -> None:
+        """Put a frame if there is room.
+
+        Raises:
+            asyncio.QueueFull: There is none, or the outbox is closed.
+        """
+        if self.full():
+            raise asyncio.QueueFull
+        self._put(frame)
+
+    async def put(self, frame: Frame) -> None:
+        """Wait for room and put a frame; do nothing once the outbox is closed."""
+        await self.wait_for_room()
+        self.put_reply(frame)
+
+    async def wait_for_room(self) -> None:
+        """Wait until the outbox is not full, or is closed."""
+        while self.full() and not self._closed:
+            if self._putters is None:
+                self._putters = []
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._putters.append(waiter)
+            await waiter
+
+    # --- Taking frames out ---
 
     def take_nowait(self, max_bytes: int) -> list[Frame]:
         """Take the oldest frames, up to ``max_bytes`` of them but at least one; ``[]`` if empty."""
         if self._lost is not None and self._overflow_policy is Overflow.DROP_OLDEST:
-            self._tell_losses_first(self._lost)
+            self._report_losses_first(self._lost)
         if self._bytes <= max_bytes and not self._replays:
             frames: list[Frame] = self._queue  # type: ignore[assignment]  # no Replay in it
             self._queue = []
@@ -165,37 +186,75 @@ class Outbox(asyncio.Queue[Frame]):
         else:
             frames = self._take_some(max_bytes)
         if self._lost is not None:
-            self._tell_losses(self._lost)
-        if self._room is not None:
-            self._wake_waiter()
+            self._report_losses(self._lost)
+        if self._putters is not None:
+            self._wake_putters(self._putters)
         return frames
 
-    async def wait_for_room(self) -> None:
-        """Wait until the outbox is not full, or is closed."""
-        while self.full() and not self._closed:
-            self._room = asyncio.get_running_loop().create_future()
-            try:
-                await self._room
-            finally:
-                self._room = None
+    def get_nowait(self) -> Frame:
+        """Take one frame.
+
+        Raises:
+            asyncio.QueueEmpty: Nothing waits.
+        """
+        frames = self.take_nowait(1)
+        if not frames:
+            raise asyncio.QueueEmpty
+        return frames[0]
+
+    async def get(self) -> Frame:
+        """Wait for a frame and take it.
+
+        Raises:
+            asyncio.QueueEmpty: The outbox is closed, so no frame will come.
+        """
+        while not (self._queue or self._closed):
+            if self._getters is None:
+                self._getters = []
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._getters.append(waiter)
+            await waiter
+        return self.get_nowait()
+
+    def _not_there(self) -> NoReturn:
+        raise AttributeError("an outbox keeps no account of unfinished tasks; it has close()")
+
+    join = task_done = shutdown = property(_not_there)  # type: ignore[assignment]
 
     def close(self) -> None:
-        """Forget every frame, accept no further one, and let go whoever waits for room."""
+        """Discard every frame, accept no more, and wake everyone who waits."""
         self._closed = True
-        self._queue.clear()
+        self._queue = []
         self._bytes = self._replays = 0
         self._lost = None
         self._max_frames = 0  # and so full: `offer` need not look at anything else
-        self._wake_waiter()
+        # The callbacks refer to the connection, which refers to this.
+        self._on_frames = self._on_full = self._on_overflow = _nothing
+        if self._putters is not None:
+            self._wake_putters(self._putters)
+        if self._getters is not None:
+            self._wake_getters(self._getters)
 
-    def _announce(self) -> None:
-        self._schedule(self._on_frames)
-        if self._readers:
-            self._wakeup_next(self._getters)  # type: ignore[attr-defined]
+    # --- Inside ---
 
-    def _wake_waiter(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+    def _put(self, frame: Frame) -> None:
+        self._bytes += frame.size
+        self._append(frame)
+
+    def _append(self, item: Frame | Replay) -> None:
+        self._queue.append(item)
+        if len(self._queue) == 1:
+            self._schedule(self._on_frames)
+            if self._getters is not None:
+                self._wake_getters(self._getters)
+
+    def _wake_getters(self, getters: list[asyncio.Future[None]]) -> None:
+        self._getters = None
+        _wake(getters)
+
+    def _wake_putters(self, putters: list[asyncio.Future[None]]) -> None:
+        self._putters = None
+        _wake(putters)
 
     def _take_some(self, room: int) -> list[Frame]:
         frames: list[Frame] = []
@@ -219,8 +278,8 @@ class Outbox(asyncio.Queue[Frame]):
     def _take_replayed(self, replay: Replay, frames: list[Frame], room: int) -> int:
         lost = replay.skip_lost()
         if lost:
-            replay.topic.count_loss(lost)
-            frames.append(self._describe_loss(replay.topic.name, lost))
+            replay.counters.count_loss(lost)
+            frames.append(self._describe_loss(replay.counters.topic, lost))
             room -= frames[-1].size
         if not frames or room > 0:
             replayed = replay.take(room)
@@ -244,7 +303,7 @@ class Outbox(asyncio.Queue[Frame]):
 
     def _evict_oldest_event(self) -> bool:
         for index, frame in enumerate(self._queue):
-            if isinstance(frame, Frame) and frame.topic is not None:
+            if isinstance(frame, Frame) and frame.counters is not None:
                 del self._queue[index]
                 self._bytes -= frame.size
                 self._lose(frame)
@@ -252,20 +311,20 @@ class Outbox(asyncio.Queue[Frame]):
         return False
 
     def _lose(self, frame: Frame) -> None:
-        topic = frame.topic
-        if topic is None:
+        counters = frame.counters
+        if counters is None:
             raise ValueError(f"{frame!r} is not an event and may not be dropped")
         if self._lost is None:
             self._lost = {}
-        self._lost[topic.name] = self._lost.get(topic.name, 0) + 1
-        topic.count_loss(delivered=1)
+        self._lost[counters.topic] = self._lost.get(counters.topic, 0) + 1
+        counters.count_loss(delivered=1)
 
-    def _tell_losses(self, lost: dict[str, int]) -> None:
+    def _report_losses(self, lost: dict[str, int]) -> None:
         self._lost = None
         for topic, count in lost.items():
             self._put(self._describe_loss(topic, count))
 
-    def _tell_losses_first(self, lost: dict[str, int]) -> None:
+    def _report_losses_first(self, lost: dict[str, int]) -> None:
         self._lost = None
         for topic, count in lost.items():
             notice = self._describe_loss(topic, count)

@@ -1,12 +1,13 @@
 """One topic: its subscribers, its counters and, if it keeps any, its last messages."""
 
-from dataclasses import dataclass
+import time
 
 from pubsub.core.client import Client
+from pubsub.core.counters import Counters, TopicCounters, TopicStatistics
 from pubsub.core.errors import InvalidTopicName
-from pubsub.core.frame import Frame
 from pubsub.core.history import History, Replay
 from pubsub.core.outbox import Outbox
+from pubsub.core.publication import Encode, Frame, Publication
 
 MAX_NAME_LENGTH = 128
 
@@ -23,53 +24,43 @@ def validate_name(name: str) -> str:
     return name
 
 
-class Counters:
-    """What has been published, delivered and dropped so far."""
+class Topic:
+    """A named channel that carries each publication to all its subscribers but the publisher.
 
-    __slots__ = ("delivered", "dropped", "messages")
-
-    def __init__(self) -> None:
-        self.messages = 0
-        self.delivered = 0
-        self.dropped = 0
-
-    def add(self, other: "Counters") -> None:
-        """Add what ``other`` has counted."""
-        self.messages += other.messages
-        self.delivered += other.delivered
-        self.dropped += other.dropped
-
-
-@dataclass(frozen=True, slots=True)
-class TopicStatistics:
-    """One topic's counters, since it was created.
-
-    ``messages`` were published; ``delivered`` counts each of them once for every subscriber in
-    whose outbox it was put; ``dropped`` once for every subscriber that lost it.
+    Args:
+        name: Its name.
+        encode: Encodes the event of a publication.
+        history: Where to keep its last messages; ``None`` keeps none.
     """
 
-    messages: int
-    subscribers: int
-    delivered: int
-    dropped: int
+    __slots__ = ("_encode", "counters", "history", "name", "subscribers")
 
-
-class Topic:
-    """A named channel that carries each publication to all its subscribers but the publisher."""
-
-    __slots__ = ("counters", "history", "name", "subscribers")
-
-    def __init__(self, name: str, *, history_size: int = 0) -> None:
-        self.name = validate_name(name)
+    def __init__(self, name: str, *, encode: Encode, history: History | None = None) -> None:
+        self.name = name
         self.subscribers: dict[Client, Outbox] = {}
-        self.history = History(history_size) if history_size else None
-        self.counters = Counters()
+        self.history = history
+        self.counters = TopicCounters(name)
+        self._encode = encode
 
-    def publish(self, frame: Frame, publisher: Client | None) -> int:
-        """Offer the event to every subscriber but the publisher; return how many those are."""
-        frame.topic = self
+    def accept(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
+        """Make a publication of a message, with the position that it has from now on."""
+        history = self.history
+        publication = Publication(
+            self.name,
+            message_id,
+            payload,
+            publisher.id if publisher else None,
+            time.time_ns() // 1_000_000,
+            None if history is None else history.end + 1,
+        )
+        publication.frame = Frame(self._encode(publication), self.counters)
+        return publication
+
+    def deliver(self, publication: Publication, publisher: Client | None) -> int:
+        """Offer the event to every subscriber but the publisher; return how many there are."""
+        frame = publication.frame
         if self.history is not None:
-            self.history.append(frame, publisher.id if publisher else None)
+            self.history.append(frame, publication.publisher_id)
         subscribers = self.subscribers
         count = len(subscribers)
         counters = self.counters
@@ -87,35 +78,24 @@ class Topic:
                 outbox.offer(frame)
         return count
 
-    def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
-        """Count events that one subscriber loses, of which so many were counted as delivered."""
-        self.counters.dropped += events
-        self.counters.delivered -= delivered
-
     def replay(self, count: int, reader: Client) -> Replay | None:
         """Return the newest ``count`` kept events that ``reader`` did not publish, if any."""
         if self.history is None:
             return None
-        return self.history.replay(count, topic=self, reader_id=reader.id)
+        return self.history.replay(count, counters=self.counters, reader_id=reader.id)
 
     def close(self, successor: Counters) -> None:
-        """Let go everything; from now on ``successor`` counts what is lost of it."""
+        """Release subscribers and history; ``successor`` takes over the counters."""
         for client in self.subscribers:
             del client.topics[self.name]
         self.subscribers.clear()
         if self.history is not None:
-            self.history.clear()
-        successor.add(self.counters)
-        self.counters = successor
+            self.history.close()
+        self.counters.hand_over(successor)
 
     def statistics(self) -> TopicStatistics:
         """Return the counters as they stand."""
-        return TopicStatistics(
-            messages=self.counters.messages,
-            subscribers=len(self.subscribers),
-            delivered=self.counters.delivered,
-            dropped=self.counters.dropped,
-        )
+        return self.counters.statistics(len(self.subscribers))
 
     def __repr__(self) -> str:
         return f"<Topic {self.name!r}, {len(self.subscribers)} subscribers>"

@@ -1,42 +1,37 @@
-"""What the pumps of a connection expect of its transport."""
+"""The seam between a connection and the server that carries it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from pubsub.core.frame import Frame
+from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
+from pubsub.websocket.engine import TooLarge
 
-Send = Callable[[dict[str, Any]], Any]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-
-def payload_of(message: dict[str, Any]) -> str | bytes:
-    """Return the payload of an ASGI ``websocket.receive``: of its two keys one may be missing."""
-    text: str | None = message.get("text")
-    return (message.get("bytes") or b"") if text is None else text
+Message = str | bytes | TooLarge
+"""A text message, a binary one, or what is left of one over the limit."""
 
 
-class Listener(Protocol):
-    """Who gets the peer's messages, and is told what becomes of the socket.
+class Other:
+    """Input that is no message: it costs time to read, and nothing is to be done."""
 
-    Calls come from the event loop.
-    """
 
-    def on_message(self, message: str | bytes) -> bool:
-        """Take the payload of a text or a binary message, or refuse it.
+OTHER = Other()
 
-        After a refusal nothing is read until `Transport.resume_reading` is called; then the same
-        message comes again.
-        """
+
+class Peer(Protocol):
+    """The connection, as its transport calls it, always in the event loop."""
+
+    def on_readable(self) -> None:
+        """There is input: call `Transport.next_message` until it returns ``None``."""
 
     def on_writable(self) -> None:
-        """There is room for frames again."""
-
-    def on_blocked(self) -> None:
-        """The socket is full, and so is the transport's own buffer."""
+        """There is room for frames again, or whatever waits has to leave now."""
 
     def on_lost(self) -> None:
-        """The connection is gone; nothing that was or will be written arrives."""
+        """The connection is lost or closing: what is written from now on is ignored."""
 
 
 class Transport(Protocol):
@@ -44,32 +39,30 @@ class Transport(Protocol):
 
     Frames leave in the order in which they were written. Bytes that the peer does not read are
     held up in the socket first and in the transport next, up to a bound of its own; then it is
-    not `writable`, and calls the listener once it is.
+    not `writable`, and it calls `Peer.on_writable` once it is. A peer that takes nothing of what
+    waits for the configured ``write_timeout`` is disconnected with 3008 (`Close.SLOW`).
     """
 
     writable: bool
-    """Whether `write_nowait` may be called."""
+    """Whether `write` may be called."""
 
-    @property
-    def closed(self) -> bool:
-        """Whether the connection is known to have ended."""
+    def next_message(self) -> Message | Other | None:
+        """Return the next message, or ``None`` if there is no input left."""
 
-    @property
-    def backlog(self) -> int:
-        """How much has been written that the socket has not taken; 0 if nothing."""
+    def write(self, frames: Sequence[Frame]) -> None:
+        """Write at least one frame, without waiting."""
 
-    @property
-    def progress(self) -> int:
-        """A number that grows whenever the socket takes some of the backlog."""
-
-    def write_nowait(self, frames: Sequence[Frame]) -> bool:
-        """Write at least one frame, without waiting; tell whether the socket took all of it."""
-
-    async def read(self, receive: Receive) -> None:
-        """Pass on the peer's messages, in order, until the connection has ended."""
+    def pause_reading(self) -> None:
+        """Take no more input from the socket; what was taken already may still be read."""
 
     def resume_reading(self) -> None:
-        """Offer again the message that the listener has refused."""
+        """Take input from the socket again."""
 
-    def close(self, why: Close) -> None:
+    def close(self, reason: Close) -> None:
         """Start the closing handshake, behind what was written before; needs no answer."""
+
+    async def serve(self, peer: Peer) -> None:
+        """Pass everything on to ``peer``; return when the socket is closed."""
+
+    async def wait_closed(self) -> None:
+        """Wait until the socket is closed."""

@@ -1,4 +1,4 @@
-"""The bounds of everything that a client could make grow."""
+"""The configuration of a broker and of its connections."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ MAX_HISTORY = 1000
 
 
 class Overflow(StrEnum):
-    """What a full outbox does with one event more."""
+    """What a full outbox does with one more event."""
 
     DROP_NEWEST = "drop_newest"
     DROP_OLDEST = "drop_oldest"
@@ -16,11 +16,11 @@ class Overflow(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The bounds of one broker and its connections.
+class Configuration:
+    """What one broker and its connections are configured with.
 
     Raises:
-        ValueError: A bound is out of its range; the message starts with the field's name.
+        ValueError: A value is out of its range; the message starts with the field's name.
     """
 
     queue_size: int = 256
@@ -32,10 +32,19 @@ class Limits:
     overflow: Overflow = Overflow.DROP_NEWEST
 
     write_timeout: float = 30.0
-    """Seconds for which a client may leave waiting frames unread before it is disconnected."""
+    """Seconds without reading anything, while frames wait, before a client is disconnected."""
+
+    ping_interval: float = 20.0
+    """Seconds of silence before a client is pinged, and again before it is disconnected."""
+
+    request_timeout: float = 20.0
+    """Seconds for a whole WebSocket handshake, or for the head and the body of a request."""
 
     history_size: int = 0
     """Messages that a topic keeps for replay, unless it was created with a number of its own."""
+
+    history_bytes: int = 256 * 1024 * 1024
+    """Bytes that the histories of all topics may take together."""
 
     auto_create_topics: bool = False
     """Whether subscribe and publish create the topic that they miss."""
@@ -55,6 +64,7 @@ class Limits:
         for field in (
             "queue_size",
             "queue_bytes",
+            "history_bytes",
             "max_message_bytes",
             "max_topics",
             "max_subscriptions",
@@ -65,5 +75,6 @@ class Limits:
             raise ValueError(f"history_size must be from 0 to {MAX_HISTORY}")
         if not 0 <= self.rate_limit < math.inf:
             raise ValueError("rate_limit must be at least 0 messages a second")
-        if not 0 < self.write_timeout < math.inf:
-            raise ValueError("write_timeout must be more than 0 seconds")
+        for field in ("write_timeout", "ping_interval", "request_timeout"):
+            if not 0 < getattr(self, field) < math.inf:
+                raise ValueError(f"{field} must be more than 0 seconds")

@@ -1,4 +1,4 @@
-"""How many messages a client may send."""
+"""The rate limit of one client."""
 
 PATIENCE = 10.0
 """Seconds' worth of refused messages after which a client is not listened to any longer."""

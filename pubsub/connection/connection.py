@@ -1,0 +1,220 @@
+"""One client's connection, whatever carries it."""
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from pubsub.connection import fairness
+from pubsub.connection.commands import EXECUTE
+from pubsub.connection.rate import RateLimit
+from pubsub.core.errors import PubSubError
+from pubsub.protocol.codes import Close, ErrorCode
+from pubsub.protocol.commands import (
+    decode_command,
+    refuse_binary,
+    refuse_rate,
+    refuse_too_large,
+)
+from pubsub.protocol.errors import ProtocolError, error_code
+from pubsub.protocol.replies import encode_error, encode_refusal
+from pubsub.transport.base import OTHER, Message, Transport
+from pubsub.websocket.engine import TooLarge
+
+if TYPE_CHECKING:
+    from pubsub.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 64 * 1024
+"""The most that is handed to a socket at a time, so that what it does not take stays small."""
+
+
+class Connection:
+    """A client of the broker, and the two pumps between its outbox and its transport.
+
+    The read pump executes commands as they come; their replies go through the outbox like
+    everything else. The write pump has no task of its own: an outbox that gets its first frame
+    asks for a flush at the end of the tick, and a socket that has room again asks for another.
+
+    Args:
+        runtime: What the client joins. Its event loop is the running one.
+        transport: What carries the connection; `run` connects the two.
+    """
+
+    # For the same reason as those of `Outbox`.
+    __slots__ = (
+        "_budget",
+        "_config",
+        "_held",
+        "_paused",
+        "_rate_limit",
+        "_runtime",
+        "_waiting_for_room",
+        "client",
+        "outbox",
+        "transport",
+    )
+
+    def __init__(self, runtime: "Runtime", transport: Transport) -> None:
+        self._runtime = runtime
+        self._config = config = runtime.config
+        self.transport = transport
+        self.client = runtime.enter().connect(
+            on_frames=self._flush,
+            schedule=runtime.at_end_of_tick,
+            on_full=self._flush,
+            on_overflow=self._on_overflow,
+        )
+        self.outbox = self.client.outbox
+        rate = config.rate_limit
+        self._rate_limit = RateLimit(rate, time.monotonic()) if rate else None
+        self._budget = fairness.BUDGET
+        self._paused = False
+        self._held: Message | None = None
+        self._waiting_for_room: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve the client until its socket is closed."""
+        try:
+            self._runtime.join(self)
+            await self.transport.serve(self)
+        finally:
+            self._leave()
+            self._runtime.forget(self)
+
+    def __repr__(self) -> str:
+        return f"<Connection of {self.client!r}>"
+
+    # --- The read pump ---
+
+    def on_readable(self) -> None:
+        """Execute what has come, until the client has to wait.
+
+        A client whose outbox is full, because it does not read its replies, or that has had its
+        share of the event loop, has to wait, and its socket is not read meanwhile.
+        """
+        next_message = self.transport.next_message
+        while not self._paused:
+            message = next_message()
+            if message is None:
+                return
+            if message is OTHER:
+                self._charge(fairness.OTHER_FRAME)
+            else:
+                self._receive(message)  # type: ignore[arg-type]  # OTHER is the only one
+
+    def _receive(self, message: Message) -> None:
+        if self.outbox.full():
+            if self.outbox.closed:
+                return
+            self._flush()
+            if self.outbox.full():
+                self._held = message
+                self._pause()
+                self._waiting_for_room = asyncio.ensure_future(self._resume_when_there_is_room())
+                return
+        self._charge(fairness.COMMAND + self._execute(message))
+
+    def _charge(self, cost: int) -> None:
+        self._budget -= cost
+        if self._budget <= 0 and not self._paused:
+            self._pause()
+            asyncio.get_running_loop().call_soon(self._resume)
+
+    def _pause(self) -> None:
+        self._paused = True
+        self.transport.pause_reading()
+
+    async def _resume_when_there_is_room(self) -> None:
+        await self.outbox.wait_for_room()
+        self._waiting_for_room = None
+        self._resume()
+
+    def _resume(self) -> None:
+        self._budget = fairness.BUDGET
+        self._paused = False
+        held, self._held = self._held, None
+        if held is not None:
+            self._receive(held)
+        self.on_readable()
+        if not self._paused:
+            self.transport.resume_reading()
+
+    def _execute(self, message: Message) -> int:
+        """Execute one message and put the reply; return its cost beyond that of a command."""
+        try:
+            command = self._decode(message)
+        except ProtocolError as error:
+            self.outbox.put_reply(
+                encode_error(error.code, str(error), request_id=error.request_id, topic=error.topic)
+            )
+            size = message.size if isinstance(message, TooLarge) else len(message)
+            return size // fairness.REJECTED_BYTES
+        try:
+            return EXECUTE[type(command)](self._runtime.broker, self.client, command)
+        except PubSubError as error:
+            code, text = error_code(error), str(error)
+        except Exception:
+            logger.exception("Failed to execute a %s command", type(command).__name__)
+            code, text = ErrorCode.INTERNAL, "internal error"
+        self.outbox.put_reply(encode_refusal(command, code, text))
+        return 0
+
+    def _decode(self, message: Message) -> object:
+        if self._rate_limit is not None and not self._admit(self._rate_limit):
+            refuse_rate(message.tail if isinstance(message, TooLarge) else message)
+        if isinstance(message, str):
+            return decode_command(message, max_bytes=self._config.max_message_bytes)
+        if isinstance(message, bytes):
+            refuse_binary(message)
+        refuse_too_large(message.head, message.tail, max_bytes=self._config.max_message_bytes)
+
+    def _admit(self, limit: RateLimit) -> bool:
+        if limit.admit(time.monotonic()):
+            return True
+        if limit.exhausted:
+            asyncio.get_running_loop().call_soon(self._close, Close.BAD_REQUEST)
+        return False
+
+    # --- The write pump ---
+
+    def _flush(self) -> None:
+        outbox, transport = self.outbox, self.transport
+        try:
+            while transport.writable and (frames := outbox.take_nowait(BATCH_BYTES)):
+                transport.write(frames)
+                if outbox.empty():
+                    return
+        except Exception:
+            logger.exception("Failed to write to a client, which is disconnected")
+            # Not at once: the broker may be in the middle of a publication.
+            asyncio.get_running_loop().call_soon(self._close, Close.INTERNAL)
+
+    def on_writable(self) -> None:
+        """Write what has gathered while the socket was full."""
+        self._flush()
+
+    # --- The end ---
+
+    def on_lost(self) -> None:
+        """Leave every topic at once, whatever the pumps are waiting for."""
+        self._leave()
+
+    def stop(self) -> None:
+        """Send what waits, and close because the server stops."""
+        self._flush()
+        self._close(Close.SHUTDOWN)
+
+    def _on_overflow(self) -> None:
+        # The broker is in the middle of a publication.
+        asyncio.get_running_loop().call_soon(self._close, Close.SLOW)
+
+    def _close(self, reason: Close) -> None:
+        if not self.outbox.closed:
+            self._leave()
+            self.transport.close(reason)
+
+    def _leave(self) -> None:
+        self._held = None
+        self._runtime.broker.disconnect(self.client)

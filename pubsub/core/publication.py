@@ -1,0 +1,69 @@
+"""A message that a topic has accepted, and the frames that outboxes queue."""
+
+from collections.abc import Callable
+
+from pubsub.core.counters import TopicCounters
+
+
+class Frame:
+    """One outgoing message, encoded once and shared by every outbox that holds it. Immutable.
+
+    ``payload`` is the encoded message (UTF-8); how it is framed on a connection is up to the
+    transport. ``counters`` are those of the topic that the frame is an event of; they are
+    ``None`` for replies and notices, which no overflow policy may drop.
+    """
+
+    __slots__ = ("counters", "payload", "size")
+
+    def __init__(self, payload: bytes, counters: TopicCounters | None = None) -> None:
+        self.payload = payload
+        self.size = len(payload)
+        self.counters = counters
+
+    @property
+    def text(self) -> str:
+        """The payload as text."""
+        return self.payload.decode()
+
+    def __repr__(self) -> str:
+        kind = "reply" if self.counters is None else f"event of {self.counters.topic!r}"
+        return f"<Frame {kind}, {self.size} bytes>"
+
+
+class Publication:
+    """One message as its topic accepted it.
+
+    The topic makes it and only then has it encoded, so an event can carry everything that the
+    topic knows. ``frame`` is that event, made once, whatever the number of subscribers.
+    """
+
+    __slots__ = ("frame", "id", "offset", "payload", "publisher_id", "time", "topic")
+
+    frame: Frame
+
+    def __init__(
+        self,
+        topic: str,
+        message_id: str,
+        payload: object,
+        publisher_id: str | None,
+        time: int,
+        offset: int | None,
+    ) -> None:
+        self.topic = topic
+        self.id = message_id
+        self.payload = payload
+        """What the publisher sent; opaque here, and read only by the encoder."""
+        self.publisher_id = publisher_id
+        """The publishing client; ``None`` for a message of the server's own."""
+        self.time = time
+        """When it was accepted: milliseconds since the epoch, UTC."""
+        self.offset = offset
+        """Its position in the topic, from 1; ``None`` if the topic keeps no history."""
+
+    def __repr__(self) -> str:
+        return f"<Publication {self.id} to {self.topic!r}>"
+
+
+Encode = Callable[[Publication], bytes]
+"""Encodes the event of a publication. It must not raise and must not call the broker."""

@@ -1,0 +1,229 @@
+"""What a peer sends, as events: the one owner of RFC 6455's incoming side.
+
+Plain text messages are parsed by `frames.parse_text`. Fragments, control frames, long messages
+and faults go to wsproto, frame by frame; its parser is made when a connection first needs it and
+dropped at the next message boundary, so an idle connection does not pay for it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
+
+from pubsub.websocket.frames import (
+    MAX_PLAIN_LENGTH,
+    NOT_PLAIN,
+    frame_sizes,
+    is_control,
+    parse_text,
+)
+
+TAIL = 1024
+"""Bytes at the end of a message over the limit that are kept beside its beginning."""
+
+TOO_BIG = int(CloseReason.MESSAGE_TOO_BIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The peer wants a pong with the same payload."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The peer answers a ping, or gives a sign of life unasked."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The peer closes, or answers the close frame that it got. Nothing follows."""
+
+    code: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The peer broke a rule and is to be sent this close code (RFC 6455 §7.4.1). Nothing follows.
+
+    1002 for the protocol, 1007 for text that is not UTF-8, 1009 for a message over the limit.
+    """
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """A message over the limit: ``size`` bytes, of which ``head`` and ``tail`` were kept."""
+
+    size: int
+    head: bytes
+    tail: bytes
+
+
+class Partial(Enum):
+    """Some input was consumed without completing a message."""
+
+    PARTIAL = "partial"
+
+
+PARTIAL: Final = Partial.PARTIAL
+
+Event = str | bytes | Ping | Pong | Close | Fault | TooLarge | Partial
+"""A text message is a ``str``, a binary one ``bytes``."""
+
+
+class Engine:
+    """Parses what the peer of one connection sends.
+
+    Put bytes in with `feed`; then call `next_event` until it returns ``None``, or stop in
+    between: what follows the last event is kept unparsed.
+
+    An unfinished message takes at most ``max_message_bytes`` and `TAIL` bytes: what exceeds them
+    is parsed, validated and thrown away.
+
+    Args:
+        max_message_bytes: Bytes of the longest message that becomes a ``str`` or ``bytes``. A
+            longer one becomes `TooLarge`.
+        max_bytes: Bytes of the longest message that is read to its end. A longer one is a
+            `Fault` with code 1009.
+    """
+
+    __slots__ = ("_data", "_ended", "_max_bytes", "_max_message", "_max_plain", "_position", "_slow")
+
+    def __init__(self, *, max_message_bytes: int, max_bytes: int) -> None:
+        self._max_message = max_message_bytes
+        self._max_bytes = max_bytes
+        self._max_plain = min(MAX_PLAIN_LENGTH, max_message_bytes + TAIL, max_bytes)
+        self._data = b""
+        self._position = 0
+        self._slow: _SlowParser | None = None
+        self._ended = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        if self._ended:
+            return
+        self._data = self._data[self._position :] + data if self._data else data
+        self._position = 0
+
+    def next_event(self) -> Event | None:
+        """Return the next event, or ``None`` if more bytes are needed first."""
+        data, position = self._data, self._position
+        if position == len(data):
+            self._data = b""  # an idle connection keeps no chunk of its input
+            self._position = 0
+            return None
+        if self._slow is None:
+            text, end = parse_text(data, position, self._max_plain)
+            if text is not None:
+                self._position = end
+                return text
+            if end != NOT_PLAIN:
+                return None
+        return self._next_slowly(data, position)
+
+    def close(self) -> None:
+        """Discard all input, now and later."""
+        self._ended = True
+        self._data = b""
+        self._position = 0
+        if self._slow is not None:
+            self._drop_parser(self._slow)
+
+    def _next_slowly(self, data: bytes, position: int) -> Event | None:
+        """Give the parser one frame, or what has come of it, and not more.
+
+        So what follows the frame can be held back, and nothing of it is in the parser when that
+        is dropped.
+        """
+        slow = self._slow
+        rest = slow.rest if slow is not None else 0
+        if not rest:
+            sizes = frame_sizes(data, position)
+            if sizes is None:
+                return None
+            rest = sum(sizes)
+            if slow is None:
+                slow = self._slow = _SlowParser(self._max_message)
+            if not is_control(data[position]):
+                slow.size += sizes[1]
+                if slow.size > self._max_bytes:
+                    self.close()
+                    return Fault(TOO_BIG, f"message exceeds {self._max_bytes} bytes")
+        end = min(position + rest, len(data))
+        assert slow is not None  # noqa: S101  # a frame that is not at its end has its parser
+        slow.rest = position + rest - end
+        self._position = end
+        event = slow.parse(data[position:end])
+        if isinstance(event, Close | Fault):
+            self.close()
+        elif not (slow.rest or slow.in_message):
+            self._drop_parser(slow)
+        return event
+
+    def _drop_parser(self, slow: "_SlowParser") -> None:
+        slow.drop()
+        self._slow = None
+
+
+class _SlowParser:
+    """One message, or one control frame before it, in wsproto's parser."""
+
+    __slots__ = ("_head", "_max_message", "_parser", "_tail", "in_message", "rest", "size")
+
+    def __init__(self, max_message: int) -> None:
+        self._parser = FrameProtocol(client=False, extensions=[])
+        self._max_message = max_message
+        self._head = bytearray()
+        self._tail = b""
+        self.in_message = False
+        """Whether a message has begun and not ended."""
+        self.rest = 0
+        """Bytes of the current frame that have not come yet."""
+        self.size = 0
+        """Bytes of the message, as far as its frames have announced them."""
+
+    def parse(self, data: bytes) -> Event:
+        """Parse one frame, or a part of one."""
+        self._parser.receive_bytes(data)
+        try:
+            for frame in self._parser.received_frames():
+                return self._event(frame)
+        except ParseFailed as error:
+            return Fault(int(error.code), str(error))
+        return PARTIAL
+
+    def _event(self, frame: Any) -> Event:
+        payload = frame.payload
+        if frame.opcode is Opcode.PING:
+            return Ping(payload)
+        if frame.opcode is Opcode.PONG:
+            return Pong(payload)
+        if frame.opcode is Opcode.CLOSE:
+            code, reason = payload
+            return Close(None if code == CloseReason.NO_STATUS_RCVD else int(code), reason)
+        self._keep(payload.encode() if isinstance(payload, str) else payload)
+        self.in_message = not frame.message_finished
+        return PARTIAL if self.in_message else self._message(frame.opcode)
+
+    def _keep(self, data: bytes) -> None:
+        room = self._max_message - len(self._head)
+        self._head += data[:room]
+        if len(data) > room:
+            self._tail = (self._tail + data[room:])[-TAIL:]
+
+    def _message(self, opcode: Opcode) -> Event:
+        if self.size > self._max_message:
+            return TooLarge(self.size, bytes(self._head), self._tail)
+        return self._head.decode() if opcode is Opcode.TEXT else bytes(self._head)
+
+    def drop(self) -> None:
+        """Free the parser now: it holds a generator that refers back to it."""
+        vars(self._parser).clear()

@@ -1,0 +1,110 @@
+"""Frames: the fast path for those that come in, and the bytes of those that go out.
+
+Nearly all clients nearly always send complete, masked text frames of less than 64 KiB, which
+`parse_text` parses in about 1 µs. All other frames are left to a library (see `engine`).
+"""
+
+FINAL_TEXT = 0x81
+FINAL_CLOSE = 0x88
+FINAL_PING = 0x89
+FINAL_PONG = 0x8A
+MASKED = 0x80
+
+MAX_PLAIN_LENGTH = (1 << 16) - 1
+"""Bytes of the longest text that `parse_text` parses."""
+
+MAX_REASON_BYTES = 123
+"""Bytes of the reason in a close frame (RFC 6455 §5.5: a control frame has at most 125)."""
+
+NOT_PLAIN = -1
+
+
+def parse_text(data: bytes, start: int, max_length: int) -> tuple[str | None, int]:
+    """Parse the masked, unfragmented text frame that begins at ``start`` (RFC 6455 §5.2).
+
+    Returns:
+        The text and the position of the next frame. ``(None, start)`` while the frame is
+        incomplete. ``(None, NOT_PLAIN)`` if it is another kind of frame, is longer than
+        ``max_length`` bytes, or breaks a rule of the RFC.
+    """
+    size = len(data)
+    if data[start] != FINAL_TEXT:
+        return None, NOT_PLAIN
+    if size < start + 2:
+        return None, start
+    length = data[start + 1] - MASKED
+    begin = start + 6
+    if length == 126:
+        if size < start + 4:
+            return None, start
+        length = data[start + 2] << 8 | data[start + 3]
+        begin = start + 8
+        if length < 126:
+            return None, NOT_PLAIN
+    if not 0 <= length <= max_length or (length == 127 and begin == start + 6):
+        return None, NOT_PLAIN
+    end = begin + length
+    if size < end:
+        return None, start
+    # As two large numbers: the fastest way for plain Python to unmask a few hundred bytes.
+    key = data[begin - 4 : begin] * (length // 4 + 1)
+    masked = int.from_bytes(data[begin:end], "little")
+    mask = int.from_bytes(key[:length], "little")
+    try:
+        return (masked ^ mask).to_bytes(length, "little").decode(), end
+    except UnicodeDecodeError:
+        return None, NOT_PLAIN
+
+
+def frame_sizes(data: bytes, start: int) -> tuple[int, int] | None:
+    """Return the sizes of header and payload of the frame at ``start``, whatever its kind.
+
+    ``None`` while the header is incomplete; the payload need not be there (RFC 6455 §5.2).
+    """
+    if len(data) < start + 2:
+        return None
+    header, length = 2, data[start + 1] & ~MASKED
+    if length > 125:
+        header = 4 if length == 126 else 10
+        if len(data) < start + header:
+            return None
+        length = int.from_bytes(data[start + 2 : start + header], "big")
+    header += 4 if data[start + 1] & MASKED else 0
+    return None if len(data) < start + header else (header, length)
+
+
+def is_control(first_byte: int) -> bool:
+    """Tell whether a frame that begins with this byte is a control frame (RFC 6455 §5.5)."""
+    return bool(first_byte & 0x08)
+
+
+def text_header(length: int) -> bytes:
+    """Return the header of an unmasked, unfragmented text frame (RFC 6455 §5.2)."""
+    if length < 126:
+        return bytes((FINAL_TEXT, length))
+    if length < 1 << 16:
+        return b"\x81\x7e" + length.to_bytes(2, "big")
+    return b"\x81\x7f" + length.to_bytes(8, "big")
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return a text frame of the server's (RFC 6455 §5.6)."""
+    return text_header(len(payload)) + payload
+
+
+def ping_frame(payload: bytes = b"") -> bytes:
+    """Return a ping frame; ``payload`` has at most 125 bytes (RFC 6455 §5.5.2)."""
+    return bytes((FINAL_PING, len(payload))) + payload
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """Return a pong frame; ``payload`` is that of the ping (RFC 6455 §5.5.3)."""
+    return bytes((FINAL_PONG, len(payload))) + payload
+
+
+def close_frame(code: int | None, reason: str = "") -> bytes:
+    """Return a close frame; without a code it is empty (RFC 6455 §5.5.1)."""
+    if code is None:
+        return bytes((FINAL_CLOSE, 0))
+    text = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore").encode()
+    return bytes((FINAL_CLOSE, 2 + len(text))) + code.to_bytes(2, "big") + text
