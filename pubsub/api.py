@@ -11,7 +11,7 @@ from ninja.renderers import BaseRenderer
 import pubsub
 from pubsub.core.broker import Broker
 from pubsub.core.errors import TOPIC_NAME_RULE, InvalidTopicName, PubSubError, TopicExists
-from pubsub.protocol import codec
+from pubsub.protocol import bodies, replies
 from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.errors import ProtocolError, error_code
 from pubsub.protocol.messages import Message, NewTopic, Publication
@@ -131,7 +131,7 @@ class Subscriptions(Schema):
 
 
 def _json_body(structure: type[msgspec.Struct], **examples: dict[str, Any]) -> dict[str, Any]:
-    """Describe a request body, which the codec decodes so that the payload stays as it is."""
+    """Describe a request body that `pubsub.protocol.bodies` decodes."""
     schema = msgspec.json.schema(structure)["$defs"][structure.__name__]
     return {
         "requestBody": {
@@ -184,7 +184,7 @@ def _broker() -> Broker:
 )
 async def create_topic(request: HttpRequest) -> Any:
     """Create a topic. Of many requests for one name at the same time exactly one gets 201."""
-    topic = codec.decode_new_topic(_body(request))
+    topic = bodies.decode_new_topic(_body(request))
     try:
         _broker().create_topic(topic.name, history_size=topic.history)
     except InvalidTopicName:
@@ -207,7 +207,7 @@ async def list_topics(request: HttpRequest) -> Any:
 )
 async def delete_topic(request: HttpRequest, name: str) -> Any:
     """Delete a topic. Its subscribers are told, and stay connected."""
-    _broker().delete_topic(name, codec.encode_topic_deleted(name))
+    _broker().delete_topic(name, replies.encode_topic_deleted(name))
     return {"status": "deleted", "topic": name}
 
 
@@ -224,9 +224,9 @@ async def delete_topic(request: HttpRequest, name: str) -> Any:
 )
 async def publish(request: HttpRequest, name: str) -> Any:
     """Publish a message to a topic. The payload reaches subscribers byte for byte."""
-    publication = codec.decode_publication(_body(request))
+    publication = bodies.decode_publication(_body(request))
     message = Message(id=str(publication.id), payload=publication.payload)
-    subscribers = _broker().publish(name, codec.encode_event(name, message))
+    subscribers = _broker().publish(name, replies.encode_event(name, message))
     return {"status": "published", "topic": name, "id": message.id, "subscribers": subscribers}
 
 

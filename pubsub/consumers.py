@@ -9,7 +9,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from pubsub.core.errors import PubSubError
 from pubsub.core.rate import RateLimit
-from pubsub.protocol import codec
+from pubsub.protocol import commands, replies
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.errors import ProtocolError, error_code
 from pubsub.protocol.messages import AnyCommand, Ping, Publish, Subscribe
@@ -116,13 +116,15 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Execute one message and put the reply; return its cost beyond that of a command."""
         try:
             if self.rate_limit is not None and not self._admit():
-                codec.refuse_rate(message)
+                commands.refuse_rate(message)
             if isinstance(message, bytes):
-                codec.refuse_binary(message)
-            command = codec.decode_command(message, max_bytes=self.runtime.limits.max_message_bytes)
+                commands.refuse_binary(message)
+            command = commands.decode_command(
+                message, max_bytes=self.runtime.limits.max_message_bytes
+            )
         except ProtocolError as error:
             self.outbox.put_reply(
-                codec.encode_error(
+                replies.encode_error(
                     error.code, str(error), request_id=error.request_id, topic=error.topic
                 )
             )
@@ -134,7 +136,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         except Exception:
             logger.exception("Failed to execute a %s command", type(command).__name__)
             code, sentence = ErrorCode.INTERNAL, "internal error"
-        self.outbox.put_reply(codec.encode_refusal(command, code, sentence))
+        self.outbox.put_reply(replies.encode_refusal(command, code, sentence))
         return 0
 
     def _admit(self) -> bool:
@@ -148,20 +150,20 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     def _execute(self, command: AnyCommand) -> int:
         broker, outbox, client = self.runtime.broker, self.outbox, self.client
         if isinstance(command, Publish):
-            event = codec.encode_event(command.topic, command.message)
+            event = replies.encode_event(command.topic, command.message)
             deliveries = broker.publish(command.topic, event, publisher=client)
-            outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
+            outbox.put_reply(replies.encode_ack(command.topic, command.request_id))
             return deliveries
         if isinstance(command, Ping):
-            outbox.put_reply(codec.encode_pong(command.request_id))
+            outbox.put_reply(replies.encode_pong(command.request_id))
         elif isinstance(command, Subscribe):
             replay = broker.subscribe(client, command.topic, last_n=command.last_n)
-            outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
+            outbox.put_reply(replies.encode_ack(command.topic, command.request_id))
             if replay is not None:
                 outbox.put_replay(replay)
         else:
             broker.unsubscribe(client, command.topic)
-            outbox.put_reply(codec.encode_ack(command.topic, command.request_id))
+            outbox.put_reply(replies.encode_ack(command.topic, command.request_id))
         return 0
 
     # --- The write pump ---

@@ -13,8 +13,8 @@ from pubsub import conf
 from pubsub.core.broker import Broker
 from pubsub.core.errors import BrokerNotRunning
 from pubsub.core.limits import Limits
-from pubsub.protocol import codec
-from pubsub.protocol.messages import Message
+from pubsub.protocol import replies
+from pubsub.protocol.messages import Message, check_message_id
 from pubsub.transport import daphne
 from pubsub.transport.base import Transport
 from pubsub.transport.tick import EndOfTick
@@ -45,7 +45,7 @@ class Runtime:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.broker = Broker(limits, describe_loss=codec.encode_loss)
+        self.broker = Broker(limits, describe_loss=replies.encode_loss)
         self.at_end_of_tick = EndOfTick().call
         self.write_timeouts = WriteTimeouts(limits.write_timeout)
         self._connections: dict[Connection, None] = {}
@@ -71,8 +71,8 @@ class Runtime:
     ) -> int:
         """Do what `pubsub.publish` promises."""
         message = Message(
-            id=codec.check_message_id(message_id) if message_id else str(uuid.uuid4()),
-            payload=codec.encode_payload(payload),
+            id=check_message_id(message_id) if message_id else str(uuid.uuid4()),
+            payload=replies.encode_payload(payload),
         )
         here = _running_loop()
         if self._loop is None or self._loop.is_closed():
@@ -102,7 +102,7 @@ class Runtime:
 
     def publish(self, topic: str, message: Message) -> int:
         """Publish a message of the server's own, from the broker's event loop."""
-        return self.broker.publish(topic, codec.encode_event(topic, message))
+        return self.broker.publish(topic, replies.encode_event(topic, message))
 
     def join(self, connection: Connection) -> None:
         """Take note of a connection, so that it is told when the server stops."""

@@ -10,20 +10,7 @@ from msgspec import Struct
 
 from pubsub.core.topic import MAX_NAME_LENGTH
 from pubsub.protocol.codes import Close, ErrorCode
-from pubsub.protocol.messages import (
-    Ack,
-    Error,
-    Event,
-    Info,
-    Ping,
-    Pong,
-    Publish,
-    Subscribe,
-    Unsubscribe,
-)
-
-COMMANDS: tuple[type[Struct], ...] = (Subscribe, Unsubscribe, Publish, Ping)
-REPLIES: tuple[type[Struct], ...] = (Ack, Event, Error, Pong, Info)
+from pubsub.protocol.messages import COMMANDS, REPLIES
 
 _ID = "550e8400-e29b-41d4-a716-446655440000"
 _TS = "2025-08-25T10:01:00.000Z"

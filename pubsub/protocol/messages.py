@@ -1,6 +1,7 @@
-"""The messages of both directions as typed structures, in the order in which fields stand."""
+"""The messages of both directions as typed structures; fields stand in their order on the wire."""
 
-from typing import Annotated
+import re
+from typing import Annotated, get_args
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
@@ -13,9 +14,27 @@ MESSAGE_ID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
 
 MessageId = Annotated[str, Meta(pattern=MESSAGE_ID_PATTERN)]
 
+_match_message_id = re.compile(MESSAGE_ID_PATTERN).match
+
+
+def is_message_id(text: str) -> bool:
+    """Tell whether the text is a UUID in its canonical form."""
+    return _match_message_id(text) is not None
+
+
+def check_message_id(message_id: str) -> str:
+    """Return a message's id unchanged.
+
+    Raises:
+        ValueError: It is not a UUID in its canonical form.
+    """
+    if not is_message_id(message_id):
+        raise ValueError(f"message_id must be a UUID in its canonical form, not {message_id!r}")
+    return message_id
+
 
 class Message(Struct):
-    """What subscribers get: an id of the publisher's choice, and a payload that nobody decodes."""
+    """What subscribers get: an id that the publisher chose, and a payload that is never decoded."""
 
     id: MessageId
     payload: Raw
@@ -55,14 +74,18 @@ class Ping(Command, tag="ping"):
 
 
 class Identified(Struct):
-    """What is read of a message that is refused unseen."""
+    """The one field that is read from a message that is refused without being decoded."""
 
     request_id: RequestId | UnsetType = UNSET
 
 
 AnyCommand = Subscribe | Unsubscribe | Publish | Ping
+"""The one list of commands, from which every other one is derived."""
 
-COMMAND_TYPES = ("subscribe", "unsubscribe", "publish", "ping")
+COMMANDS: tuple[type[AnyCommand], ...] = get_args(AnyCommand)
+
+COMMAND_TYPES: tuple[str, ...] = tuple(str(command.__struct_config__.tag) for command in COMMANDS)
+"""What the field ``type`` of a command may be."""
 
 
 class Reply(Struct, tag_field="type", omit_defaults=True):
@@ -117,6 +140,10 @@ class Info(Reply, tag="info", kw_only=True):
     topic: str
     msg: str
     ts: str
+
+
+REPLIES: tuple[type[Reply], ...] = (Ack, Event, Error, Pong, Info)
+"""Everything that the server sends, in the order of the documentation."""
 
 
 class NewTopic(Struct):

@@ -1,4 +1,4 @@
-"""The AsyncAPI document: its examples, the protocol's page, and what the codec makes."""
+"""The AsyncAPI document: its examples, the protocol's page, and the server's own frames."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from pubsub.core.frame import Frame
-from pubsub.protocol import asyncapi, codec
+from pubsub.protocol import asyncapi, commands, replies
 from pubsub.protocol.codes import Close, ErrorCode
 from tests.bad_messages import BAD_MESSAGES
 
@@ -48,14 +48,14 @@ def references(value: Any) -> list[str]:
 
 
 def test_address() -> None:
-    """Where the WebSocket is."""
+    """The document says where the WebSocket is."""
     assert DOCUMENT["servers"]["chatroom"] == {"host": "chat.example.org", "protocol": "wss"}
     assert DOCUMENT["channels"]["ws"]["address"] == "/ws"
     assert DOCUMENT["info"]["version"] == "1.2.3"
 
 
 def test_references_lead_somewhere() -> None:
-    """All of them; the document is whole, and can be written as JSON."""
+    """Every reference can be followed, and the document can be written as JSON."""
     for reference in references(DOCUMENT):
         assert resolve(reference)
     assert json.loads(json.dumps(DOCUMENT)) == DOCUMENT
@@ -63,15 +63,15 @@ def test_references_lead_somewhere() -> None:
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_examples(name: str, example: dict[str, Any]) -> None:
-    """Each is valid, and what a client sends is a command to the codec."""
+    """Each example is valid, and those of clients are decoded as commands."""
     assert example["type"] == name
     validate(example)
     if name in asyncapi.document(version="", host="", path="", secure=False)["operations"]:
-        codec.decode_command(json.dumps(example), max_bytes=65_536)
+        commands.decode_command(json.dumps(example), max_bytes=65_536)
 
 
 def test_examples_of_the_protocol_page() -> None:
-    """Every message in docs/protocol.md is among them."""
+    """Every message in docs/protocol.md is one of the examples."""
     lines = re.findall(r'^\{"type".*\}$', PAGE, re.MULTILINE)
     lines += re.findall(r'`(\{"type".*?\})`', PAGE)
     assert len(lines) == 6
@@ -80,24 +80,24 @@ def test_examples_of_the_protocol_page() -> None:
         assert {**json.loads(line), "ts": ""} in known
 
 
-def test_what_the_codec_makes_is_valid() -> None:
-    """Every kind of frame that the server sends."""
-    command = codec.decode_command(json.dumps(EXAMPLES[3][1]), max_bytes=65_536)
+def test_frames_of_the_server_are_valid() -> None:
+    """Every kind of frame that the server sends matches its schema."""
+    command = commands.decode_command(json.dumps(EXAMPLES[3][1]), max_bytes=65_536)
     frames: list[Frame] = [
-        codec.encode_ack("t"),
-        codec.encode_ack("t", "r"),
-        codec.encode_pong(),
-        codec.encode_event("t", command.message),  # type: ignore[union-attr]
-        codec.encode_loss("t", 3),
-        codec.encode_topic_deleted("t"),
-        *(codec.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),
+        replies.encode_ack("t"),
+        replies.encode_ack("t", "r"),
+        replies.encode_pong(),
+        replies.encode_event("t", command.message),  # type: ignore[union-attr]
+        replies.encode_loss("t", 3),
+        replies.encode_topic_deleted("t"),
+        *(replies.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),
     ]
     for frame in frames:
         validate(json.loads(frame.text))
 
 
 def test_what_the_schemas_refuse() -> None:
-    """Messages that the codec refuses for a field, as far as JSON Schema can say why."""
+    """The schemas refuse bad messages, as far as JSON Schema can express the rules."""
     refused = 0
     for text, _ in BAD_MESSAGES.values():
         try:
@@ -105,12 +105,12 @@ def test_what_the_schemas_refuse() -> None:
         except ValidationError:
             refused += 1
         except (ValueError, TypeError, KeyError, RecursionError):
-            continue  # no JSON, no object, or of no type that has a schema
+            continue  # not JSON, not an object, or of an unknown type
     assert refused > 10
 
 
 def test_codes() -> None:
-    """Every close code, and every error code but those of REST alone."""
+    """The document has every close code, and every error code that a message may carry."""
     codes = [code for code, _, _ in asyncapi.close_codes()]
     assert codes == sorted([1009, *(close.code for close in Close)])
     of_rest = {"TOPIC_EXISTS", "NOT_FOUND", "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE"}

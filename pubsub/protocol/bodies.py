@@ -1,0 +1,59 @@
+"""Bodies in: the JSON of REST requests to typed structures."""
+
+import uuid
+
+import msgspec
+from msgspec import UNSET
+
+from pubsub.core.limits import MAX_HISTORY
+from pubsub.protocol.diagnosis import (
+    is_integer,
+    json_object,
+    raw_payload,
+    required_string,
+    valid_message_id,
+)
+from pubsub.protocol.errors import BadRequest
+from pubsub.protocol.messages import NewTopic, Publication
+
+_publication_decoder = msgspec.json.Decoder(Publication)
+
+
+def decode_new_topic(body: bytes) -> NewTopic:
+    """Decode the body of ``POST /topics``. The broker checks the name itself.
+
+    Raises:
+        BadRequest: It is not JSON, or a field is missing or wrong.
+    """
+    fields = json_object(_text(body))
+    history = fields.get("history")
+    if history is not None and (not is_integer(history) or not 0 <= history <= MAX_HISTORY):
+        raise BadRequest(f"history must be an integer from 0 to {MAX_HISTORY}")
+    return NewTopic(name=required_string(fields, "name"), history=history)
+
+
+def decode_publication(body: bytes) -> Publication:
+    """Decode the body of ``POST /topics/{name}/messages``, and give it an id if it has none.
+
+    Raises:
+        BadRequest: It is not JSON, or a field is missing or wrong.
+    """
+    # Decoded to text first: from bytes msgspec would accept a payload that is not UTF-8.
+    text = _text(body)
+    try:
+        publication = _publication_decoder.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        fields = json_object(text)
+        publication = Publication(payload=raw_payload(fields, text, "payload"))
+        if "id" in fields:
+            publication.id = valid_message_id(fields["id"], "id")
+    if publication.id is UNSET:
+        publication.id = str(uuid.uuid4())
+    return publication
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise BadRequest("body is not UTF-8") from None

@@ -1,0 +1,64 @@
+"""Commands in: the bytes of a client's message to a typed structure.
+
+msgspec decodes a command straight into its structure. Only when that fails is the text parsed
+again, slowly, to name the field at fault (`pubsub.protocol.diagnosis`). A payload is carried as
+the slice of text that the publisher wrote: its syntax is checked, but it is never decoded and
+encoded again.
+"""
+
+from typing import Never
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from pubsub.protocol.diagnosis import decode_command_slowly
+from pubsub.protocol.errors import BadRequest, MessageTooLarge, RateLimited
+from pubsub.protocol.messages import AnyCommand, Identified
+
+_command_decoder = msgspec.json.Decoder(AnyCommand)
+_request_id_decoder = msgspec.json.Decoder(Identified)
+
+
+def decode_command(text: str, *, max_bytes: int) -> AnyCommand:
+    """Decode one text frame.
+
+    Raises:
+        MessageTooLarge: It has more than ``max_bytes`` bytes.
+        BadRequest: It is not a command; the message says why, in the words of the contract.
+    """
+    if len(text) > max_bytes or not (text.isascii() or len(text.encode()) <= max_bytes):
+        raise MessageTooLarge(f"message exceeds {max_bytes} bytes", request_id=_request_id(text))
+    try:
+        command: AnyCommand = _command_decoder.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return decode_command_slowly(text)
+    return command
+
+
+def refuse_rate(message: str | bytes) -> Never:
+    """Refuse a frame, whatever it contains, because the client sent too many before it.
+
+    Raises:
+        RateLimited: Always.
+    """
+    raise RateLimited("too many messages; send more slowly", request_id=_request_id(message))
+
+
+def refuse_binary(data: bytes) -> Never:
+    """Refuse a binary frame, with the request id of the JSON that it may contain.
+
+    Raises:
+        BadRequest: Always.
+    """
+    raise BadRequest(
+        "binary frames are not accepted; send JSON in text frames",
+        request_id=_request_id(data),
+    )
+
+
+def _request_id(message: str | bytes) -> str | UnsetType:
+    try:
+        # Skips everything but this one field, however large the message is.
+        return _request_id_decoder.decode(message).request_id
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return UNSET

@@ -1,0 +1,93 @@
+"""Replies out: everything that the server sends, as frames of JSON."""
+
+import time
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from pubsub.core.frame import Frame
+from pubsub.protocol.codes import ErrorCode
+from pubsub.protocol.messages import (
+    Ack,
+    AnyCommand,
+    Error,
+    ErrorDetail,
+    Event,
+    Info,
+    Message,
+    Pong,
+    Reply,
+)
+
+_encoder = msgspec.json.Encoder()
+
+
+def timestamp() -> str:
+    """Return the current time in UTC with milliseconds (RFC 3339 §5.6)."""
+    return _timestamp(time.time_ns() // 1_000_000)
+
+
+@lru_cache(maxsize=1)
+def _timestamp(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest:03d}Z"
+
+
+def encode_payload(value: Any) -> Raw:
+    """Encode a Python value as a payload.
+
+    Raises:
+        TypeError: The value contains something that JSON cannot represent.
+    """
+    return Raw(_encoder.encode(value))
+
+
+def _frame(reply: Reply) -> Frame:
+    return Frame(_encoder.encode(reply))
+
+
+def encode_ack(topic: str, request_id: str | UnsetType = UNSET) -> Frame:
+    """Encode the acknowledgement of a command."""
+    return _frame(Ack(request_id=request_id, topic=topic, status="ok", ts=timestamp()))
+
+
+def encode_event(topic: str, message: Message) -> Frame:
+    """Encode an event, once for all its subscribers."""
+    return _frame(Event(topic=topic, message=message, ts=timestamp()))
+
+
+def encode_error(
+    code: ErrorCode,
+    message: str,
+    *,
+    request_id: str | UnsetType = UNSET,
+    topic: str | UnsetType = UNSET,
+) -> Frame:
+    """Encode the refusal of a command."""
+    detail = ErrorDetail(code=code, message=message)
+    return _frame(Error(request_id=request_id, topic=topic, error=detail, ts=timestamp()))
+
+
+def encode_refusal(command: AnyCommand, code: ErrorCode, message: str) -> Frame:
+    """Encode the refusal of a well-formed command."""
+    topic = UNSET if code is ErrorCode.BAD_REQUEST else getattr(command, "topic", UNSET)
+    return encode_error(code, message, request_id=command.request_id, topic=topic)
+
+
+def encode_loss(topic: str, dropped: int) -> Frame:
+    """Encode the notice that a slow client has lost events of a topic."""
+    message = f"{dropped} message{'s' if dropped > 1 else ''} dropped"
+    detail = ErrorDetail(code=ErrorCode.SLOW_CONSUMER, message=message)
+    return _frame(Error(topic=topic, error=detail, dropped=dropped, ts=timestamp()))
+
+
+def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:
+    """Encode the answer to a ping."""
+    return _frame(Pong(request_id=request_id, ts=timestamp()))
+
+
+def encode_topic_deleted(topic: str) -> Frame:
+    """Encode the notice that a topic is gone."""
+    return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))

@@ -1,0 +1,24 @@
+"""Typed messages and their codes."""
+
+import pytest
+
+from pubsub.core import errors as core
+from pubsub.protocol.codes import Close, ErrorCode
+from pubsub.protocol.errors import error_code
+from pubsub.protocol.messages import check_message_id
+from tests.protocol.support import UUID
+
+
+def test_message_ids_of_the_server() -> None:
+    """Ids that Django code chooses follow the same rule as those of clients."""
+    assert check_message_id(UUID) == UUID
+    with pytest.raises(ValueError, match="must be a UUID"):
+        check_message_id(UUID + "0")
+
+
+def test_codes() -> None:
+    """Every refusal of the broker has a code; a fault that no client can cause is INTERNAL."""
+    assert error_code(core.InvalidTopicName("")) is ErrorCode.BAD_REQUEST
+    assert error_code(core.LimitExceeded("topics", 1)) is ErrorCode.LIMIT_EXCEEDED
+    assert error_code(core.ForeignThread()) is ErrorCode.INTERNAL
+    assert (Close.SLOW.code, Close.SLOW.reason) == (3008, "slow")

@@ -1,0 +1,68 @@
+"""Replies out: the frames that the server sends."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from msgspec import Raw
+
+from pubsub.protocol import replies
+from pubsub.protocol.codes import ErrorCode
+from pubsub.protocol.messages import Message, Ping, Subscribe
+from tests.protocol.support import JSON, UUID
+
+
+@given(payload=JSON)
+def test_event_carries_the_payload_unchanged(payload: object) -> None:
+    """An event contains the exact text of the payload."""
+    text = json.dumps(payload)
+    frame = replies.encode_event("t", Message(id=UUID, payload=Raw(text.encode())))
+    assert f'"payload":{text}}},"ts"' in frame.text
+
+
+def test_frames() -> None:
+    """No frame belongs to a topic before it is published, and only events ever do."""
+    message = Message(id=UUID, payload=Raw(b"1"))
+    frames = [
+        replies.encode_event("t", message),
+        replies.encode_ack("t"),
+        replies.encode_pong(),
+        replies.encode_loss("t", 1),
+        replies.encode_topic_deleted("t"),
+        replies.encode_error(ErrorCode.INTERNAL, "internal error"),
+    ]
+    assert {frame.topic for frame in frames} == {None}
+    assert {json.loads(frame.text)["type"] for frame in frames} == {
+        *("event", "ack", "pong", "error", "info")
+    }
+
+
+def test_notice_of_a_loss() -> None:
+    """A loss is reported in words and as a number."""
+    one, many = (json.loads(replies.encode_loss("t", count).text) for count in (1, 17))
+    assert one["error"] == {"code": "SLOW_CONSUMER", "message": "1 message dropped"}
+    assert (many["error"]["message"], many["dropped"]) == ("17 messages dropped", 17)
+
+
+def test_refusal_of_a_command() -> None:
+    """A refusal names the topic, unless the topic itself is invalid."""
+    command = Subscribe("t", request_id="r")
+    refused = json.loads(replies.encode_refusal(command, ErrorCode.TOPIC_NOT_FOUND, "x").text)
+    assert (refused["request_id"], refused["topic"]) == ("r", "t")
+    refused = json.loads(replies.encode_refusal(command, ErrorCode.BAD_REQUEST, "x").text)
+    assert "topic" not in refused
+    assert "topic" not in json.loads(replies.encode_refusal(Ping(), ErrorCode.INTERNAL, "x").text)
+
+
+def test_timestamp() -> None:
+    """Timestamps are RFC 3339 in UTC with milliseconds."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", replies.timestamp())
+
+
+def test_python_values_as_payloads() -> None:
+    """A payload may be any value that JSON can represent; raw JSON is taken as it is."""
+    assert bytes(replies.encode_payload({"a": [1.5, None]})) == b'{"a":[1.5,null]}'
+    assert bytes(replies.encode_payload(Raw(b"99.50"))) == b"99.50"
+    with pytest.raises(TypeError):
+        replies.encode_payload(object())
