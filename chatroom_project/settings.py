@@ -32,7 +32,7 @@ CHATROOM = {
     if f"CHATROOM_{name}" in os.environ
 }
 try:
-    _limits = conf.limits_from(CHATROOM)
+    _config = conf.configuration_from(CHATROOM)
 except ImproperlyConfigured as error:
     sys.exit(f"chatroom: {error}")
 
@@ -71,7 +71,7 @@ if STATIC_ROOT is not None:
     STORAGES = {"staticfiles": {"BACKEND": "chatroom_project.static.HashedFiles"}}
 
 # The views allow a body of one client message, and answer 413 for more.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * _limits.max_message_bytes
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * _config.max_message_bytes
 
 USE_TZ = True
 TIME_ZONE = "UTC"

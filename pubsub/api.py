@@ -155,7 +155,7 @@ class _Refused(Exception):
 def _body(request: HttpRequest) -> bytes:
     if request.content_type != "application/json":
         raise _Refused(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
-    limit = get_runtime().limits.max_message_bytes
+    limit = get_runtime().config.max_message_bytes
     declared = request.META.get("CONTENT_LENGTH") or "0"
     if (declared.isdecimal() and int(declared) > limit) or len(request.body) > limit:
         raise _Refused(ErrorCode.MESSAGE_TOO_LARGE, f"request body exceeds {limit} bytes")
@@ -226,7 +226,7 @@ async def publish(request: HttpRequest, name: str) -> Any:
     """Publish a message to a topic. The payload reaches subscribers byte for byte."""
     publication = bodies.decode_publication(_body(request))
     message = Message(id=str(publication.id), payload=publication.payload)
-    subscribers = _broker().publish(name, replies.encode_event(name, message))
+    subscribers = _broker().publish(name, message.id, message.payload)
     return {"status": "published", "topic": name, "id": message.id, "subscribers": subscribers}
 
 

@@ -12,7 +12,7 @@ from pubsub import conf
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Report a setting that would stop the start."""
     try:
-        conf.get_limits()
+        conf.get_configuration()
     except ImproperlyConfigured as error:
         return [Error(str(error), id="pubsub.E001")]
     return []

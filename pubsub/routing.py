@@ -11,6 +11,7 @@ from django.urls import path, re_path
 
 from pubsub.consumers import ChatConsumer
 from pubsub.runtime import get_runtime
+from pubsub.transport import daphne
 
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 
@@ -22,6 +23,7 @@ def websocket_application() -> "BrowserOriginValidator":
         ImproperlyConfigured: The setting ``CHATROOM`` is wrong.
     """
     get_runtime()
+    daphne.install()
     # URLRouter raises for a path without a route; the last one refuses it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import functools
 import threading
 import uuid
 from collections.abc import Awaitable
@@ -11,28 +12,29 @@ from asgiref.sync import async_to_sync
 
 from pubsub import conf
 from pubsub.core.broker import Broker
+from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
-from pubsub.core.limits import Limits
 from pubsub.protocol import replies
-from pubsub.protocol.messages import Message, check_message_id
-from pubsub.transport import daphne
+from pubsub.protocol.messages import check_message_id
+from pubsub.transport import on_stop
 from pubsub.transport.base import Transport
 from pubsub.transport.tick import EndOfTick
-from pubsub.transport.timeout import WriteTimeouts
+from pubsub.transport.timeouts import Timeouts
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds for which another thread waits until the event loop has published its message."""
+
+DRAIN_TIMEOUT = 3.0
+"""Seconds that all clients together have for the closing handshake when the server stops."""
 
 
 class Connection(Protocol):
     """A client's connection, as far as the runtime deals with it."""
 
     transport: Transport
-    task: asyncio.Task[Any] | None
-    """What serves it."""
 
     def stop(self) -> None:
-        """Send what waits, and tell the client that the server stops."""
+        """Send what waits, and close because the server stops."""
 
 
 class Runtime:
@@ -43,23 +45,27 @@ class Runtime:
     which happens in tests, where every request of Django's test client may bring its own.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.broker = Broker(limits, describe_loss=replies.encode_loss)
-        self.at_end_of_tick = EndOfTick().call
-        self.write_timeouts = WriteTimeouts(limits.write_timeout)
-        self._connections: dict[Connection, None] = {}
+    def __init__(self, config: Configuration) -> None:
+        self.config = config
+        self.broker = Broker(config, encode=replies.encode_event, describe_loss=replies.encode_loss)
+        self._make_timers()
+        self._connections: dict[Connection, asyncio.Task[Any] | None] = {}
         self._drains_before_stop = False
         self._draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _make_timers(self) -> None:
+        self.at_end_of_tick = EndOfTick().call
+        self.timeouts = Timeouts(
+            write_timeout=self.config.write_timeout, ping_interval=self.config.ping_interval
+        )
 
     def enter(self) -> Broker:
         """Return the broker to code that runs in its event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop and (self._loop is None or self._loop.is_closed()):
             self._loop = loop
-            self.at_end_of_tick = EndOfTick().call
-            self.write_timeouts = WriteTimeouts(self.limits.write_timeout)
+            self._make_timers()
             self.broker.take_ownership()
         return self.broker
 
@@ -70,9 +76,11 @@ class Runtime:
         self, topic: str, payload: Any, *, message_id: str | None = None
     ) -> int:
         """Do what `pubsub.publish` promises."""
-        message = Message(
-            id=check_message_id(message_id) if message_id else str(uuid.uuid4()),
-            payload=replies.encode_payload(payload),
+        publish = functools.partial(
+            self.broker.publish,
+            topic,
+            check_message_id(message_id) if message_id else str(uuid.uuid4()),
+            replies.encode_payload(payload),
         )
         here = _running_loop()
         if self._loop is None or self._loop.is_closed():
@@ -84,52 +92,52 @@ class Runtime:
                 "this process serves no clients; publish over REST to the one that does"
             )
         if loop is here:
-            return self.publish(topic, message)
+            return publish()
         published: concurrent.futures.Future[int] = concurrent.futures.Future()
 
-        def publish() -> None:
+        def publish_here() -> None:
             if published.set_running_or_notify_cancel():
                 try:
-                    published.set_result(self.publish(topic, message))
+                    published.set_result(publish())
                 except Exception as error:
                     published.set_exception(error)
 
-        loop.call_soon_threadsafe(publish)
+        loop.call_soon_threadsafe(publish_here)
         try:
             return published.result(PUBLISH_TIMEOUT)
         finally:
             published.cancel()
 
-    def publish(self, topic: str, message: Message) -> int:
-        """Publish a message of the server's own, from the broker's event loop."""
-        return self.broker.publish(topic, replies.encode_event(topic, message))
-
     def join(self, connection: Connection) -> None:
-        """Take note of a connection, so that it is told when the server stops."""
-        self._connections[connection] = None
-        if not self._drains_before_stop and daphne.is_running():
+        """Take note of a connection, which the calling task serves, for when the server stops."""
+        self._connections[connection] = asyncio.current_task()
+        if not self._drains_before_stop:
             self._drains_before_stop = True
-            daphne.before_stop(self._drain)
+            on_stop(self._drain)
         if self._draining:
             connection.stop()
 
-    def leave(self, connection: Connection) -> None:
-        """Forget a connection. Safe to call twice."""
+    def forget(self, connection: Connection) -> None:
+        """Forget a connection that has ended. Safe to call twice."""
         self._connections.pop(connection, None)
 
     def _drain(self) -> Awaitable[None]:
-        """Tell every client that the server stops; what is returned waits until they have gone."""
+        """Tell every client that the server stops; return what waits until they have gone."""
         self._draining = True
-        connections = list(self._connections)
+        connections = dict(self._connections)
         for connection in connections:
             connection.stop()
-        return _wait_gone(connections)
+        return _wait_until_gone(connections)
 
 
-async def _wait_gone(connections: list[Connection]) -> None:
-    await daphne.wait_closed([connection.transport for connection in connections])
+async def _wait_until_gone(connections: dict[Connection, asyncio.Task[Any] | None]) -> None:
+    closing = [asyncio.ensure_future(each.transport.wait_closed()) for each in connections]
+    tasks = [task for task in connections.values() if task is not None]
+    if closing:
+        _, late = await asyncio.wait(closing, timeout=DRAIN_TIMEOUT)
+        for waiting in late:
+            waiting.cancel()
     # Daphne cancels the applications itself, but gives up at the first connection without one.
-    tasks = [connection.task for connection in connections if connection.task]
     for task in tasks:
         task.cancel()
     if tasks:
@@ -152,12 +160,12 @@ def get_runtime() -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(conf.get_limits())
+            _runtime = Runtime(conf.get_configuration())
         return _runtime
 
 
 def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
-    """Start anew, without topics, when a test overrides ``CHATROOM``."""
+    """Start over, without topics, when a test overrides ``CHATROOM``."""
     global _runtime
     if setting == "CHATROOM":
         with _lock:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from pubsub.connection import fairness
 from pubsub.connection.commands import EXECUTE
@@ -17,12 +16,11 @@ from pubsub.protocol.commands import (
     refuse_too_large,
 )
 from pubsub.protocol.errors import ProtocolError, error_code
+from pubsub.protocol.messages import AnyCommand
 from pubsub.protocol.replies import encode_error, encode_refusal
-from pubsub.transport.base import OTHER, Message, Transport
+from pubsub.runtime import Runtime
+from pubsub.transport.base import OTHER, Message, Reason, Transport
 from pubsub.websocket.engine import TooLarge
-
-if TYPE_CHECKING:
-    from pubsub.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +54,7 @@ class Connection:
         "transport",
     )
 
-    def __init__(self, runtime: "Runtime", transport: Transport) -> None:
+    def __init__(self, runtime: Runtime, transport: Transport) -> None:
         self._runtime = runtime
         self._config = config = runtime.config
         self.transport = transport
@@ -161,20 +159,22 @@ class Connection:
         self.outbox.put_reply(encode_refusal(command, code, text))
         return 0
 
-    def _decode(self, message: Message) -> object:
+    def _decode(self, message: Message) -> AnyCommand:
         if self._rate_limit is not None and not self._admit(self._rate_limit):
             refuse_rate(message.tail if isinstance(message, TooLarge) else message)
         if isinstance(message, str):
             return decode_command(message, max_bytes=self._config.max_message_bytes)
         if isinstance(message, bytes):
-            refuse_binary(message)
-        refuse_too_large(message.head, message.tail, max_bytes=self._config.max_message_bytes)
+            return refuse_binary(message)
+        return refuse_too_large(
+            message.head, message.tail, max_bytes=self._config.max_message_bytes
+        )
 
     def _admit(self, limit: RateLimit) -> bool:
         if limit.admit(time.monotonic()):
             return True
         if limit.exhausted:
-            asyncio.get_running_loop().call_soon(self._close, Close.BAD_REQUEST)
+            asyncio.get_running_loop().call_soon(self.close, Close.BAD_REQUEST)
         return False
 
     # --- The write pump ---
@@ -189,7 +189,7 @@ class Connection:
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
             # Not at once: the broker may be in the middle of a publication.
-            asyncio.get_running_loop().call_soon(self._close, Close.INTERNAL)
+            asyncio.get_running_loop().call_soon(self.close, Close.INTERNAL)
 
     def on_writable(self) -> None:
         """Write what has gathered while the socket was full."""
@@ -204,13 +204,14 @@ class Connection:
     def stop(self) -> None:
         """Send what waits, and close because the server stops."""
         self._flush()
-        self._close(Close.SHUTDOWN)
+        self.close(Close.SHUTDOWN)
 
     def _on_overflow(self) -> None:
         # The broker is in the middle of a publication.
-        asyncio.get_running_loop().call_soon(self._close, Close.SLOW)
+        asyncio.get_running_loop().call_soon(self.close, Close.SLOW)
 
-    def _close(self, reason: Close) -> None:
+    def close(self, reason: Reason) -> None:
+        """Leave every topic, and close behind what was written; what still waits is discarded."""
         if not self.outbox.closed:
             self._leave()
             self.transport.close(reason)

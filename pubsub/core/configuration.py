@@ -1,8 +1,10 @@
 """The configuration of a broker and of its connections."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 MAX_HISTORY = 1000
 
@@ -15,66 +17,80 @@ class Overflow(StrEnum):
     DISCONNECT = "disconnect"
 
 
+def _setting(default: Any, expected: str, valid: Callable[[Any], bool]) -> Any:
+    return field(default=default, metadata={"expected": expected, "valid": valid})
+
+
+def _count(default: int) -> Any:
+    return _setting(default, "a whole number of at least 1", lambda value: value >= 1)
+
+
+def _seconds(default: float) -> Any:
+    return _setting(default, "a number of seconds above 0", lambda value: 0 < value < math.inf)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
     """What one broker and its connections are configured with.
+
+    Each field knows what is expected of it (`expected`), and nothing else does.
 
     Raises:
         ValueError: A value is out of its range; the message starts with the field's name.
     """
 
-    queue_size: int = 256
-    """Frames that wait for one client, before its overflow policy applies."""
+    queue_size: int = _count(256)
+    """Frames that wait for one client before its overflow policy applies."""
 
-    queue_bytes: int = 512 * 1024
-    """Bytes that wait for one client, before its overflow policy applies; one frame may pass it."""
+    queue_bytes: int = _count(512 * 1024)
+    """Bytes that wait for one client before its policy applies; one frame may exceed them."""
 
-    overflow: Overflow = Overflow.DROP_NEWEST
+    overflow: Overflow = _setting(  # noqa: RUF009  # it returns a field
+        Overflow.DROP_NEWEST, "drop_newest, drop_oldest or disconnect", lambda value: True
+    )
 
-    write_timeout: float = 30.0
+    write_timeout: float = _seconds(30.0)
     """Seconds without reading anything, while frames wait, before a client is disconnected."""
 
-    ping_interval: float = 20.0
+    ping_interval: float = _seconds(20.0)
     """Seconds of silence before a client is pinged, and again before it is disconnected."""
 
-    request_timeout: float = 20.0
+    request_timeout: float = _seconds(20.0)
     """Seconds for a whole WebSocket handshake, or for the head and the body of a request."""
 
-    history_size: int = 0
+    history_size: int = _setting(
+        0, f"a whole number from 0 to {MAX_HISTORY}", lambda value: 0 <= value <= MAX_HISTORY
+    )
     """Messages that a topic keeps for replay, unless it was created with a number of its own."""
 
-    history_bytes: int = 256 * 1024 * 1024
+    history_bytes: int = _count(256 * 1024 * 1024)
     """Bytes that the histories of all topics may take together."""
 
-    auto_create_topics: bool = False
-    """Whether subscribe and publish create the topic that they miss."""
+    auto_create_topics: bool = _setting(False, "true or false", lambda value: True)
+    """Whether subscribe and publish create a missing topic."""
 
-    max_message_bytes: int = 64 * 1024
+    max_message_bytes: int = _count(64 * 1024)
     """Bytes of one client message (UTF-8)."""
 
-    rate_limit: float = 0.0
+    rate_limit: float = _setting(
+        0.0,
+        "a number of messages a second, or 0 for no limit",
+        lambda value: 0 <= value < math.inf,
+    )
     """Messages that one client may send a second, and as many at once; 0 for no limit."""
 
-    max_topics: int = 10_000
+    max_topics: int = _count(10_000)
+    """Topics in all."""
 
-    max_subscriptions: int = 128
+    max_subscriptions: int = _count(128)
     """Subscriptions of one client."""
 
     def __post_init__(self) -> None:
-        for field in (
-            "queue_size",
-            "queue_bytes",
-            "history_bytes",
-            "max_message_bytes",
-            "max_topics",
-            "max_subscriptions",
-        ):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1")
-        if not 0 <= self.history_size <= MAX_HISTORY:
-            raise ValueError(f"history_size must be from 0 to {MAX_HISTORY}")
-        if not 0 <= self.rate_limit < math.inf:
-            raise ValueError("rate_limit must be at least 0 messages a second")
-        for field in ("write_timeout", "ping_interval", "request_timeout"):
-            if not 0 < getattr(self, field) < math.inf:
-                raise ValueError(f"{field} must be more than 0 seconds")
+        for setting in fields(self):
+            if not setting.metadata["valid"](getattr(self, setting.name)):
+                raise ValueError(f"{setting.name} must be {expected(setting.name)}")
+
+
+def expected(name: str) -> str:
+    """Return what is expected of a field, in words that follow "must be"."""
+    return str(Configuration.__dataclass_fields__[name].metadata["expected"])

@@ -219,7 +219,7 @@ class Outbox(asyncio.Queue[Frame]):
     def _not_there(self) -> NoReturn:
         raise AttributeError("an outbox keeps no account of unfinished tasks; it has close()")
 
-    join = task_done = shutdown = property(_not_there)  # type: ignore[assignment]
+    join = task_done = shutdown = property(_not_there)
 
     def close(self) -> None:
         """Discard every frame, accept no more, and wake everyone who waits."""

@@ -1,6 +1,7 @@
 """A message that a topic has accepted, and the frames that outboxes queue."""
 
 from collections.abc import Callable
+from typing import Any
 
 from pubsub.core.counters import TopicCounters
 
@@ -45,7 +46,7 @@ class Publication:
         self,
         topic: str,
         message_id: str,
-        payload: object,
+        payload: Any,
         publisher_id: str | None,
         time: int,
         offset: int | None,

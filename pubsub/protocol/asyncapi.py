@@ -100,6 +100,7 @@ _ERRORS = {
 _CLOSES = {
     Close.INTERNAL: "a fault of the server's own; reconnect",
     Close.SHUTDOWN: "the server stops; reconnect",
+    Close.NO_PONG: "there was no sign of life after a ping of the server's; reconnect",
     Close.SLOW: "the client reads nothing, or too slowly; reconnect",
     Close.BAD_REQUEST: "the client keeps sending what it was told not to; do not reconnect",
 }

@@ -5,7 +5,7 @@ import uuid
 import msgspec
 from msgspec import UNSET
 
-from pubsub.core.limits import MAX_HISTORY
+from pubsub.core.configuration import MAX_HISTORY
 from pubsub.protocol.diagnosis import (
     is_integer,
     json_object,

@@ -32,6 +32,7 @@ class Close(Enum):
     INTERNAL = (1011, "internal error")
     SHUTDOWN = (3001, "shutdown")
     SLOW = (3008, "slow")
+    NO_PONG = (3012, "no pong")
     BAD_REQUEST = (3501, "bad request")
 
     @property

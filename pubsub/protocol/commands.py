@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 from pubsub.protocol.diagnosis import decode_command_slowly
 from pubsub.protocol.errors import BadRequest, MessageTooLarge, RateLimited
 from pubsub.protocol.messages import AnyCommand, Identified
+from pubsub.protocol.truncated import request_id_of_parts
 
 _command_decoder = msgspec.json.Decoder(AnyCommand)
 _request_id_decoder = msgspec.json.Decoder(Identified)
@@ -42,6 +43,16 @@ def refuse_rate(message: str | bytes) -> Never:
         RateLimited: Always.
     """
     raise RateLimited("too many messages; send more slowly", request_id=_request_id(message))
+
+
+def refuse_too_large(head: bytes, tail: bytes, *, max_bytes: int) -> Never:
+    """Refuse a message of which only the beginning and the end were kept.
+
+    Raises:
+        MessageTooLarge: Always, with the request id if it is in what was kept.
+    """
+    request_id = request_id_of_parts(head, tail)
+    raise MessageTooLarge(f"message exceeds {max_bytes} bytes", request_id=request_id)
 
 
 def refuse_binary(data: bytes) -> Never:

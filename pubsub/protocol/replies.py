@@ -7,16 +7,14 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from pubsub.core.frame import Frame
+from pubsub.core.publication import Frame, Publication
 from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.messages import (
     Ack,
     AnyCommand,
     Error,
     ErrorDetail,
-    Event,
     Info,
-    Message,
     Pong,
     Reply,
 )
@@ -53,9 +51,23 @@ def encode_ack(topic: str, request_id: str | UnsetType = UNSET) -> Frame:
     return _frame(Ack(request_id=request_id, topic=topic, status="ok", ts=timestamp()))
 
 
-def encode_event(topic: str, message: Message) -> Frame:
-    """Encode an event, once for all its subscribers."""
-    return _frame(Event(topic=topic, message=message, ts=timestamp()))
+def encode_event(publication: Publication) -> bytes:
+    """Encode the event of a publication, once for all its subscribers.
+
+    The result is what msgspec makes of an `Event`; put together by hand it takes half the time.
+    The id is a UUID and the payload is JSON, or the message would not have been accepted.
+    """
+    return b'{"type":"event","topic":%b,"message":{"id":"%b","payload":%b},"ts":"%b"}' % (
+        _json_string(publication.topic),
+        publication.id.encode(),
+        publication.payload,
+        _timestamp(publication.time).encode(),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _json_string(text: str) -> bytes:
+    return _encoder.encode(text)
 
 
 def encode_error(

@@ -1,1 +1,40 @@
-"""How frames reach one socket: on Daphne, with flow control, and on any other ASGI server."""
+"""How bytes reach one client: on Daphne, with flow control, and on any other ASGI server.
+
+`accept` is the one way in. It decides which transport serves a connection.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pubsub.core.configuration import Configuration
+from pubsub.transport import daphne
+from pubsub.transport.asgi import ASGITransport
+from pubsub.transport.base import Receive, Send, Transport
+from pubsub.transport.timeouts import Timeouts
+
+__all__ = ["accept", "on_stop"]
+
+
+async def accept(
+    scope: Mapping[str, Any],
+    receive: Receive,
+    send: Send,
+    *,
+    subprotocol: str | None,
+    config: Configuration,
+    timeouts: Timeouts,
+) -> Transport:
+    """Accept a WebSocket whose ``websocket.connect`` was received, and return its transport."""
+    taking_over = daphne.prepare(scope, send)
+    await send({"type": "websocket.accept", "subprotocol": subprotocol})
+    transport = taking_over.finish(config, timeouts) if taking_over else None
+    return transport or ASGITransport(receive, send, timeouts)
+
+
+def on_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
+    """Have the server call ``start_drain`` when it is told to stop, and wait for its result.
+
+    Daphne does so. Other servers close their connections themselves.
+    """
+    if daphne.is_running():
+        daphne.before_stop(start_drain)

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from pubsub.core.publication import Frame
-from pubsub.protocol.codes import Close
 from pubsub.websocket.engine import TooLarge
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -12,6 +11,18 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 Message = str | bytes | TooLarge
 """A text message, a binary one, or what is left of one over the limit."""
+
+
+class Reason(Protocol):
+    """Why a connection is closed: one of `pubsub.protocol.codes.Close`, or one's own."""
+
+    @property
+    def code(self) -> int:
+        """The status code of the close frame (RFC 6455 §7.4)."""
+
+    @property
+    def reason(self) -> str:
+        """The reason in the close frame."""
 
 
 class Other:
@@ -46,6 +57,9 @@ class Transport(Protocol):
     writable: bool
     """Whether `write` may be called."""
 
+    close_code: int
+    """The status code of the first close frame, whoever sent it; 1006 while there is none."""
+
     def next_message(self) -> Message | Other | None:
         """Return the next message, or ``None`` if there is no input left."""
 
@@ -58,7 +72,7 @@ class Transport(Protocol):
     def resume_reading(self) -> None:
         """Take input from the socket again."""
 
-    def close(self, reason: Close) -> None:
+    def close(self, reason: Reason) -> None:
         """Start the closing handshake, behind what was written before; needs no answer."""
 
     async def serve(self, peer: Peer) -> None:

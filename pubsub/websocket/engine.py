@@ -95,7 +95,15 @@ class Engine:
             `Fault` with code 1009.
     """
 
-    __slots__ = ("_data", "_ended", "_max_bytes", "_max_message", "_max_plain", "_position", "_slow")
+    __slots__ = (
+        "_data",
+        "_ended",
+        "_max_bytes",
+        "_max_message",
+        "_max_plain",
+        "_position",
+        "_slow",
+    )
 
     def __init__(self, *, max_message_bytes: int, max_bytes: int) -> None:
         self._max_message = max_message_bytes

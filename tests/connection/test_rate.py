@@ -1,6 +1,6 @@
 """The rate limit, with a clock of the test's own."""
 
-from pubsub.core.rate import PATIENCE, RateLimit
+from pubsub.connection.rate import PATIENCE, RateLimit
 
 
 def test_a_second_may_be_used_at_once() -> None:

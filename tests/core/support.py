@@ -1,15 +1,19 @@
 """What the tests of the core share."""
 
-from pubsub.core.broker import Broker
+from collections.abc import Callable
+from typing import Any
+
+from pubsub.core.broker import Broker, Change
 from pubsub.core.client import Client
-from pubsub.core.frame import Frame
-from pubsub.core.limits import Limits
-from pubsub.core.topic import Topic
+from pubsub.core.configuration import Configuration
+from pubsub.core.counters import TopicCounters
+from pubsub.core.history import History, HistoryBudget
+from pubsub.core.publication import Frame, Publication
 
 
-def event(payload: str, topic: Topic | None = None) -> Frame:
-    """Return an event of a topic, or one that is to be published; its text is opaque here."""
-    return Frame(payload.encode(), topic)
+def event(payload: str, counters: TopicCounters) -> Frame:
+    """Return an event of a topic; its text is opaque here."""
+    return Frame(payload.encode(), counters)
 
 
 def reply(payload: str) -> Frame:
@@ -17,14 +21,30 @@ def reply(payload: str) -> Frame:
     return Frame(payload.encode())
 
 
+def encode(publication: Publication) -> bytes:
+    """Encode an event as its payload alone."""
+    return str(publication.payload).encode()
+
+
 def describe_loss(topic: str, count: int) -> Frame:
     """Return the notice of a loss."""
     return reply(f"{topic} lost {count}")
 
 
-def make_broker(**limits: object) -> Broker:
-    """Return a broker with these limits."""
-    return Broker(Limits(**limits), describe_loss=describe_loss)
+def make_broker(announce: Callable[[Change], None] | None = None, **config: Any) -> Broker:
+    """Return a broker with this configuration."""
+    more = {} if announce is None else {"announce": announce}
+    return Broker(Configuration(**config), encode=encode, describe_loss=describe_loss, **more)
+
+
+def make_history(capacity: int, max_bytes: int = 1 << 30) -> History:
+    """Return a history with a budget of its own."""
+    return History(capacity, HistoryBudget(max_bytes))
+
+
+def publish(broker: Broker, topic: str, payload: str, publisher: Client | None = None) -> int:
+    """Publish a message whose event is encoded as its payload."""
+    return broker.publish(topic, "id", payload, publisher=publisher)
 
 
 def join(broker: Broker, *topics: str) -> Client:

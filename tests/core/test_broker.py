@@ -4,18 +4,20 @@ import threading
 
 import pytest
 
-from pubsub.core.broker import Broker
+from pubsub.core.broker import Broker, TopicCreated, TopicDeleted
 from pubsub.core.client import Client
+from pubsub.core.configuration import Configuration, Overflow
 from pubsub.core.errors import (
-    ForeignThread,
     InvalidTopicName,
     LimitExceeded,
     NotSubscribed,
+    ReentrantCall,
     TopicExists,
     TopicNotFound,
+    WrongThread,
 )
-from pubsub.core.limits import Overflow
-from tests.core.support import event, join, make_broker, read, reply
+from pubsub.core.publication import Publication
+from tests.core.support import describe_loss, join, make_broker, publish, read, reply
 
 
 def test_every_subscriber_but_the_publisher_gets_each_message_once() -> None:
@@ -24,9 +26,9 @@ def test_every_subscriber_but_the_publisher_gets_each_message_once() -> None:
     broker.create_topic("t")
     broker.create_topic("u")
     publisher, other, elsewhere = join(broker, "t"), join(broker, "t"), join(broker, "u")
-    assert broker.publish("t", event("a"), publisher=publisher) == 1
-    assert broker.publish("t", event("b"), publisher=elsewhere) == 2
-    assert broker.publish("t", event("c")) == 2
+    assert publish(broker, "t", "a", publisher=publisher) == 1
+    assert publish(broker, "t", "b", publisher=elsewhere) == 2
+    assert publish(broker, "t", "c") == 2
     assert (read(publisher), read(other), read(elsewhere)) == (["b", "c"], ["a", "b", "c"], [])
 
 
@@ -45,7 +47,7 @@ def test_topics() -> None:
     for missing in (
         lambda: broker.delete_topic("t", reply("gone")),
         lambda: broker.subscribe(client, "t"),
-        lambda: broker.publish("t", event("a")),
+        lambda: publish(broker, "t", "a"),
     ):
         with pytest.raises(TopicNotFound) as refused:
             missing()
@@ -59,7 +61,7 @@ def test_impossible_names_are_told_from_missing_topics() -> None:
     for impossible in (
         lambda: broker.subscribe(client, "a b"),
         lambda: broker.unsubscribe(client, "a b"),
-        lambda: broker.publish("a b", event("a")),
+        lambda: publish(broker, "a b", "a"),
     ):
         with pytest.raises(InvalidTopicName):
             impossible()
@@ -71,7 +73,7 @@ def test_unsubscribe() -> None:
     broker.create_topic("t")
     client = join(broker, "t")
     broker.unsubscribe(client, "t")
-    assert broker.publish("t", event("a")) == 0
+    assert publish(broker, "t", "a") == 0
     with pytest.raises(NotSubscribed):
         broker.unsubscribe(client, "t")
 
@@ -96,8 +98,8 @@ def test_topics_are_created_on_demand_when_allowed() -> None:
     """By subscribe and by publish, under the same rules as by request."""
     broker = make_broker(auto_create_topics=True, max_topics=2)
     client = join(broker, "t")
-    assert broker.publish("t", event("a")) == 1
-    assert broker.publish("u", event("b")) == 0
+    assert publish(broker, "t", "a") == 1
+    assert publish(broker, "u", "b") == 0
     assert broker.subscriber_counts() == {"t": 1, "u": 0}
     full = make_broker(auto_create_topics=True, max_subscriptions=1)
     for name, refusal in (("u", LimitExceeded), ("a b", InvalidTopicName)):
@@ -107,7 +109,7 @@ def test_topics_are_created_on_demand_when_allowed() -> None:
     with pytest.raises(LimitExceeded):
         broker.subscribe(client, "v")
     with pytest.raises(InvalidTopicName):
-        broker.publish("a b", event("a"))
+        publish(broker, "a b", "a")
 
 
 def replayed(broker: Broker, client: Client, topic: str, last_n: int) -> list[str]:
@@ -123,7 +125,7 @@ def test_replay() -> None:
     broker.create_topic("none", history_size=0)
     publisher = join(broker)
     for payload in "abcd":
-        broker.publish("t", event(payload), publisher=publisher if payload == "c" else None)
+        publish(broker, "t", payload, publisher=publisher if payload == "c" else None)
     late = join(broker)
     assert replayed(broker, late, "t", 2) == ["c", "d"]
     assert replayed(broker, late, "t", 2) == []
@@ -140,9 +142,9 @@ def test_statistics() -> None:
     join(broker, "t")
     client = join(broker, "t", "u")
     for payload in "abc":
-        broker.publish("t", event(payload))
+        publish(broker, "t", payload)
     read(client)
-    broker.publish("u", event("d"))
+    publish(broker, "u", "d")
     before = broker.statistics()
     topic = before.topics["t"]
     assert (topic.messages, topic.subscribers, topic.delivered, topic.dropped) == (3, 2, 4, 2)
@@ -162,10 +164,10 @@ def test_events_dropped_after_their_topic_was_deleted_are_counted() -> None:
     broker.create_topic("t")
     broker.create_topic("u")
     client = join(broker, "t", "u")
-    broker.publish("t", event("a"))
+    publish(broker, "t", "a")
     broker.unsubscribe(client, "t")
     broker.delete_topic("t", reply("gone"))
-    broker.publish("u", event("b"))
+    publish(broker, "u", "b")
     statistics = broker.statistics()
     assert (statistics.delivered, statistics.dropped) == (1, 1)
     assert read(client) == ["t lost 1", "b"]
@@ -177,10 +179,10 @@ def test_a_new_topic_does_not_answer_for_an_old_one_of_its_name() -> None:
     broker.create_topic("t")
     broker.create_topic("u")
     client = join(broker, "t", "u")
-    broker.publish("t", event("a"))
+    publish(broker, "t", "a")
     broker.delete_topic("t", reply("gone"))
     broker.create_topic("t")
-    broker.publish("u", event("b"))
+    publish(broker, "u", "b")
     statistics = broker.statistics()
     new = statistics.topics["t"]
     assert (new.delivered, new.dropped) == (0, 0)
@@ -191,17 +193,16 @@ def test_a_new_topic_does_not_answer_for_an_old_one_of_its_name() -> None:
 def test_deleting_a_topic_ends_its_replays() -> None:
     """The client is told what it does not get, and nothing of the topic is kept for it."""
     broker = make_broker(history_size=3)
-    topic = broker.create_topic("t")
+    broker.create_topic("t")
     for payload in "abc":
-        broker.publish("t", event(payload))
+        publish(broker, "t", payload)
     client = join(broker)
     replay = broker.subscribe(client, "t", last_n=3)
     assert replay is not None
     client.outbox.put_replay(replay)
     assert [frame.text for frame in client.outbox.take_nowait(1)] == ["a"]
     broker.delete_topic("t", reply("gone"))
-    assert topic.history is not None
-    assert len(topic.history) == 0
+    assert broker.statistics().history_bytes == 0
     assert read(client) == ["t lost 2", "gone"]
     statistics = broker.statistics()
     assert (statistics.delivered, statistics.dropped) == (0, 2)
@@ -236,16 +237,17 @@ def test_other_threads_are_refused() -> None:
     def use() -> None:
         try:
             broker.create_topic("t")
-        except ForeignThread as error:
+        except WrongThread as error:
             outcome.append(str(error))
         broker.take_ownership()
-        outcome.append(broker.create_topic("t").name)
+        broker.create_topic("t")
+        outcome.append(list(broker.subscriber_counts()))
 
     thread = threading.Thread(target=use)
     thread.start()
     thread.join()
-    assert outcome == ["the broker belongs to another thread; use pubsub.publish()", "t"]
-    with pytest.raises(ForeignThread):
+    assert outcome == ["the broker belongs to another thread; use pubsub.publish()", ["t"]]
+    with pytest.raises(WrongThread):
         broker.statistics()
 
 
@@ -256,3 +258,88 @@ def test_repr() -> None:
     client = join(broker, "t")
     assert repr(broker) == "<Broker 1 topics, 1 clients>"
     assert repr(client) == f"<Client {client.id}, 1 topics, <Outbox 0 frames, 0 bytes, 0 losses>>"
+
+
+def test_callbacks_of_an_outbox_must_not_call_the_broker() -> None:
+    """A publication is being delivered; to disconnect or publish has to wait until it is done."""
+    broker = make_broker(queue_size=1)
+    broker.create_topic("t")
+    calls = [
+        lambda: broker.disconnect(client),
+        lambda: publish(broker, "t", "nested"),
+        lambda: broker.create_topic("u"),
+    ]
+    refused: list[str] = []
+
+    def call_the_broker() -> None:
+        for call in calls:
+            with pytest.raises(ReentrantCall) as error:
+                call()
+            refused.append(str(error.value))
+
+    client = broker.connect(on_frames=call_the_broker, on_full=call_the_broker, on_overflow=print)
+    broker.subscribe(client, "t")
+    other = join(broker, "t")
+    assert publish(broker, "t", "a") == 2
+    assert publish(broker, "t", "b") == 2
+    assert refused == ["an outbox's callback may not call the broker; use call_soon()"] * 6
+    assert read(other) == ["a", "t lost 1"]
+    broker.disconnect(client)
+
+
+def test_everything_that_happens_is_announced_once() -> None:
+    """In the order in which it happened, whoever caused it, and after it has taken effect."""
+    announced: list[object] = []
+    broker = make_broker(announced.append, auto_create_topics=True, history_size=2)
+    client = join(broker, "demanded")
+    broker.create_topic("t", history_size=0)
+    publish(broker, "t", "a", publisher=client)
+    publish(broker, "demanded", "b")
+    publish(broker, "demanded", "c")
+    with pytest.raises(TopicExists):
+        broker.create_topic("t")
+    broker.delete_topic("t", reply("gone"))
+    with pytest.raises(TopicNotFound):
+        broker.delete_topic("t", reply("gone"))
+    publications = [change for change in announced if isinstance(change, Publication)]
+    assert [change for change in announced if not isinstance(change, Publication)] == [
+        TopicCreated("demanded", 2),
+        TopicCreated("t", 0),
+        TopicDeleted("t"),
+    ]
+    assert announced[2:5] == publications
+    assert [(p.topic, p.payload, p.publisher_id, p.offset) for p in publications] == [
+        ("t", "a", client.id, None),
+        ("demanded", "b", None, 1),
+        ("demanded", "c", None, 2),
+    ]
+    assert [p.frame.text for p in publications] == ["a", "b", "c"]
+
+
+def test_an_event_is_encoded_once() -> None:
+    """However many subscribers there are, they share one frame."""
+    encoded: list[Publication] = []
+
+    def encode(publication: Publication) -> bytes:
+        encoded.append(publication)
+        return b"event"
+
+    broker = Broker(Configuration(), encode=encode, describe_loss=describe_loss)
+    broker.create_topic("t")
+    clients = [join(broker, "t") for _ in range(3)]
+    publish(broker, "t", "a")
+    (publication,) = encoded
+    frames = {frame for client in clients for frame in client.outbox.take_nowait(1)}
+    assert frames == {publication.frame}
+
+
+def test_histories_are_bounded_together() -> None:
+    """The bound holds for all topics, however many there are."""
+    broker = make_broker(history_size=1000, history_bytes=100_000)
+    for number in range(10):
+        broker.create_topic(str(number))
+        for _ in range(50):
+            publish(broker, str(number), "x" * 1000)
+    statistics = broker.statistics()
+    assert 90_000 < statistics.history_bytes <= 100_000
+    assert statistics.history_evicted > 400

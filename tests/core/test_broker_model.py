@@ -14,15 +14,15 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
+from pubsub.core.configuration import Overflow
 from pubsub.core.errors import (
     LimitExceeded,
     NotSubscribed,
     TopicExists,
     TopicNotFound,
 )
-from pubsub.core.limits import Overflow
 from pubsub.core.outbox import Outbox
-from tests.core.support import event, join, make_broker, read, reply
+from tests.core.support import join, make_broker, publish, read, reply
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 QUEUE_SIZE = 4
@@ -146,14 +146,14 @@ class BrokerMachine(RuleBasedStateMachine):
         publisher = self.find(client) if client else None
         if name not in self.topics:
             with pytest.raises(TopicNotFound):
-                self.broker.publish(name, event(text), publisher=publisher)
+                publish(self.broker, name, text, publisher)
             return
         subscribers = [
             model
             for client_id, model in self.model.items()
             if name in model.topics and client_id != client
         ]
-        count = self.broker.publish(name, event(text), publisher=publisher)
+        count = publish(self.broker, name, text, publisher)
         assert count == len(subscribers)
         self.topics[name] = [*self.topics[name], (text, client)][-HISTORY:]
         for model in subscribers:

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from pubsub.core.frame import Frame
+from pubsub.core.configuration import Configuration, Overflow
+from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, Replay
-from pubsub.core.limits import Limits, Overflow
 from pubsub.core.outbox import Outbox
-from pubsub.core.topic import Topic
-from tests.core.support import describe_loss, event, reply
+from pubsub.core.publication import Frame
+from tests.core.support import describe_loss, event, make_history, reply
 
 ALL = 1 << 20
-TOPIC, OTHER = Topic("t"), Topic("u")
+TOPIC, OTHER = TopicCounters("t"), TopicCounters("u")
 
 
 def make(
@@ -20,8 +20,8 @@ def make(
 ) -> Outbox:
     """Return an outbox with room for a few frames."""
     queue_bytes = options.pop("queue_bytes", ALL)
-    limits = Limits(queue_size=queue_size, overflow=overflow, queue_bytes=queue_bytes)
-    return Outbox(limits, describe_loss=describe_loss, **options)
+    config = Configuration(queue_size=queue_size, overflow=overflow, queue_bytes=queue_bytes)
+    return Outbox(config, describe_loss=describe_loss, **options)
 
 
 def texts(frames: list[Frame]) -> list[str]:
@@ -29,20 +29,20 @@ def texts(frames: list[Frame]) -> list[str]:
     return [frame.text for frame in frames]
 
 
-def offer(outbox: Outbox, payloads: str, topic: Topic = TOPIC) -> None:
+def offer(outbox: Outbox, payloads: str, counters: TopicCounters = TOPIC) -> None:
     """Offer one event for each letter."""
     for payload in payloads:
-        outbox.offer(event(payload, topic))
+        outbox.offer(event(payload, counters))
 
 
 def test_takes_what_fits_in_order() -> None:
     """Oldest first, all at once or in pieces of so many bytes, but at least one frame."""
     outbox = make(10)
     offer(outbox, "abcdef")
-    assert outbox.bytes_waiting == 18
+    assert outbox.bytes_waiting == 6
     assert texts(outbox.take_nowait(1)) == ["a"]
-    assert texts(outbox.take_nowait(6)) == ["b", "c"]
-    assert texts(outbox.take_nowait(8)) == ["d", "e"]
+    assert texts(outbox.take_nowait(2)) == ["b", "c"]
+    assert texts(outbox.take_nowait(2)) == ["d", "e"]
     assert texts(outbox.take_nowait(ALL)) == ["f"]
     assert outbox.take_nowait(ALL) == []
     assert outbox.bytes_waiting == 0
@@ -64,10 +64,10 @@ def test_drop_newest_tells_the_loss_where_the_gap_is() -> None:
     outbox = make()
     offer(outbox, "abc")
     assert outbox.full()
-    before = (TOPIC.counters.dropped, OTHER.counters.dropped)
+    before = (TOPIC.dropped, OTHER.dropped)
     offer(outbox, "de", TOPIC)
     offer(outbox, "f", OTHER)
-    assert (TOPIC.counters.dropped, OTHER.counters.dropped) == (before[0] + 2, before[1] + 1)
+    assert (TOPIC.dropped, OTHER.dropped) == (before[0] + 2, before[1] + 1)
     assert texts(outbox.take_nowait(1)) == ["a"]
     assert texts(outbox.take_nowait(ALL)) == ["b", "c", "t lost 2", "u lost 1"]
     offer(outbox, "g")
@@ -105,9 +105,9 @@ def test_disconnect_calls_back_once() -> None:
     """The first event that does not fit ends the connection; the others are counted."""
     overflows: list[None] = []
     outbox = make(1, Overflow.DISCONNECT, on_overflow=lambda: overflows.append(None))
-    before = TOPIC.counters.dropped
+    before = TOPIC.dropped
     offer(outbox, "abc")
-    assert (len(overflows), TOPIC.counters.dropped) == (1, before + 2)
+    assert (len(overflows), TOPIC.dropped) == (1, before + 2)
 
 
 @pytest.mark.parametrize("policy", Overflow)
@@ -132,7 +132,7 @@ def test_one_large_event_may_drive_out_any_number_of_small_ones() -> None:
 
 def test_bytes_are_bounded_too() -> None:
     """One frame may pass the bound; then the outbox is full until something leaves."""
-    outbox = make(100, queue_bytes=10)
+    outbox = make(100, queue_bytes=8)
     outbox.offer(event("x" * 8, TOPIC))
     assert outbox.full()
     offer(outbox, "a")
@@ -157,10 +157,10 @@ def test_replies_pass_the_bound() -> None:
 
 def replay(payloads: str) -> tuple[History, Replay]:
     """Return a history that keeps just so many events, and their replay."""
-    history = History(len(payloads))
+    history = make_history(len(payloads))
     for payload in payloads:
         history.append(event(payload, TOPIC), None)
-    replay = history.replay(len(payloads), topic=TOPIC, reader_id="reader")
+    replay = history.replay(len(payloads), counters=TOPIC, reader_id="reader")
     assert replay is not None
     return history, replay
 
@@ -172,13 +172,13 @@ def test_a_replay_takes_no_room() -> None:
     outbox.put_replay(replay("0123456789")[1])
     assert (len(calls), outbox.bytes_waiting) == (1, 0)
     offer(outbox, "abc")
-    assert texts(outbox.take_nowait(9)) == ["0", "1", "2"]
+    assert texts(outbox.take_nowait(3)) == ["0", "1", "2"]
     assert texts(outbox.take_nowait(ALL)) == [*"3456789", "a", "b", "t lost 1"]
 
 
 def test_what_waits_before_a_replay_leaves_before_it() -> None:
     """In pieces of any size."""
-    for max_bytes in (1, 6, 7, 9, ALL):
+    for max_bytes in (1, 2, 3, ALL):
         outbox = make(10)
         outbox.put_reply(reply("r"))
         outbox.put_replay(replay("01")[1])
@@ -193,7 +193,7 @@ def test_what_waits_before_a_replay_leaves_before_it() -> None:
 def test_what_a_replay_has_lost_is_told_in_its_place() -> None:
     """When the history has moved on before the client has read it."""
     for max_bytes in (1, ALL):
-        before = TOPIC.counters.dropped
+        before = TOPIC.dropped
         outbox = make(10)
         history, past = replay("012")
         outbox.put_replay(past)
@@ -204,7 +204,7 @@ def test_what_a_replay_has_lost_is_told_in_its_place() -> None:
         while not outbox.empty():
             taken += texts(outbox.take_nowait(max_bytes))
         assert taken == ["t lost 2", "2", "a"]
-        assert TOPIC.counters.dropped == before + 2
+        assert TOPIC.dropped == before + 2
 
 
 def test_drop_oldest_leaves_a_replay_alone() -> None:
@@ -260,7 +260,7 @@ async def test_closed() -> None:
     outbox.put_replay(replay("0")[1])
     waiting = asyncio.ensure_future(outbox.wait_for_room())
     await asyncio.sleep(0)
-    dropped = TOPIC.counters.dropped
+    dropped = TOPIC.dropped
     outbox.close()
     await waiting
     assert outbox.closed
@@ -268,7 +268,7 @@ async def test_closed() -> None:
     outbox.put_reply(reply("r"))
     outbox.put_replay(replay("0")[1])
     assert outbox.take_nowait(ALL) == []
-    assert (outbox.qsize(), TOPIC.counters.dropped) == (0, dropped)
+    assert (outbox.qsize(), TOPIC.dropped) == (0, dropped)
 
 
 def test_a_reply_is_no_event() -> None:
@@ -283,4 +283,44 @@ def test_repr() -> None:
     """It tells how it is doing."""
     outbox = make(1)
     offer(outbox, "ab")
-    assert repr(outbox) == "<Outbox 1 frames, 3 bytes, 1 losses>"
+    assert repr(outbox) == "<Outbox 1 frames, 1 bytes, 1 losses>"
+
+
+async def test_put_waits_for_room() -> None:
+    """As with any asyncio.Queue; several callers may wait at once."""
+    outbox = make(1)
+    await outbox.put(reply("a"))
+    with pytest.raises(asyncio.QueueFull):
+        outbox.put_nowait(reply("refused"))
+    putting = [asyncio.ensure_future(outbox.put(reply(text))) for text in "bc"]
+    await asyncio.sleep(0)
+    assert [task.done() for task in putting] == [False, False]
+    assert [(await outbox.get()).text for _ in range(3)] == ["a", "b", "c"]
+    await asyncio.gather(*putting)
+
+
+async def test_several_readers_get_one_frame_each() -> None:
+    """Every waiting `get` is served, in turn."""
+    outbox = make(3)
+    getting = [asyncio.ensure_future(outbox.get()) for _ in range(2)]
+    await asyncio.sleep(0)
+    outbox.put_nowait(reply("a"))
+    outbox.put_nowait(reply("b"))
+    assert [frame.text for frame in await asyncio.gather(*getting)] == ["a", "b"]
+
+
+async def test_get_ends_when_the_outbox_is_closed() -> None:
+    """Nothing will come, so nobody has to wait for it."""
+    outbox = make()
+    getting = asyncio.ensure_future(outbox.get())
+    await asyncio.sleep(0)
+    outbox.close()
+    with pytest.raises(asyncio.QueueEmpty):
+        await getting
+
+
+@pytest.mark.parametrize("name", ["join", "task_done", "shutdown"])
+def test_methods_that_could_not_keep_their_promise_are_not_there(name: str) -> None:
+    """An outbox keeps no account of unfinished tasks."""
+    assert isinstance(make(), asyncio.Queue)
+    assert not hasattr(make(), name)

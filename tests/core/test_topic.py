@@ -4,6 +4,7 @@ import pytest
 
 from pubsub.core.errors import InvalidTopicName
 from pubsub.core.topic import Topic, validate_name
+from tests.core.support import encode
 
 
 @pytest.mark.parametrize(
@@ -40,4 +41,4 @@ def test_no_names(name: str) -> None:
 
 def test_repr() -> None:
     """It tells how it is doing."""
-    assert repr(Topic("orders")) == "<Topic 'orders', 0 subscribers>"
+    assert repr(Topic("orders", encode=encode)) == "<Topic 'orders', 0 subscribers>"

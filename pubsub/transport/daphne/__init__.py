@@ -1,6 +1,6 @@
-"""The transport for Daphne, and how Daphne is told to wait when it stops."""
+"""The transport for Daphne, and how Daphne is made to wait when it stops."""
 
-from pubsub.transport.daphne.server import before_stop, is_running, wait_closed
-from pubsub.transport.daphne.transport import open_transport
+from pubsub.transport.daphne.server import before_stop, install, is_running
+from pubsub.transport.daphne.takeover import prepare
 
-__all__ = ["before_stop", "is_running", "open_transport", "wait_closed"]
+__all__ = ["before_stop", "install", "is_running", "prepare"]

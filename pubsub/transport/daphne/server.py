@@ -1,20 +1,43 @@
-"""Daphne as a process: whether it is the server, and how it stops."""
+"""Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
 
 import asyncio
+import functools
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+import weakref
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from pubsub.transport.base import Transport
-
-DRAIN_TIMEOUT = 3.0
-"""Seconds that all clients together have for the closing handshake when the server stops."""
+SCOPE_KEY = "pubsub.daphne"
+"""Key in the scope of a WebSocket: a weak reference to Daphne's protocol."""
 
 
 def is_running() -> bool:
     """Tell whether this process is served by Daphne."""
     reactor = sys.modules.get("twisted.internet.reactor")
     return bool(getattr(reactor, "running", False))
+
+
+@functools.cache
+def install() -> None:
+    """Prepare Daphne, if it is the server; the application calls this while it is being made.
+
+    Every WebSocket's scope then refers to Daphne's protocol, so that a transport finds it whatever
+    middlewares put in the place of ``send``; Channels' own SessionMiddleware is one of them.
+    """
+    daphne = sys.modules.get("daphne.server")
+    if daphne is None:
+        return
+    create_application = daphne.Server.create_application
+
+    @functools.wraps(create_application)
+    def with_protocol_in_scope(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
+        if scope["type"] == "websocket":
+            scope[SCOPE_KEY] = weakref.ref(protocol)
+        return create_application(server, protocol, scope)
+
+    daphne.Server.create_application = with_protocol_in_scope
 
 
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
@@ -30,12 +53,13 @@ def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
         return Deferred.fromFuture(asyncio.ensure_future(start_drain()))
 
     cast(Any, reactor).addSystemEventTrigger("before", "shutdown", drain)
+    _stop_cleanly_on_hangup(cast(Any, reactor))
 
 
-async def wait_closed(transports: Sequence[Transport]) -> None:
-    """Wait until all these connections are closed, `DRAIN_TIMEOUT` seconds at most."""
-    deadline = asyncio.get_running_loop().time() + DRAIN_TIMEOUT
-    while not all(transport.closed for transport in transports):
-        if asyncio.get_running_loop().time() > deadline:
-            return
-        await asyncio.sleep(0.01)
+def _stop_cleanly_on_hangup(reactor: Any) -> None:
+    """Let SIGHUP stop the server as SIGTERM does, unless something else handles or ignores it."""
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))

@@ -1,93 +1,75 @@
 """The transport for Daphne, with the flow control that Daphne's own ``send`` does not have.
 
-It goes past ``send``, to the objects below it:
-
-``send`` is ``partial(Server.handle_reply, protocol)``; ``protocol`` is Autobahn's WebSocket
-protocol, and ``protocol.transport`` Twisted's TCP (or TLS) transport. The transport registers
-itself there as the push producer, so that Twisted says when its buffer is full and when it has
-drained, and stops reading from the socket of a client that is not to send more.
+It is three things to those below it: Twisted's protocol (it gets what the socket receives),
+Twisted's push producer (it hears when Twisted's buffer is full and when it has drained), and an
+entry in Daphne's books.
 
 Bytes are written straight to the socket while nothing waits in Twisted's buffers: that is several
-times cheaper than Twisted's ``write``, which takes a detour over the selector. The transport puts
-its own `write` in the place of Twisted's, so that nothing can come between.
+times cheaper than Twisted's ``write``, which takes a detour over the selector.
 """
 
+import array
 import asyncio
-import contextlib
-import functools
-import logging
+import fcntl
+import termios
+import time
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import Any
 
-from pubsub.core.frame import Frame
+from pubsub.core.configuration import Configuration
+from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
-from pubsub.transport.base import Listener, Receive, Send
-from pubsub.transport.daphne.reader import BUFFER_SIZE, Reader
-from pubsub.transport.daphne.server import is_running
+from pubsub.transport.base import OTHER, Message, Other, Peer, Reason
+from pubsub.transport.daphne.foreign import is_tls
+from pubsub.transport.timeouts import Timeouts
+from pubsub.websocket import engine, frames
+from pubsub.websocket.engine import Engine
 
-logger = logging.getLogger(__name__)
+BUFFER_SIZE = 16 * 1024
+"""Bytes read from a socket at a time, and bytes that may wait in Twisted before it is full.
 
-CLOSE_TIMEOUT = 10.0
-"""Seconds that a client which does not read has left, once it is closed, to read the rest."""
+Small enough that a chunk of the shortest messages is parsed within a few milliseconds, so that
+one client that floods does not keep the others waiting."""
 
-HANDSHAKE_TIMEOUT = 5.0
-"""Seconds that any other client has to answer a close frame. Autobahn's timer ends at the full
-second before that, so its own default of 1 may be nothing."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a client has to answer a close frame that it has received."""
+
+FLUSH_TIMEOUT = 10.0
+"""Seconds without progress, at least, that a client has to read what waits before a close frame."""
+
+NORMAL = 1000
+"""The close code of a connection that has served its purpose (RFC 6455 §7.4.1)."""
 
 
-def open_transport(send: Send, listener: Listener) -> "DaphneTransport | None":
-    """Return the transport for an accepted connection on Daphne; None on any other server.
+NO_STATUS = 1005
+"""What stands for a close frame without a code (RFC 6455 §7.1.5)."""
 
-    Where Daphne is not as this module knows it, the answer is None as well, with one warning.
+
+class State(Enum):
+    """How far the connection is from its end."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    """The close frame is on its way, the peer's is not here yet."""
+    FLUSHING = "flushing"
+    """Nothing is expected from the peer; the socket is closed once it has taken everything."""
+    CLOSED = "closed"
+
+
+_last_serialized: tuple[Sequence[Frame], bytes] = ((), b"")
+
+
+def serialize(batch: Sequence[Frame]) -> bytes:
+    """Return these frames as WebSocket frames.
+
+    All subscribers of a topic get the same frames in turn, so the last result is kept.
     """
-    if not is_running():
-        return None
-    try:
-        protocol = _protocol_of(send)
-        if protocol.state != protocol.STATE_OPEN:
-            return None  # gone already
-        return DaphneTransport(protocol, listener)
-    except (AttributeError, IndexError, TypeError) as error:
-        _warn_once(str(error))
-        return None
-
-
-@functools.cache
-def _warn_once(what: str) -> None:
-    logger.warning(
-        "This version of Daphne, Autobahn or Twisted is not as expected (%s): clients that do "
-        "not read will cost memory without a bound",
-        what,
-    )
-
-
-@functools.cache
-def _file_descriptor_class() -> type:
-    # Twisted must not be imported before Daphne has chosen its reactor.
-    from twisted.internet.abstract import FileDescriptor
-
-    return FileDescriptor
-
-
-def _protocol_of(send: Send) -> Any:
-    if not isinstance(send, functools.partial):
-        raise TypeError("send is wrapped by a middleware")
-    protocol = send.args[0]
-    if protocol._perMessageCompress is not None:
-        raise TypeError("compression is on")
-    return protocol
-
-
-_last_joined: tuple[Sequence[Frame], bytes] = ((), b"")
-
-
-def _join(frames: Sequence[Frame]) -> bytes:
-    """Join frames; once only, when all subscribers of a topic get the same ones in turn."""
-    global _last_joined
-    last_frames, data = _last_joined
-    if frames != last_frames:
-        data = b"".join([frame.wire for frame in frames])
-        _last_joined = frames, data
+    global _last_serialized
+    last, data = _last_serialized
+    if batch != last:
+        data = b"".join([frames.text_frame(frame.payload) for frame in batch])
+        _last_serialized = batch, data
     return data
 
 
@@ -95,62 +77,146 @@ def _send_nothing(data: bytes) -> int:
     return 0
 
 
+def _access_log_details(protocol: Any) -> dict[str, Any]:
+    address = protocol.client_addr
+    return {
+        "path": protocol.request.path,
+        "client": f"{address[0]}:{address[1]}" if address else None,
+    }
+
+
 class DaphneTransport:
-    """One accepted WebSocket on Daphne; Twisted's push producer (IPushProducer) for its socket."""
+    """One accepted WebSocket on Daphne.
+
+    Args:
+        protocol: Daphne's protocol, of which every name in `foreign` was read.
+        config: The bounds of what comes in.
+        timeouts: The timers of this event loop.
+    """
 
     __slots__ = (
+        "_access_log",
         "_buffer",
         "_direct",
-        "_handed_over",
-        "_listener",
-        "_protocol",
-        "_reader",
+        "_engine",
+        "_peer",
+        "_reading",
         "_send",
-        "_send_close_frame",
+        "_server",
+        "_state",
         "_tcp",
+        "_timeouts",
+        "_waiters",
         "_write_later",
+        "close_code",
+        "heard",
+        "silent_looks",
         "writable",
     )
 
-    def __init__(self, protocol: Any, listener: Listener) -> None:
-        self._protocol = protocol
-        self._listener = listener
+    def __init__(self, protocol: Any, config: Configuration, timeouts: Timeouts) -> None:
         self._tcp = tcp = protocol.transport
-        # A TLS transport passes unknown attributes on to the TCP transport below it, so it does
-        # seem to have a socket, but what is written to that leaves in plain text.
-        self._direct = isinstance(tcp, _file_descriptor_class())
+        self._direct = not is_tls(tcp)
         self._buffer = tcp if self._direct else tcp.transport
         self._send: Callable[[bytes], int] = tcp.socket.send if self._direct else _send_nothing
-        self._handed_over = 0
-        self.writable = True
-        self._reader = Reader(protocol, listener, self._send_pong)
-        # These raise here as well, while everything still is as it was.
         self._write_later: Callable[[bytes], None] = tcp.write
-        self._send_close_frame: Callable[..., None] = protocol.sendCloseFrame
-        _ = (self.backlog, self.closed, self._direct and tcp.producerPaused)
-        self._take_over()
+        self._server = server = protocol.server
+        self._access_log = _access_log_details(protocol) if server.action_logger else None
+        self._timeouts = timeouts
+        self._peer: Peer | None = None
+        self._state = State.OPEN
+        self._reading = True
+        self._waiters: list[asyncio.Future[None]] = []
+        self.writable = True
+        self.close_code = 1006
+        self.heard = True
+        self.silent_looks = 0
+        limits = (protocol.maxMessagePayloadSize, protocol.maxFramePayloadSize)
+        self._engine = Engine(
+            max_message_bytes=config.max_message_bytes,
+            max_bytes=min(filter(None, limits), default=1 << 62),
+        )
+        self._engine.feed(protocol.data)
+        self._take_over(protocol)
 
-    def _take_over(self) -> None:
-        """Put methods of this object in the place of those of Twisted and Autobahn."""
-        protocol, tcp = self._protocol, self._tcp
-        self._buffer.bufferSize = BUFFER_SIZE
-        # Answer a broken message with a close frame that says so, not with a dropped connection.
-        protocol.failByDrop = False
-        protocol.closeHandshakeTimeout = HANDSHAKE_TIMEOUT
+    def _take_over(self, protocol: Any) -> None:
+        tcp, server = self._tcp, self._server
         # Twisted's HTTP channel is still registered, from the time before the upgrade.
         tcp.unregisterProducer()
         tcp.registerProducer(self, True)
-        tcp.write = self._write
-        if self._direct and self.backlog:
-            # The response to the handshake; as in `_write`, but nobody need be told.
-            self.writable = False
-            tcp.producerPaused = True
-        self._reader.take_over()
-        # Nothing may follow a close frame (RFC 6455 §5.5.1), whoever sends it.
-        protocol.sendCloseFrame = self._on_close_frame
-        # The first thing that Autobahn does whenever it drops a connection, and the only sign of
-        # it that comes at once: Daphne's own waits in a queue behind the client's messages.
-        protocol.unregisterProducer = self._dropped
+        self._buffer.bufferSize = BUFFER_SIZE
+        if self._direct:
+            tcp.protocol = self
+            if self.backlog:
+                # The response to the handshake; as in `_write_rest`, but nobody need know.
+                self.writable = False
+                tcp.producerPaused = True
+        else:
+            tcp.wrappedProtocol = self
+        server.connections[self] = server.connections.pop(protocol)
+        protocol.factory.countConnections -= 1
+        # Daphne's `send` refers to the protocol for as long as the application runs. What is left
+        # is an empty shell: nothing that it held has to stay, and no cycle is left to the
+        # garbage collector.
+        vars(protocol).clear()
+
+    def __repr__(self) -> str:
+        return f"<DaphneTransport {self._state.value}>"
+
+    async def serve(self, peer: Peer) -> None:
+        """Pass everything on to ``peer``; return when the socket is closed."""
+        self._peer = peer
+        self._timeouts.pings.watch(self)
+        if self._state is State.CLOSED:
+            return
+        peer.on_readable()  # what came together with the handshake
+        await self.wait_closed()
+
+    # --- Reading ---
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Twisted has read from the socket."""
+        self.heard = True
+        self._engine.feed(data)
+        if self._state is State.OPEN:
+            if self._peer is not None:
+                self._peer.on_readable()
+        elif self._state is State.CLOSING:
+            self._await_close_frame()
+
+    def next_message(self) -> Message | Other | None:
+        """Return the next message; deal with the control frames before it."""
+        event = self._engine.next_event()
+        if event is None or type(event) is str:
+            return event
+        if isinstance(event, bytes | engine.TooLarge):
+            return event
+        if isinstance(event, engine.Close):
+            self._answer_close(event)
+            return None
+        if isinstance(event, engine.Fault):
+            self._fail(event.code, event.reason)
+            return None
+        if isinstance(event, engine.Ping):
+            self._answer_ping(event.payload)
+        return OTHER
+
+    def pause_reading(self) -> None:
+        """Take no more input from the socket."""
+        if self._state is State.OPEN:
+            self._reading = False
+            self._tcp.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Take input from the socket again."""
+        if self._state is State.OPEN:
+            self._reading = True
+            self._tcp.resumeProducing()
+
+    def _answer_ping(self, payload: bytes) -> None:
+        self._flush()  # the replies to the messages before it
+        if self.writable:
+            self._write(frames.pong_frame(payload))
 
     # --- Writing ---
 
@@ -160,108 +226,198 @@ class DaphneTransport:
         buffer = self._buffer
         return len(buffer.dataBuffer) - buffer.offset + buffer._tempDataLen  # type: ignore[no-any-return]
 
-    @property
-    def progress(self) -> int:
-        """Bytes that Twisted had to keep and has passed on since."""
-        return self._handed_over - self.backlog
-
-    @property
-    def closed(self) -> bool:
-        """Whether the socket is closed."""
-        return not self._buffer.connected
-
-    def write_nowait(self, frames: Sequence[Frame]) -> bool:
+    def write(self, batch: Sequence[Frame]) -> None:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
-        # All that happens to a socket in a publication. That the transport is writable says that
-        # nothing waits in Twisted's buffers, so that they need not be looked at.
-        data = frames[0].wire if len(frames) == 1 else _join(frames)
+        # All that happens to a socket in a publication. That the transport is writable means that
+        # nothing waits in Twisted's buffers, so they need not be looked at.
+        data = serialize(batch)
         try:
             sent = self._send(data)
         except OSError:
-            # Full, or broken: then Twisted finds it again, in the place where it handles it.
-            sent = 0
-        if sent == len(data):
-            return True
-        self._write_rest(data[sent:])
-        return False
+            sent = 0  # EAGAIN or a real error: let Twisted's own write hit it and handle it
+        if sent != len(data):
+            self._write_rest(data[sent:])
 
     def _write(self, data: bytes) -> None:
-        """Stand in for Twisted's ``write``, which Autobahn calls for its control frames."""
+        """Write a control frame, behind everything that waits."""
         sent = 0
         if self.writable:
-            with contextlib.suppress(OSError):
+            try:
                 sent = self._send(data)
+            except OSError:
+                sent = 0
         if sent < len(data):
             self._write_rest(data[sent:])
 
     def _write_rest(self, data: bytes) -> None:
         tcp = self._tcp
-        self._handed_over += len(data)
         self._write_later(data)
         if self._direct and not tcp.producerPaused:
-            # Twisted pauses its producer, and so will tell it when the buffer has drained, only
-            # when much waits. Here whatever waits is too much, or it would be overtaken.
+            # Twisted pauses its producer, and so would resume it when the buffer has drained, only
+            # when much waits. Here anything that waits is too much, or it would be overtaken.
             tcp.producerPaused = True
             self.pauseProducing()
 
-    def _send_pong(self, payload: bytes) -> None:
-        # Autobahn answers each ping at once, whether the answers are read or not.
-        if self.writable:
-            self._protocol.sendPong(payload)
-
-    # --- Reading ---
-
-    async def read(self, receive: Receive) -> None:
-        """Pass on the peer's messages until the connection has ended."""
-        await self._reader.read(receive)
-
-    def resume_reading(self) -> None:
-        """Offer again what the listener has refused, and read on if it is taken."""
-        if not self.closed:
-            self._reader.resume()
-
-    # --- The end ---
-
-    def close(self, why: Close) -> None:
-        """Send the close frame, and drop the connection if it is not answered in time."""
-        if why is Close.SLOW:
-            self._protocol.closeHandshakeTimeout = CLOSE_TIMEOUT
-        if self._protocol.state == self._protocol.STATE_OPEN:
-            # sendClose would refuse the codes below 3000, and Daphne would lose the reason.
-            self._protocol.sendCloseFrame(why.code, why.reason.encode())
-        self.resume_reading()
-
-    def _on_close_frame(self, *args: Any, **kwargs: Any) -> None:
-        if self.writable:
-            self._listener.on_writable()  # what the messages before it have caused
-        self._send_close_frame(*args, **kwargs)
-        self.stopProducing()
-
-    def _dropped(self) -> None:
-        self._tcp.unregisterProducer()
-        self.stopProducing()
-        if self.backlog or not self._direct:
-            # Twisted waits for the peer to read the rest, or to end TLS, be it for ever.
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self._abort)
-
-    def _abort(self) -> None:
-        if not self.closed:
-            self._tcp.abortConnection()
+    def _flush(self) -> None:
+        if self.writable and self._peer is not None:
+            self._peer.on_writable()
 
     # Twisted's side: twisted.internet.interfaces.IPushProducer.
 
     def pauseProducing(self) -> None:  # noqa: N802
-        """The buffer is full."""
+        """Twisted's buffer is full."""
         self.writable = False
-        self._listener.on_blocked()
+        self._timeouts.writes.watch(self)
 
     def resumeProducing(self) -> None:  # noqa: N802
-        """The buffer has drained."""
-        if self._protocol.state == self._protocol.STATE_OPEN:
+        """Twisted's buffer has drained."""
+        if self._state is State.OPEN:
             self.writable = True
-            self._listener.on_writable()
+            self._flush()
 
     def stopProducing(self) -> None:  # noqa: N802
-        """The connection is lost, or as good as lost."""
+        """The socket is being closed; `connectionLost` follows."""
+
+    # --- The end ---
+
+    def close(self, reason: Reason) -> None:
+        """Send the close frame, and close the socket if it is not answered in time."""
+        self._start_closing(reason.code, reason.reason)
+
+    def _start_closing(self, code: int, reason: str) -> None:
+        if self._state is State.OPEN:
+            self.close_code = code
+            self._flush()
+            self._write(frames.close_frame(code, reason))
+            self._end(State.CLOSING)
+            if not self._reading:
+                self._tcp.resumeProducing()
+            self._await_close_frame()
+
+    def _await_close_frame(self) -> None:
+        """Discard what the peer sends until it closes, too (RFC 6455 §5.5.1)."""
+        while (event := self._engine.next_event()) is not None:
+            if isinstance(event, engine.Close | engine.Fault):
+                self._lose_connection()
+                return
+
+    def _answer_close(self, event: engine.Close) -> None:
+        self.close_code = event.code or NO_STATUS
+        self._flush()
+        self._write(frames.close_frame(NORMAL))
+        self._lose_connection()
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Send a close frame to a peer that broke a rule (RFC 6455 §7.1.7).
+
+        The socket is still read, and closed when the peer has closed it: to close it over unread
+        input would reset the connection, and the peer might not see why.
+        """
+        self.close_code = code
+        self._flush()
+        self._write(frames.close_frame(code, reason))
+        if self._direct:
+            self._end(State.FLUSHING)
+            self._tcp.loseWriteConnection()
+        else:
+            self._lose_connection()
+
+    def _lose_connection(self) -> None:
+        self._end(State.FLUSHING)
+        self._tcp.loseConnection()
+
+    def _end(self, state: State) -> None:
+        """Write nothing more, and let go of the peer."""
+        self._state = state
         self.writable = False
-        self._listener.on_lost()
+        if state is State.FLUSHING:
+            self._engine.close()
+            # A producer would keep Twisted from closing the socket.
+            self._tcp.unregisterProducer()
+        self._timeouts.pings.forget(self)
+        self._timeouts.writes.forget(self)
+        self._timeouts.writes.watch(self)
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.on_lost()
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+        """Twisted has closed the socket."""
+        self._end(State.CLOSED)
+        self._timeouts.writes.forget(self)
+        self._engine.close()
+        self._tcp = self._buffer = self._send = self._write_later = None  # type: ignore[assignment]
+        self._server.protocol_disconnected(self)
+        if self._access_log is not None:
+            self._server.log_action("websocket", "disconnected", self._access_log)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_closed(self) -> None:
+        """Wait until the socket is closed."""
+        if self._state is not State.CLOSED:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    # What `pubsub.transport.timeouts` asks.
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the peer has something left to read, or to answer."""
+        return self._state is not State.CLOSED and not self.writable
+
+    @property
+    def unread(self) -> int:
+        """Bytes in Twisted's buffers, and in the kernel's as far as the peer has not taken them."""
+        return self.backlog + self._unsent()
+
+    def _unsent(self) -> int:
+        # SIOCOUTQ: what the peer's kernel has not acknowledged (tcp(7)).
+        size = array.array("i", [0])
+        try:
+            fcntl.ioctl(self._buffer.socket, termios.TIOCOUTQ, size)
+        except (OSError, ValueError):
+            return 0
+        return size[0]
+
+    @property
+    def patience(self) -> float:
+        """Seconds without progress that the peer is granted."""
+        if self._state is State.OPEN:
+            return self._timeouts.write_timeout
+        return max(FLUSH_TIMEOUT, self._timeouts.write_timeout) if self.unread else CLOSE_TIMEOUT
+
+    def expire(self) -> None:
+        """Disconnect a client that does not read, or close the socket if that was done before."""
+        if self._state is State.OPEN:
+            self.close(Close.SLOW)
+        else:
+            self._tcp.abortConnection()
+
+    @property
+    def listening(self) -> bool:
+        """Whether the peer is being read from and could be written to."""
+        return self._reading and self.writable
+
+    def ping(self) -> None:
+        """Send a ping to a silent client."""
+        self._write(frames.ping_frame())
+
+    def expire_silently(self) -> None:
+        """Disconnect a client that gave no sign of life after a ping."""
+        self.close(Close.NO_PONG)
+
+    # Daphne's side: what it calls on the protocols in its books.
+
+    def check_timeouts(self) -> None:
+        """Enforce Daphne's own limit for the age of a connection (``--websocket_timeout``)."""
+        limit = self._server.websocket_timeout
+        connected = self._server.connections[self]["connected"]
+        if limit >= 0 and time.time() - connected > limit:
+            self._start_closing(NORMAL, "")
+
+    def handle_exception(self, exception: BaseException) -> None:
+        """Tell the peer that the application has failed; Daphne has logged it."""
+        self.close(Close.INTERNAL)

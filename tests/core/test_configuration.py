@@ -1,8 +1,8 @@
-"""Limits refuse what makes no sense, where they are made."""
+"""A configuration refuses what makes no sense, where they are made."""
 
 import pytest
 
-from pubsub.core.limits import Limits
+from pubsub.core.configuration import Configuration
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,9 @@ from pubsub.core.limits import Limits
         ("max_subscriptions", 0),
         ("history_size", -1),
         ("history_size", 1001),
+        ("history_bytes", 0),
+        ("ping_interval", 0),
+        ("request_timeout", -1),
         ("rate_limit", -1),
         ("rate_limit", float("nan")),
         ("write_timeout", 0),
@@ -25,10 +28,10 @@ from pubsub.core.limits import Limits
 def test_out_of_range(field: str, value: float) -> None:
     """The message starts with the field's name."""
     with pytest.raises(ValueError, match=f"^{field} "):
-        Limits(**{field: value})
+        Configuration(**{field: value})
 
 
 def test_edges_are_allowed() -> None:
     """One frame, one byte, no history."""
-    Limits(queue_size=1, queue_bytes=1, history_size=0, write_timeout=0.001)
-    Limits(history_size=1000)
+    Configuration(queue_size=1, queue_bytes=1, history_size=0, write_timeout=0.001)
+    Configuration(history_size=1000)

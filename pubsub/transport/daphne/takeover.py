@@ -1,0 +1,70 @@
+"""How a connection is taken over from Daphne and Autobahn, right after the opening handshake.
+
+``send`` is ``partial(Server.handle_reply, protocol)``; ``protocol`` is Daphne's WebSocket
+protocol, which is Autobahn's, and ``protocol.transport`` is Twisted's TCP (or TLS) transport. The
+transport of the chat room takes the protocol's place in Twisted, as Daphne itself puts the
+protocol in the place of its HTTP channel, and in Daphne's books. Nothing of Autobahn's remains.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from pubsub.core.configuration import Configuration
+from pubsub.transport.base import Send
+from pubsub.transport.daphne import foreign
+from pubsub.transport.daphne.server import SCOPE_KEY, is_running
+from pubsub.transport.daphne.transport import DaphneTransport
+from pubsub.transport.timeouts import Timeouts
+
+
+def prepare(scope: Mapping[str, Any], send: Send) -> "TakeOver | None":
+    """Return what takes a connection over once it is accepted; ``None`` on any other server.
+
+    Where Daphne is not as `foreign` says, the answer is ``None`` as well, with one warning.
+    """
+    if not is_running():
+        return None
+    try:
+        protocol = _protocol_of(scope, send)
+        foreign.check(protocol)
+    except foreign.NotAsExpected as error:
+        foreign.warn_once(str(error))
+        return None
+    return TakeOver(protocol)
+
+
+def _protocol_of(scope: Mapping[str, Any], send: Send) -> Any:
+    reference = scope.get(SCOPE_KEY)
+    if reference is not None:
+        return reference()
+    if isinstance(send, functools.partial):
+        return send.args[0]
+    raise foreign.NotAsExpected("send is wrapped by a middleware")
+
+
+def _parse_nothing() -> bool:
+    return False
+
+
+class TakeOver:
+    """A connection that is about to be accepted."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        # Frames that came together with the handshake are left for the engine.
+        protocol.processData = _parse_nothing
+
+    def finish(self, config: Configuration, timeouts: Timeouts) -> DaphneTransport | None:
+        """Take the accepted connection over; ``None`` if it is lost already."""
+        protocol = self._protocol
+        del protocol.processData
+        if protocol.state != protocol.STATE_OPEN:
+            return None
+        if protocol._perMessageCompress is not None:
+            foreign.warn_once("compression is on")
+            protocol.consumeData()
+            return None
+        return DaphneTransport(protocol, config, timeouts)
