@@ -9,7 +9,7 @@ from channels.testing import WebsocketCommunicator
 
 from pubsub.consumers import BUDGET, COST_OF_COMMAND, ChatConsumer
 from pubsub.core.frame import Frame
-from pubsub.core.limits import Limits
+from pubsub.core.configuration import Configuration
 from pubsub.runtime import Runtime
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
@@ -28,7 +28,7 @@ async def ask(socket: WebsocketCommunicator, **message: Any) -> Any:
 
 async def test_conversation() -> None:
     """Subscribe, publish, leave, with the communicator of channels.testing."""
-    runtime = Runtime(Limits(auto_create_topics=True))
+    runtime = Runtime(Configuration(auto_create_topics=True))
     alice, bob = open_socket(runtime), open_socket(runtime)
     await alice.connect()
     await bob.connect()
@@ -45,7 +45,7 @@ async def test_conversation() -> None:
 
 async def test_cancelled_connection_leaves_every_topic() -> None:
     """A server may end an application at any time."""
-    runtime = Runtime(Limits(auto_create_topics=True))
+    runtime = Runtime(Configuration(auto_create_topics=True))
     socket = open_socket(runtime)
     await socket.connect()
     await ask(socket, type="subscribe", topic="t")
@@ -59,7 +59,7 @@ class FaultyRuntime(Runtime):
     """Its broker fails in a way that nobody has thought of."""
 
     def __init__(self) -> None:
-        super().__init__(Limits())
+        super().__init__(Configuration())
         self.broker.publish = self.fail
 
     def fail(self, name: str, frame: Frame, **more: Any) -> int:
@@ -85,7 +85,7 @@ async def test_fault_of_the_server_is_logged_and_not_shown(
 
 async def test_fault_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     """With 1011, and no other one."""
-    runtime = Runtime(Limits(auto_create_topics=True))
+    runtime = Runtime(Configuration(auto_create_topics=True))
     broken, other = open_socket(runtime), open_socket(runtime)
     await broken.connect()
     await ask(broken, type="subscribe", topic="t")
@@ -108,7 +108,7 @@ async def test_fault_in_writing_ends_the_connection(caplog: pytest.LogCaptureFix
 
 async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
     """What it sends before its socket is closed must not subscribe it again."""
-    runtime = Runtime(Limits(auto_create_topics=True))
+    runtime = Runtime(Configuration(auto_create_topics=True))
     consumer = ChatConsumer(runtime)
     messages = iter(
         [
@@ -135,7 +135,7 @@ async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
 
 async def test_one_client_does_not_keep_the_event_loop() -> None:
     """After its share it gives way, although more of its messages wait."""
-    runtime = Runtime(Limits())
+    runtime = Runtime(Configuration())
     turns = 0
     received = 0
     share = BUDGET // COST_OF_COMMAND

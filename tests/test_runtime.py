@@ -7,7 +7,7 @@ from django.test import AsyncClient, Client
 
 import pubsub
 from pubsub.core.errors import BrokerNotRunning, TopicNotFound
-from pubsub.core.limits import Limits
+from pubsub.core.configuration import Configuration
 from pubsub.runtime import Runtime, get_runtime
 
 
@@ -62,7 +62,7 @@ async def test_bad_arguments_are_refused_before_anything_happens() -> None:
 
 def test_broker_follows_the_running_event_loop() -> None:
     """When the loop that owned it is closed, the next one takes over, with the topics."""
-    runtime = Runtime(Limits())
+    runtime = Runtime(Configuration())
 
     async def use(name: str) -> list[str]:
         runtime.enter().create_topic(name)

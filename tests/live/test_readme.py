@@ -9,7 +9,7 @@ from typing import Any
 
 from chatroom_project import settings
 from pubsub import conf
-from pubsub.core.limits import Limits
+from pubsub.core.configuration import Configuration
 from tests.live.client import Client
 from tests.live.conftest import StartServer
 
@@ -70,7 +70,7 @@ def test_settings_table() -> None:
     others = dict(re.findall(r"^\| `(DJANGO_\w+)` \| (.*?) \|", README, re.MULTILINE))
     rows = re.findall(r"^\| `CHATROOM_(\w+)` \| `(.*?)` \|", README, re.MULTILINE)
     assert tuple(name for name, _ in rows) == conf.SETTING_NAMES
-    assert conf.limits_from(dict(rows)) == Limits()
+    assert conf.limits_from(dict(rows)) == Configuration()
     assert others == {
         "DJANGO_SECRET_KEY": "generated at each start",
         "DJANGO_DEBUG": f"`{str(settings.DEBUG).lower()}`",
