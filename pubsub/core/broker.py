@@ -17,8 +17,9 @@ from pubsub.core.errors import (
 from pubsub.core.frame import Frame
 from pubsub.core.history import Replay
 from pubsub.core.limits import Limits
+from pubsub.core.names import validate_name
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.topic import Counters, Topic, TopicStatistics, validate_name
+from pubsub.core.topic import Counters, Topic, TopicStatistics
 
 
 @dataclass(frozen=True, slots=True)

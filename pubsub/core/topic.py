@@ -3,24 +3,10 @@
 from dataclasses import dataclass
 
 from pubsub.core.client import Client
-from pubsub.core.errors import InvalidTopicName
 from pubsub.core.frame import Frame
 from pubsub.core.history import History, Replay
+from pubsub.core.names import validate_name
 from pubsub.core.outbox import Outbox
-
-MAX_NAME_LENGTH = 128
-
-
-def validate_name(name: str) -> str:
-    """Return ``name``, if it is one: 1 to 128 printable characters, no white space, no ``/``.
-
-    Raises:
-        InvalidTopicName: It is not.
-    """
-    # str.isprintable() is false for every separator but the space.
-    if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable() or {" ", "/"} & set(name):
-        raise InvalidTopicName(name)
-    return name
 
 
 class Counters:

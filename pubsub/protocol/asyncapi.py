@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pubsub.core.topic import MAX_NAME_LENGTH
 from pubsub.protocol.codes import Close, ErrorCode
-from pubsub.protocol.messages import COMMANDS, REPLIES
+from pubsub.protocol.messages import COMMANDS, REPLIES, TopicName
 
 _ID = "550e8400-e29b-41d4-a716-446655440000"
 _TS = "2025-08-25T10:01:00.000Z"
@@ -71,11 +70,7 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Messages as they are on the wire, by type and by what they are examples of."""
 
-_TOPIC = {
-    "minLength": 1,
-    "maxLength": MAX_NAME_LENGTH,
-    "description": f"1 to {MAX_NAME_LENGTH} printable characters without white space or /",
-}
+_TOPIC = msgspec.json.schema(TopicName)
 
 _ANSWERS = {
     "subscribe": ("ack", "error"),

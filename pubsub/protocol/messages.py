@@ -5,6 +5,9 @@ from typing import Annotated, get_args
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from pubsub.core.errors import TOPIC_NAME_RULE
+from pubsub.core.names import MAX_NAME_LENGTH, NAME_PATTERN
+
 MAX_REQUEST_ID_LENGTH = 128
 
 RequestId = Annotated[str, Meta(max_length=MAX_REQUEST_ID_LENGTH)]
@@ -31,6 +34,21 @@ def check_message_id(message_id: str) -> str:
     if not is_message_id(message_id):
         raise ValueError(f"message_id must be a UUID in its canonical form, not {message_id!r}")
     return message_id
+
+
+TopicName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_NAME_LENGTH,
+        pattern=NAME_PATTERN,
+        description=TOPIC_NAME_RULE.removeprefix("must be "),
+    ),
+]
+"""The rule for topic names, as far as a schema can express it.
+
+Commands carry a plain string instead: the broker checks the names of topics that do not exist.
+"""
 
 
 class Message(Struct):
@@ -149,7 +167,7 @@ REPLIES: tuple[type[Reply], ...] = (Ack, Event, Error, Pong, Info)
 class NewTopic(Struct):
     """The body of ``POST /topics``."""
 
-    name: str
+    name: TopicName
     history: int | None = None
 
 
