@@ -129,14 +129,14 @@ class Event(Reply, tag="event", kw_only=True):
 
 
 class ErrorDetail(Struct):
-    """What went wrong: a code for programs and a sentence for people."""
+    """What went wrong: a code for programs and a message for people."""
 
     code: str
     message: str
 
 
 class Error(Reply, tag="error", kw_only=True):
-    """A command was refused, or events were lost."""
+    """A command was refused, or events were dropped."""
 
     request_id: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
@@ -153,7 +153,7 @@ class Pong(Reply, tag="pong", kw_only=True):
 
 
 class Info(Reply, tag="info", kw_only=True):
-    """News of a topic that nobody asked for."""
+    """News of a topic."""
 
     topic: str
     msg: str
@@ -164,14 +164,14 @@ REPLIES: tuple[type[Reply], ...] = (Ack, Event, Error, Pong, Info)
 """Everything that the server sends, in the order of the documentation."""
 
 
-class NewTopic(Struct):
+class NewTopic(Struct, forbid_unknown_fields=True):
     """The body of ``POST /topics``."""
 
     name: TopicName
     history: int | None = None
 
 
-class Publication(Struct):
+class Publication(Struct, forbid_unknown_fields=True):
     """The body of ``POST /topics/{name}/messages``; without an id the server makes one."""
 
     payload: Raw
