@@ -3,9 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode
-
 from pubsub.transport.daphne.framing import NotPlain, frame_size, parse_text
+from websockets.frames import Frame, Opcode
 
 MAX = 65535
 
