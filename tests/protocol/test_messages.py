@@ -20,7 +20,7 @@ def test_codes() -> None:
     """Every refusal of the broker has a code; a fault that no client can cause is INTERNAL."""
     assert error_code(core.InvalidTopicName("")) is ErrorCode.BAD_REQUEST
     assert error_code(core.LimitExceeded("topics", 1)) is ErrorCode.LIMIT_EXCEEDED
-    assert error_code(core.ForeignThread()) is ErrorCode.INTERNAL
+    assert error_code(core.WrongThread()) is ErrorCode.INTERNAL
     assert error_code(BadRequest("x")) is ErrorCode.BAD_REQUEST
 
 
