@@ -1,6 +1,6 @@
 /**
- * Announces new messages to screen readers, once a second at most: a few messages are read out, a
- * burst is summed up as a number.
+ * Announces new messages to screen readers, at most once a second. A few messages are read out in
+ * full; of a burst, only their number is.
  *
  * @module announcer
  */

@@ -61,7 +61,7 @@
  * @property {ChatError} [error] Why subscribing again was refused, if it was.
  */
 
-/** @typedef {SlowNotice | GapNotice | DeletedNotice} Notice Subscription news other than messages. */
+/** @typedef {SlowNotice | GapNotice | DeletedNotice} Notice News of a subscription, other than messages. */
 
 /**
  * @typedef {object} Frame A text frame as it was on the wire.
@@ -145,7 +145,7 @@ const STABLE = 5000;
 /** How many ids of this client's own messages to remember, to filter them out of replays. */
 const OWN_IDS = 1000;
 
-/** Errors after which the next connection makes the subscription. */
+/** Errors that mean there was no answer; the next connection subscribes again. */
 const UNANSWERED = new Set(["NOT_CONNECTED", "CONNECTION_LOST"]);
 
 /** Errors after which subscribing is retried on the same connection. */

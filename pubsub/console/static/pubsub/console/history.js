@@ -31,7 +31,7 @@ export const MAX_CHARACTERS = 4_000_000;
  */
 
 /**
- * @typedef {object} NoticeEntry Something the page tells the user.
+ * @typedef {object} NoticeEntry A remark of the page itself.
  * @property {"notice"} kind
  * @property {Date} time
  * @property {string} text

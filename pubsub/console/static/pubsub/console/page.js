@@ -1,5 +1,5 @@
 /**
- * The page: connects its parts.
+ * The entry point of the page, which connects its parts.
  *
  * @module page
  */
@@ -128,7 +128,7 @@ function step(by) {
   if (name !== undefined) open(name);
 }
 
-// --- What happens without the user ---
+// --- Updates ---
 
 function isIdle() {
   return document.activeElement === document.body || document.activeElement?.id === "welcome-title";
@@ -136,7 +136,7 @@ function isIdle() {
 
 let isScheduled = false;
 
-/** Redraw lists and counts, at most 20 times a second. Hidden pages too, because of their title. */
+/** Redraw lists and counts, at most 20 times a second, even in a hidden page: its title changes. */
 function redraw() {
   if (isScheduled) return;
   isScheduled = true;
@@ -174,7 +174,7 @@ poll.addEventListener("figures", ({ detail: { stats } }) => {
     Object.entries(stats.topics).map(([name, { subscribers }]) => [name, subscribers]),
   );
   rooms.update(topics);
-  // The room in the URL may have been unknown, or created, since the page was opened.
+  // The room in the URL may only have become known, or been created, after the page was opened.
   const { name } = openRoom;
   if (name !== null && !rooms.joined.has(name) && topics.has(name)) onUrl({ focus: isIdle() });
 });

@@ -30,7 +30,7 @@ export class Wire {
   #paused = false;
   #number = 0;
   #missed = 0;
-  /** @type {NumberedFrame | null} The frame in the details, even if it was discarded since. */
+  /** @type {NumberedFrame | null} The frame in the details, even if it has since been discarded. */
   #selected = null;
   /** Whether the newest frame is visible, or would be if the panel were. */
   #atEnd = true;
