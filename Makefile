@@ -9,6 +9,10 @@ BASE := .venv/.base-installed
 STATIC := $(or $(DJANGO_STATIC_ROOT),$(CURDIR)/.venv/static)
 DEV := .venv/.dev-installed
 BENCH := .venv/.bench-installed
+NODE_TOOLS := node_modules/.package-lock.json
+
+# A script that fails on a Node.js that is too old for the linter.
+NODE_IS_RECENT := process.exit(process.versions.node.localeCompare("20.19", "en", {numeric: true}) < 0 ? 1 : 0)
 
 .DEFAULT_GOAL := help
 
@@ -57,6 +61,21 @@ check: $(DEV) ## Lint, check types, module boundaries, Django's settings and the
 	$(BIN)/python manage.py makemigrations --check
 	$(BIN)/coverage run -m pytest -q tests/core tests/protocol
 	$(BIN)/coverage report
+	@if node -e '$(NODE_IS_RECENT)' 2> /dev/null; then \
+		$(MAKE) --no-print-directory check-js; \
+	elif [ "$$CHATROOM_CHECK_JS" = required ]; then \
+		echo "Node.js 20.19 or newer is missing, and CHATROOM_CHECK_JS is required." >&2; exit 1; \
+	else \
+		echo "Node.js 20.19 or newer is missing: the JavaScript was not checked."; \
+	fi
+
+$(NODE_TOOLS): package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: check-js
+check-js: $(NODE_TOOLS) ## Lint the JavaScript and check its types (part of `make check` where there is Node.js)
+	npm run --silent check
 
 .PHONY: bench
 bench: $(BENCH) ## Measure everything beside all peers, and write docs/performance.md (about 50 minutes)
@@ -82,4 +101,4 @@ requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml
 
 .PHONY: clean
 clean: ## Remove the virtual environment and every cache
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

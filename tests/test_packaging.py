@@ -1,5 +1,6 @@
 """What surrounds the code: the image, the compose files, the requirements."""
 
+import json
 import re
 import subprocess
 import sys
@@ -61,6 +62,16 @@ def test_requirements_are_pinned(name: str) -> None:
         assert re.match(r"[a-z0-9.-]+==\S+", requirement), requirement
         assert "--hash=sha256:" in requirement
     assert "://" not in text
+
+
+def test_node_packages_are_pinned() -> None:
+    """Each Node.js package has its hash, and none has the address of a registry."""
+    lock = json.loads((PROJECT / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
 
 
 def test_build_script_is_shell() -> None:
