@@ -34,6 +34,8 @@ def limits_from(values: Mapping[str, Any]) -> Limits:
     Raises:
         ImproperlyConfigured: A name or a value is wrong; the message is one line that says which.
     """
+    if not isinstance(values, Mapping):
+        raise ImproperlyConfigured(f"CHATROOM must be a dictionary, not {values!r}")
     limits = Limits()
     for name, value in values.items():
         if name not in SETTING_NAMES:
