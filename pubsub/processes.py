@@ -82,8 +82,9 @@ class Neighbours:
         if start < self._next_look or sys.platform != "linux":
             return
         port = _port(scope)
-        with suppress(OSError):  # a sandbox without Unix sockets or without /proc
+        with suppress(OSError):  # a sandbox without Unix sockets; a claim that is there already
             self._claim(port)
+        with suppress(OSError):  # a sandbox without /proc
             count = _processes_on(port)
             self._messages[port] = _message(count, port) if count > 1 else ""
         if self.message and not self._warned:
