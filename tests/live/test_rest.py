@@ -134,7 +134,7 @@ NAME_RULE = "name must be 1 to 128 printable characters without white space or /
 
 
 @pytest.mark.parametrize(
-    ("body", "sentence"),
+    ("body", "message"),
     [
         (b"", "is not valid JSON"),
         (b"{", "is not valid JSON"),
@@ -156,15 +156,15 @@ NAME_RULE = "name must be 1 to 128 printable characters without white space or /
         (b'{"name":"t","history":NaN}', "NaN"),
     ],
 )
-def test_bad_topic(server: Server, body: bytes, sentence: str) -> None:
+def test_bad_topic(server: Server, body: bytes, message: str) -> None:
     """A bad topic is refused with 400 and a message that names the field."""
     status, answer = server.request("POST", "/topics", body)
     assert (status, error_code(answer)) == (400, "BAD_REQUEST")
-    assert sentence in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(
-    ("body", "sentence"),
+    ("body", "message"),
     [
         (b"nonsense", "is not valid JSON"),
         (b"\xff", "not UTF-8"),
@@ -178,12 +178,12 @@ def test_bad_topic(server: Server, body: bytes, sentence: str) -> None:
         (b'{"payload":NaN}', "NaN"),
     ],
 )
-def test_bad_publication(server: Server, body: bytes, sentence: str) -> None:
+def test_bad_publication(server: Server, body: bytes, message: str) -> None:
     """A bad publication is refused with 400 and a message that names the field."""
     server.create_topic("t")
     status, answer = server.request("POST", "/topics/t/messages", body)
     assert (status, error_code(answer)) == (400, "BAD_REQUEST")
-    assert sentence in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/topics", "/topics/t/messages"])
