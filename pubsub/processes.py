@@ -21,7 +21,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -65,9 +65,14 @@ def is_wsgi(request: HttpRequest) -> bool:
 
 
 class Neighbours:
-    """The other processes that serve a room on a port of this one."""
+    """The other processes that serve a room on a port of this one.
 
-    def __init__(self) -> None:
+    Args:
+        clock: The time in seconds, of a clock that never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._messages: dict[str, str] = {}
         self._claims: dict[str, socket.socket] = {}
         self._next_look = 0.0
@@ -78,7 +83,7 @@ class Neighbours:
 
         Cheap enough for every connection: it looks at most once a second.
         """
-        start = time.monotonic()
+        start = self._clock()
         if start < self._next_look or sys.platform != "linux":
             return
         port = _port(scope)
@@ -90,7 +95,7 @@ class Neighbours:
         if self.message and not self._warned:
             self._warned = True
             logger.warning("%s", self.message)
-        end = time.monotonic()
+        end = self._clock()
         self._next_look = end + max(_SECONDS_BETWEEN_LOOKS, (end - start) / _SHARE_OF_TIME)
 
     @property

@@ -153,9 +153,14 @@ def test_unix_sockets(tmp_path: Path) -> None:
 
 
 def test_many_looks_are_one(port: int) -> None:
-    """Within a second nothing is looked for again, so every connection may ask."""
-    with closing(Neighbours()) as neighbours, closing(Other("127.0.0.1", port)) as other:
-        for _ in range(2):
-            neighbours.look({"server": ("127.0.0.1", port)})
-            other.ask("claim")
+    """Every connection may ask, because a process looks again only after a second."""
+    now = 5.0
+    neighbours = Neighbours(clock=lambda: now)
+    with closing(neighbours), closing(Other("127.0.0.1", port)) as other:
+        neighbours.look({"server": ("127.0.0.1", port)})
+        other.ask("claim")
+        neighbours.look({"server": ("127.0.0.1", port)})
         assert neighbours.message == ""
+        now = 6.0
+        neighbours.look({"server": ("127.0.0.1", port)})
+        assert neighbours.message != ""
