@@ -38,6 +38,33 @@ def test_compose_files_are_valid() -> None:
     subprocess.run([*command, *files], cwd=PROJECT, check=True, timeout=60, capture_output=True)
 
 
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("github-workflows", ".github/workflows/*.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
+        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+    ],
+)
+def test_forge_files_are_valid(schema: str, files: str) -> None:
+    """The workflow and the issue templates match the forge's schemas."""
+    paths = list(PROJECT.glob(files))
+    assert paths
+    command = [BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths]
+    subprocess.run(command, check=True, timeout=60, capture_output=True)
+
+
+def test_checks_are_the_same_everywhere() -> None:
+    """The forge runs what `.ci/run` runs, and the commit hook is `make check`."""
+    yaml = YAML(typ="safe")
+    workflow = yaml.load(PROJECT / ".github/workflows/ci.yml")
+    commands = [step["run"] for step in workflow["jobs"]["ci"]["steps"] if "run" in step]
+    assert commands == [".ci/run"]
+    (repository,) = yaml.load(PROJECT / ".pre-commit-config.yaml")["repos"]
+    assert [hook["entry"] for hook in repository["hooks"]] == ["make check"]
+    assert "make check\n" in (PROJECT / ".ci/run").read_text()
+
+
 def test_production_is_locked_down() -> None:
     """The production service is hardened, and every setting reaches the container.
 
