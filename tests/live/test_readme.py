@@ -100,6 +100,19 @@ def test_links_lead_somewhere() -> None:
             assert not anchor or anchor in anchors(target), f"{page.name}: {link}#{anchor}"
 
 
+def test_files_that_contributors_look_for_exist() -> None:
+    """Every path that CONTRIBUTING.md and the map of the architecture name is there."""
+    for page in (PROJECT / "CONTRIBUTING.md", PROJECT / "docs/architecture.md"):
+        named = set(
+            re.findall(
+                r"`((?:pubsub|tests|bench|docs|chatroom_project)/[\w/.]*)`", page.read_text()
+            )
+        )
+        assert len(named) > 10
+        missing = {path for path in named - {"pubsub/relay/"} if not (PROJECT / path).exists()}
+        assert not missing, page.name
+
+
 def test_decisions_are_numbered_and_listed() -> None:
     """The index lists each decision once, in order, under the title of its record."""
     folder = PROJECT / "docs/decisions"
