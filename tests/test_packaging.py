@@ -3,10 +3,13 @@
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 from ruamel.yaml import YAML
 
 from pubsub.conf import SETTING_NAMES
@@ -42,8 +45,7 @@ def test_compose_files_are_valid() -> None:
     ("schema", "files"),
     [
         ("github-workflows", ".github/workflows/*.yml"),
-        ("github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
-        ("github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+        ("github-issue-forms", ".github/ISSUE_TEMPLATE/*.yml"),
     ],
 )
 def test_forge_files_are_valid(schema: str, files: str) -> None:
@@ -93,6 +95,20 @@ def test_requirements_are_pinned(name: str) -> None:
         assert re.match(r"[a-z0-9.-]+==\S+", requirement), requirement
         assert "--hash=sha256:" in requirement
     assert "://" not in text
+
+
+@pytest.mark.parametrize("name", ["base", "bench", "dev", "newest", "oldest"])
+def test_requirements_match_the_declared_ranges(name: str) -> None:
+    """The pins are within the ranges of pyproject.toml, and the oldest are their lower bounds."""
+    text = (PROJECT / "requirements" / f"{name}.txt").read_text()
+    pins = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", text, re.MULTILINE))
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    for requirement in map(Requirement, project["dependencies"]):
+        version = Version(pins[requirement.name])
+        assert version in requirement.specifier, requirement
+        if name == "oldest":
+            (lowest,) = [part.version for part in requirement.specifier if part.operator == ">="]
+            assert version == Version(lowest), requirement
 
 
 def test_build_script_is_shell() -> None:
