@@ -91,4 +91,4 @@ requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml (U=--upgr
 
 .PHONY: clean
 clean: ## Remove the virtual environments and all caches
-	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-* node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
