@@ -3,8 +3,7 @@
 import asyncio
 from typing import Any
 
-from pubsub.core.frame import Frame
-
+from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
 from pubsub.transport.asgi import ASGITransport
 
