@@ -66,6 +66,10 @@ bench: $(BENCH) ## Measure everything beside all peers, and write docs/performan
 bench-quick: $(BENCH) ## Measure the core of it beside the main peers (two minutes)
 	$(BIN)/python -m bench --quick --seconds 0.7
 
+.PHONY: bench-against
+bench-against: $(BASE) ## Compare the speed with another checkout or commit (OTHER=HEAD~1 or OTHER=../folder; about 10 minutes)
+	$(BIN)/python -m bench --against $(or $(OTHER),HEAD)
+
 .PHONY: format
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
