@@ -70,6 +70,10 @@ bench-quick: $(BENCH) ## Measure the core of it beside the main peers (two minut
 bench-against: $(BASE) ## Compare the speed with another checkout or commit (OTHER=HEAD~1 or OTHER=../folder; about 10 minutes)
 	$(BIN)/python -m bench --against $(or $(OTHER),HEAD)
 
+.PHONY: conformance
+conformance: $(DEV) ## Run the Autobahn test suite against the WebSocket transport (needs Python 2.7; 4 minutes)
+	$(BIN)/python -m tests.conformance
+
 .PHONY: format
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
