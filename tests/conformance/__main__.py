@@ -12,14 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.conformance import suite
+from tests.conformance.ours import MAX_MESSAGE_BYTES
 from tests.conformance.table import shortcomings, table
 from tests.live.server import Server
 
 SERVERS = {"ours": "tests.conformance.echo:ours", "Daphne's": "tests.conformance.echo:reference"}
 """The applications, by the names that the table has for them."""
-
-MAX_MESSAGE_BYTES = 16 << 20
-"""The longest message of section 9."""
 
 
 def serve(application: str) -> Server:

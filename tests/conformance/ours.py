@@ -3,52 +3,72 @@
 import asyncio
 from typing import Any
 
-from pubsub.core.frame import Frame
-from pubsub.transport.daphne import open_transport
+from pubsub.core.configuration import Configuration
+from pubsub.core.publication import Frame
+from pubsub.transport import accept
+from pubsub.transport.base import Transport
+from pubsub.transport.daphne.transport import DaphneTransport
+from pubsub.transport.timeouts import Timeouts
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""The longest message that the suite sends (section 9)."""
+
+CONFIG = Configuration(max_message_bytes=MAX_MESSAGE_BYTES)
+TIMEOUTS = Timeouts(write_timeout=CONFIG.write_timeout, ping_interval=CONFIG.ping_interval)
 
 
-class _BinaryFrame:
-    """A frame of the kind that the chat room, which only speaks text, never sends."""
-
-    def __init__(self, payload: bytes) -> None:
-        length = len(payload)
-        if length < 126:
-            size = bytes((length,))
-        elif length < 1 << 16:
-            size = b"\x7e" + length.to_bytes(2, "big")
-        else:
-            size = b"\x7f" + length.to_bytes(8, "big")
-        self.wire = b"\x82" + size + payload
+def binary_frame(payload: bytes) -> bytes:
+    """Return a frame of the kind that the chat room, which speaks text alone, never sends."""
+    length = len(payload)
+    if length < 126:
+        return bytes((0x82, length)) + payload
+    if length < 1 << 16:
+        return b"\x82\x7e" + length.to_bytes(2, "big") + payload
+    return b"\x82\x7f" + length.to_bytes(8, "big") + payload
 
 
 class Echo:
     """Sends every message back, and reads no further while the peer does not read."""
 
-    def __init__(self, send: Any) -> None:
-        transport = open_transport(send, self)
-        if transport is None:
-            raise RuntimeError("the transport for Daphne is not in use")
+    def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self._paused = False
 
-    async def run(self, receive: Any) -> None:
-        """Serve the connection until it has ended."""
-        await self._transport.read(receive)
-
-    def on_message(self, message: str | bytes) -> bool:
-        """Write the message, if the socket takes it."""
-        if not self._transport.writable:
-            return False
-        text = isinstance(message, str)
-        frame: Any = Frame(message.encode()) if text else _BinaryFrame(message)
-        self._transport.write_nowait([frame])
-        return True
+    def on_readable(self) -> None:
+        """Send back what there is, for as long as the socket takes it."""
+        transport = self._transport
+        while transport.writable:
+            message = transport.next_message()
+            if message is None:
+                return
+            if isinstance(message, str):
+                transport.write([Frame(message.encode())])
+            elif isinstance(message, bytes):
+                transport._write(binary_frame(message))
+        if not self._paused:
+            self._paused = True
+            transport.pause_reading()
 
     def on_writable(self) -> None:
-        """Go on with the message that was refused."""
-        asyncio.get_running_loop().call_soon(self._transport.resume_reading)
+        """Go on, but not at once: the transport may be in the middle of a message."""
+        if self._paused:
+            asyncio.get_running_loop().call_soon(self._resume)
 
-    def on_blocked(self) -> None:
-        """Wait, for as long as it takes."""
+    def _resume(self) -> None:
+        if self._paused and self._transport.writable:
+            self._paused = False
+            self._transport.resume_reading()
+            self.on_readable()
 
     def on_lost(self) -> None:
-        """Keep nothing, so there is nothing to free."""
+        """Nothing is kept, so there is nothing to free."""
+
+
+async def serve(scope: Any, receive: Any, send: Any) -> None:
+    """Accept a WebSocket and echo what it sends, until it is closed."""
+    transport = await accept(
+        scope, receive, send, subprotocol=None, config=CONFIG, timeouts=TIMEOUTS
+    )
+    if not isinstance(transport, DaphneTransport):
+        raise RuntimeError("the transport for Daphne is not in use")
+    await transport.serve(Echo(transport))

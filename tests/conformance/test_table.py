@@ -1,12 +1,15 @@
 """What the conformance run makes of the suite's verdicts."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conformance.suite import FAILED, INFORMATIONAL, NON_STRICT, OK, read_report
 from tests.conformance.table import shortcomings, table
+from tests.live.server import PROJECT
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,16 @@ def test_table_counts_by_section() -> None:
     (everything,) = [line for line in lines if line.startswith("All")]
     assert everything.split() == ["All", "2", "1", "3"]
     assert lines[-1].split() == ["10.1.1", "FAILED", "Daphne:", "NON-STRICT"]
+
+
+def test_missing_python_skips_the_run(tmp_path: Path) -> None:
+    """Without Python 2.7 the run is skipped with a message, and that is no failure."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.conformance"],
+        cwd=PROJECT,
+        env={"HOME": str(tmp_path), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "skipped: missing: Python 2.7" in done.stdout
