@@ -90,6 +90,14 @@ bench: $(BENCH) ## Measure everything against all peers and write docs/performan
 bench-quick: $(BENCH) ## Measure fan-out and rooms against the main peers (two minutes)
 	$(BIN)/python -m bench --quick --seconds 0.7
 
+.PHONY: bench-against
+bench-against: $(BASE) ## Compare the speed with another checkout or commit (OTHER=HEAD~1 or OTHER=../folder; about 10 minutes)
+	$(BIN)/python -m bench --against $(or $(OTHER),HEAD)
+
+.PHONY: conformance
+conformance: $(DEV) ## Run the Autobahn test suite against the WebSocket transport (needs Python 2.7; 4 minutes)
+	$(BIN)/python -m tests.conformance
+
 .PHONY: format
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
