@@ -7,24 +7,50 @@ from urllib.parse import SplitResult, urlsplit
 from channels.routing import URLRouter
 from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
-from django.urls import path, re_path
+from django.urls import Resolver404, path, re_path, resolve
 
+from pubsub.api import api
+from pubsub.console import views
 from pubsub.consumers import ChatConsumer
 from pubsub.runtime import get_runtime
+from pubsub.transport.daphne import http
 
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 
 
-def websocket_application() -> "BrowserOriginValidator":
+def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidator":
     """Return the application for ASGI's ``websocket``: the routes, behind a check of the origin.
+
+    On Daphne this also bounds what HTTP requests and responses may cost.
+
+    Args:
+        whole_site: Whether request bodies for any path are limited to one client message, not
+            only those for the paths of `pubsub.urls`. Other views of a project may take uploads.
 
     Raises:
         ImproperlyConfigured: The setting ``CHATROOM`` is wrong.
     """
-    get_runtime()
+    limits = get_runtime().limits
+    http.install(
+        http.HttpLimits(
+            max_body=limits.max_message_bytes,
+            is_bounded=(lambda path: True) if whole_site else _is_ours,
+            request_timeout=getattr(limits, "request_timeout", 20.0),
+            write_timeout=limits.write_timeout,
+        )
+    )
     # URLRouter raises for a path without a route; the last one refuses it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
+
+
+def _is_ours(path: str) -> bool:
+    """Tell whether a path leads to a view of `pubsub.urls`, wherever a project includes it."""
+    try:
+        match = resolve(path.removeprefix(settings.FORCE_SCRIPT_NAME or ""))
+    except Resolver404:
+        return False
+    return api.urls_namespace in match.namespaces or match.func.__module__ == views.__name__
 
 
 class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
