@@ -29,6 +29,7 @@ FOREIGN_NAMES = {
     "daphne.http_protocol:WebRequest.basic_error": "overridden: answers in JSON",
     "daphne.http_protocol:WebRequest.handle_reply": "writes a part of the response",
     "daphne.http_protocol:WebRequest.send_disconnect": "tells the application to end",
+    "daphne.http_protocol:WebRequest.finish": "overridden: another request has its turn",
     "daphne.http_protocol:WebRequest.connectionLost": "overridden: tells the application",
     "daphne.http_protocol:WebRequest.__init__->server": "the Server of a request",
     "daphne.server:Server.__init__->root_path": "the root of the site",
@@ -181,6 +182,7 @@ def _replace(limits: HttpLimits) -> None:
     async def handle_reply(server: Any, protocol: Any, message: dict[str, Any]) -> None:
         await write(server, protocol, message)
         if isinstance(protocol, Request):
+            connections.answered(protocol)
             await protocol.drained()
 
     def kill_all_applications(server: Any) -> "Deferred[None]":

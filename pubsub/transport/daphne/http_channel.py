@@ -39,7 +39,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, connections: HttpConnections) -> None:
         super().__init__()
-        self._connections = connections
+        self.connections = connections
         self._idle = True
         self._deadline = math.inf
         self._refused = False
@@ -55,8 +55,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.timeOut = None
         self.requestFactory = Request
         super().connectionMade()
-        self._deadline = time.monotonic() + self._connections.limits.request_timeout
-        self._connections.add(self)
+        self._deadline = time.monotonic() + self.connections.limits.request_timeout
+        self.connections.add(self)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         """Let go everything that waits for this connection."""
@@ -68,7 +68,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def upgraded(self) -> None:
         """Forget the connection: it speaks another protocol now, or is closed."""
         self._deadline = math.inf
-        self._connections.discard(self)
+        self.connections.discard(self)
 
     # --- Reading ---
 
@@ -78,7 +78,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return
         if self._idle:
             self._idle = False
-            self._deadline = time.monotonic() + self._connections.limits.request_timeout
+            self._deadline = time.monotonic() + self.connections.limits.request_timeout
         super().dataReceived(data)
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
@@ -103,7 +103,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().allHeadersReceived()
 
     def _body_limit(self, request: "Request") -> int | None:
-        limits = self._connections.limits
+        limits = self.connections.limits
         root = request.requestHeaders.getRawHeaders(b"Daphne-Root-Path")
         root_path = unquote(root[-1].decode("latin-1")) if root else request.server.root_path
         path = unquote(self._path.split(b"?", 1)[0].decode("latin-1"))
@@ -114,7 +114,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Start the application, unless the request was refused or the server stops."""
         if self._refused:
             return
-        if self._connections.stopping and not self.requests[-1].is_upgrade():
+        if self.connections.stopping and not self.requests[-1].is_upgrade():
             self.refuse(503, ErrorCode.UNAVAILABLE, "the server is stopping")
             return
         self._deadline = math.inf
@@ -124,7 +124,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def requestDone(self, request: "Request") -> None:  # noqa: N802
         """Read the next request, but only when the client has read this response."""
-        if self._connections.stopping:
+        if self.connections.stopping:
             self.persistent = False
         if self._waitingForTransport and self.persistent:
             self._undrained = request
@@ -200,16 +200,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Close the connection as soon as the request at work is answered."""
         if self._is_http2():
             return
-        if not self._handlingRequest or self._undrained is not None:
+        request = self.requests[0] if self._handlingRequest and self.requests else None
+        if request is None or request.finished or not request.started:
             self.loseConnection()
             return
         self._networkProducer.pauseProducing()
-        if not self.requests[0].startedWriting:
-            self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        if not request.startedWriting:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+
+    def is_closing(self) -> bool:
+        """Tell whether all is written, but not all of it has left yet."""
+        return bool(self.transport.disconnecting)
 
     def check(self, now: float) -> None:
         """End what takes longer than it may."""
-        if self._waitingForTransport or self.transport.disconnecting:
+        if self._waitingForTransport or self.is_closing():
             self._check_progress(now)
         elif now <= self._deadline:
             return
@@ -218,7 +223,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         elif self._refused:
             self.transport.abortConnection()
         elif self.requests or self._buffer:
-            seconds = self._connections.limits.request_timeout
+            seconds = self.connections.limits.request_timeout
             message = f"the request was not complete within {seconds:g} seconds"
             self.refuse(408, ErrorCode.BAD_REQUEST, message)
         else:
@@ -228,7 +233,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         unsent = self._unsent_bytes()
         if unsent != self._unsent:
             self._unsent = unsent
-            self._stall_deadline = now + self._connections.limits.write_timeout
+            self._stall_deadline = now + self.connections.limits.write_timeout
         elif now > self._stall_deadline:
             self.transport.abortConnection()
 
@@ -258,6 +263,8 @@ class Request(WebRequest):  # type: ignore[misc]
     def __init__(self, channel: Any, queued: Any) -> None:
         # Daphne does not use the fields of a form, and to parse them takes a copy of the body.
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
+        self._connections: HttpConnections = channel.connections
+        self.started = False
 
     def is_upgrade(self) -> bool:
         """Tell whether this is the handshake of a WebSocket, as Daphne decides it."""
@@ -279,23 +286,37 @@ class Request(WebRequest):  # type: ignore[misc]
         else:
             super().handleContentChunk(data)
 
-    def process(self) -> Any:
+    def process(self) -> None:
+        """Wait for a turn, unless this is the handshake of a WebSocket."""
+        if self.is_upgrade():
+            self.start()
+        else:
+            self._connections.start(self)
+
+    def start(self) -> None:
         """Start the application, or hand the connection over to the WebSocket protocol."""
         channel = self.channel
-        result = super().process()
+        self.started = True
+        super().process()
         if self.transport is None:
             channel.upgraded()
-        return result
 
     async def drained(self) -> None:
         """Wait until the client has read what was written, if much of it waits."""
         if not self.finished and self.channel is not None:
             await self.channel.drained()
 
+    def finish(self) -> None:
+        """Finish the response, and let another request have its turn."""
+        connections = self._connections
+        super().finish()
+        connections.answered(self)
+
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         """Tell the application, unless it has already finished."""
         if not self.finished:
             super().connectionLost(reason)
+            self._connections.answered(self)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
         """Answer what Daphne itself refuses, or what failed, in JSON."""

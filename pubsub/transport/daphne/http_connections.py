@@ -1,7 +1,8 @@
-"""All HTTP connections of a process: how their time limits are kept, and how they end."""
+"""All HTTP connections of a process: whose turn it is, their time limits, and their end."""
 
 import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import reactor
@@ -9,16 +10,24 @@ from twisted.internet import reactor
 from pubsub.transport.daphne.http import HttpLimits
 
 if TYPE_CHECKING:
-    from pubsub.transport.daphne.http_channel import Channel
+    from pubsub.transport.daphne.http_channel import Channel, Request
+
+MAX_STARTING = 100
+"""Applications that may be at work without having answered. The event loop serves all of them in
+turn, so a thousand at once would keep a WebSocket's message waiting for a second."""
+
+STARTING_SECONDS = 1.0
+"""Seconds after which an application that has not answered no longer counts: it waits for
+something, and does not keep the event loop busy."""
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at the time limits, where no limit is shorter than 4 seconds."""
 
-FINISH_TIMEOUT = 2.0
-"""Seconds that requests have to finish when the server stops. Then they are told to end."""
+FINISH_TIMEOUT = 1.0
+"""Seconds that requests have to finish when the server stops."""
 
 END_TIMEOUT = 1.0
-"""Seconds that they have to end. Then they are cancelled."""
+"""Seconds that applications have to end after they have been told to."""
 
 FLUSH_TIMEOUT = 0.5
 """Seconds that clients have to read the rest of their responses."""
@@ -33,6 +42,9 @@ class HttpConnections:
         self._channels: set[Channel] = set()
         self._interval = min(CHECK_INTERVAL, limits.request_timeout / 4)
         self._all_closed = asyncio.Event()
+        self._starting: dict[Request, float] = {}
+        self._waiting: deque[Request] = deque()
+        self._is_starting = False
 
     def add(self, channel: "Channel") -> None:
         """Watch a connection."""
@@ -44,6 +56,33 @@ class HttpConnections:
         if self.stopping and not self._channels:
             self._all_closed.set()
 
+    # --- Turns ---
+
+    def start(self, request: "Request") -> None:
+        """Start the application for a request, at once or when others have answered."""
+        self._waiting.append(request)
+        self._start_waiting()
+
+    def answered(self, request: "Request") -> None:
+        """Note that a request is answered, at least in part, or lost. Safe to call again."""
+        if self._starting.pop(request, None) is not None:
+            self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        if self._is_starting:
+            return  # one that was answered while it was started; the loop below goes on
+        self._is_starting = True
+        try:
+            while self._waiting and len(self._starting) < MAX_STARTING and not self.stopping:
+                request = self._waiting.popleft()
+                if request.channel is not None:  # the client is still there
+                    self._starting[request] = time.monotonic()
+                    request.start()
+        finally:
+            self._is_starting = False
+
+    # --- Time ---
+
     def watch(self) -> None:
         """Check the time limits of all connections, now and from time to time.
 
@@ -52,14 +91,19 @@ class HttpConnections:
         now = time.monotonic()
         for channel in list(self._channels):
             channel.check(now)
+        for request, started in list(self._starting.items()):
+            if now > started + STARTING_SECONDS:
+                self.answered(request)
         cast(Any, reactor).callLater(self._interval, self.watch)
+
+    # --- The end ---
 
     def stop(self, server: Any) -> asyncio.Future[None]:
         """End all applications and HTTP connections of a server that stops.
 
-        From now on no request is started. Those at work may finish, because Django's handler
-        leaves tasks behind when it is cancelled; all other applications are cancelled at once,
-        as Daphne does. Nothing happens in this tick, so that the WebSocket clients are told first.
+        From now on no request is started, and those at work have a moment to finish. All other
+        applications are cancelled at once, as Daphne does. Nothing happens in this tick, so that
+        the WebSocket clients are told first.
         """
         self.stopping = True
         return asyncio.ensure_future(self._end(server))
@@ -83,9 +127,7 @@ class HttpConnections:
             if not application.done():
                 request.send_disconnect()
         await _wait([*requests, *others], END_TIMEOUT)
-        for application in requests:
-            application.cancel()
-        if self._channels:
+        if any(channel.is_closing() for channel in self._channels):
             await _wait([asyncio.ensure_future(self._all_closed.wait())], FLUSH_TIMEOUT)
 
 
