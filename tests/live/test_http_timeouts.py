@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from tests.live.client import Client
 from tests.live.conftest import StartServer
@@ -53,18 +53,18 @@ def test_request_that_is_never_complete_is_answered_by_408(start_server: StartSe
         post("/topics", "Transfer-Encoding: chunked") + b"1\r\n{\r\n",
         get("/health") + get("/health")[:10],
     ]
-    connections = [RawConnection(server.port) for _ in silent]
-    for connection, data in zip(connections, silent, strict=True):
-        connection.sendall(data)
-    connections[-1].read_response()
-    drips = RawConnection(server.port)
-    drips.sendall(post("/topics", "Content-Length: 100000"))
-    with dripping(drips, b"x" * 1000):
+    with ExitStack() as stack:
+        connections = [stack.enter_context(RawConnection(server.port)) for _ in silent]
+        for connection, data in zip(connections, silent, strict=True):
+            connection.sendall(data)
+        connections[-1].read_response()
+        drips = stack.enter_context(RawConnection(server.port))
+        drips.sendall(post("/topics", "Content-Length: 10000"))
+        stack.enter_context(dripping(drips, b"x" * 1000))
         for connection in (*connections, drips):
             status, code, message = connection.read_error()
             assert (status, code) == (408, "BAD_REQUEST")
             assert message.startswith("the request was not complete within ")
-            connection.close()
 
 
 def test_connection_without_a_request_is_closed(start_server: StartServer) -> None:

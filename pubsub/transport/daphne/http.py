@@ -39,7 +39,7 @@ FOREIGN_NAMES = {
     "daphne.server:Server.run->connections": "requests and WebSockets with their applications",
     "daphne.server:Server.create_application->application_instance": "the task of an application",
     "daphne.server:Server.create_application->handle_reply": "becomes the application's send",
-    "twisted.web.http:_GenericHTTPChannelProtocol": "wraps a channel, to switch to HTTP/2",
+    "twisted.web.http:_GenericHTTPChannelProtocol.dataReceived": "switches to HTTP/2",
     "twisted.web.http:HTTPChannel.connectionMade->_networkProducer": "pauses the socket",
     "twisted.web.http:HTTPChannel.connectionMade->timeOut": "Twisted's own limit, switched off",
     "twisted.web.http:HTTPChannel.connectionLost->requests": "requests that are not answered yet",
