@@ -1,5 +1,6 @@
-"""Views that take and send much more than a message."""
+"""Views that take and send much more than a message, or never answer."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
@@ -23,7 +24,14 @@ async def download(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(_megabytes(300))
 
 
+async def wait(request: HttpRequest) -> JsonResponse:
+    """Never answer."""
+    await asyncio.Event().wait()
+    return JsonResponse({})
+
+
 urlpatterns = [
+    path("wait", wait),
     path("upload", upload),
     path("download", download),
     path("chat/", include("pubsub.urls")),
