@@ -68,7 +68,9 @@ def sized(contents: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 
 texts = sized(st.text(max_size=20).map(str.encode))
 binaries = sized(st.binary(max_size=20))
-controls = st.binary(max_size=125)
+controls = st.one_of(
+    st.binary(max_size=20), st.binary(max_size=125), st.binary(min_size=125, max_size=125)
+)
 
 pings_and_pongs = frames(FINAL | PING, controls) | frames(FINAL | PONG, controls)
 
