@@ -4,15 +4,17 @@ from django.apps import AppConfig
 
 
 class PubSubConfig(AppConfig):
-    """Registers the system checks, and lets tests override the settings."""
+    """Registers the system checks and connects the signals."""
 
     name = "pubsub"
 
     def ready(self) -> None:
-        """Connect what Django calls back."""
-        from django.core.signals import setting_changed
+        """Register everything that Django calls."""
+        from django.core.handlers.wsgi import WSGIHandler
+        from django.core.signals import request_started, setting_changed
 
-        from pubsub import checks, runtime
+        from pubsub import checks, processes, runtime
 
         checks.register_checks()
         setting_changed.connect(runtime.on_setting_changed)
+        request_started.connect(processes.mark_wsgi, sender=WSGIHandler)

@@ -1,14 +1,15 @@
-"""What every HTTP response has in common."""
+"""Headers of every HTTP response, and JSON for every error."""
 
 from collections.abc import Awaitable, Callable
 
-import msgspec
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import Resolver404, get_script_prefix, resolve
 from django.utils.decorators import async_only_middleware
 
 from pubsub.protocol.codes import ErrorCode
+from pubsub.responses import error_response
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -20,7 +21,6 @@ _HEADERS = {
 }
 
 _ERRORS = {
-    400: (ErrorCode.BAD_REQUEST, "bad request"),
     404: (ErrorCode.NOT_FOUND, "no such path"),
     405: (ErrorCode.METHOD_NOT_ALLOWED, "method not allowed"),
     413: (ErrorCode.MESSAGE_TOO_LARGE, "request body is too large"),
@@ -31,21 +31,21 @@ _ERRORS = {
 def json_errors(get_response: GetResponse) -> GetResponse:
     """Turn every error page into a JSON error, refuse foreign hosts, and add the common headers.
 
-    Django and django-ninja answer in HTML or plain text for what they refuse before a view is
-    reached; programs that use the REST endpoints expect JSON from all of them.
+    Django and django-ninja answer in HTML or plain text if they refuse a request before it reaches
+    a view. Programs that use the REST endpoints expect JSON in every case.
     """
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method == "HEAD":
             request.method = "GET"  # the server leaves the body out (RFC 9110 §9.3.2)
-        # Probes ask by address for /health, whatever the names of the site are.
+        # Probes ask for /health by IP address, which need not be an allowed host.
         if request.path != "/health" and not _is_for_us(request):
-            response: HttpResponseBase = _error(400, ErrorCode.BAD_REQUEST, "host not allowed")
+            response: HttpResponseBase = error_response(ErrorCode.BAD_REQUEST, "host not allowed")
         else:
             response = await get_response(request)
         is_json = response.get("Content-Type", "").startswith("application/json")
         if response.status_code >= 400 and not is_json:
-            response = _as_json(response)
+            response = _as_json(request, response)
         if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
             response.setdefault("Content-Length", str(len(response.content)))
         for name, value in _HEADERS.items():
@@ -63,17 +63,31 @@ def _is_for_us(request: HttpRequest) -> bool:
     return True
 
 
-def _error(status: int, code: str, message: str) -> HttpResponse:
-    body = msgspec.json.encode({"error": {"code": code, "message": message}})
-    return HttpResponse(body, content_type="application/json", status=status)
-
-
-def _as_json(response: HttpResponseBase) -> HttpResponse:
+def _as_json(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
+    status = response.status_code
     fallback = (
-        _ERRORS[400] if response.status_code < 500 else (ErrorCode.INTERNAL, "internal error")
+        (ErrorCode.BAD_REQUEST, "bad request")
+        if status < 500
+        else (ErrorCode.INTERNAL, "internal error")
     )
-    code, message = _ERRORS.get(response.status_code, fallback)
-    converted = _error(response.status_code, code, message)
+    code, message = _ERRORS.get(status, fallback)
+    if status == 404 and (path := _without_slash(request.path_info)):
+        message = f"{message}; use {get_script_prefix().removesuffix('/')}{path}"
+    elif status == 405:
+        message = f"{message}; use {response['Allow']}"
+    converted = error_response(code, message, status=status)
     if "Allow" in response:
         converted["Allow"] = response["Allow"]
     return converted
+
+
+def _without_slash(path: str) -> str | None:
+    """Return the path without its trailing slash, if that is one of the site's paths."""
+    shorter = path.rstrip("/")
+    if not shorter or shorter == path:
+        return None
+    try:
+        resolve(shorter)
+    except Resolver404:
+        return None
+    return shorter

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.urls import path, re_path
 
 from pubsub.consumers import ChatConsumer
+from pubsub.processes import neighbours
 from pubsub.runtime import get_runtime
 from pubsub.transport import daphne
 
@@ -17,23 +18,23 @@ websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 
 
 def websocket_application() -> "BrowserOriginValidator":
-    """Return the application for ASGI's ``websocket``: the routes, behind a check of the origin.
+    """Return the application for ASGI's ``websocket``: the routes behind a check of the origin.
 
     Raises:
         ImproperlyConfigured: The setting ``CHATROOM`` is wrong.
     """
     get_runtime()
     daphne.install()
-    # URLRouter raises for a path without a route; the last one refuses it.
+    # URLRouter raises ValueError for an unknown path, so the last route matches and refuses it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
 
 
 class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
-    """Refuses a browser's connection from a page of a host that is not in ``ALLOWED_HOSTS``.
+    """Rejects WebSocket connections from pages whose host is not in ``ALLOWED_HOSTS``.
 
-    Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check: they can
-    be made to connect by a foreign page. A client that sends none passes.
+    Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check, because a
+    foreign page can make them connect. Clients that send none are accepted.
     """
 
     def __init__(self, application: Any) -> None:
@@ -44,6 +45,7 @@ class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass the connection on, or refuse it with HTTP 403."""
+        neighbours().look(scope)
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         if all(self.valid_origin(_parsed(origin)) for origin in origins):
             return await self.application(scope, receive, send)
@@ -62,7 +64,7 @@ async def lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer the servers that announce their start and stop. Daphne does not; nothing needs it."""
+    """Acknowledge the start and the stop of servers that announce them; nothing depends on it."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -1,9 +1,9 @@
-"""The HTTP routes; the pages among them if the app ``pubsub.console`` is installed."""
+"""The HTTP routes, with the pages if the app ``pubsub.console`` is installed."""
 
 from django.apps import apps
 from django.urls import path
 
-from pubsub.api import api
+from pubsub.api import api, openapi_document
 from pubsub.console import views
 
 _pages = [
@@ -14,5 +14,7 @@ _pages = [
 urlpatterns = [
     *(_pages if apps.is_installed("pubsub.console") else []),
     path("asyncapi.json", views.asyncapi_document),
+    path("openapi.json", openapi_document),
+    path("ws", views.websocket),
     path("", api.urls),
 ]

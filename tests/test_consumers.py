@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from channels.testing import WebsocketCommunicator
+from pubsub.core.frame import Frame
 
 from pubsub.consumers import BUDGET, COST_OF_COMMAND, ChatConsumer
-from pubsub.core.frame import Frame
 from pubsub.core.configuration import Configuration
 from pubsub.runtime import Runtime
 

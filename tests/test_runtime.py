@@ -6,8 +6,8 @@ import pytest
 from django.test import AsyncClient, Client
 
 import pubsub
-from pubsub.core.errors import BrokerNotRunning, TopicNotFound
 from pubsub.core.configuration import Configuration
+from pubsub.core.errors import BrokerNotRunning, TopicNotFound
 from pubsub.runtime import Runtime, get_runtime
 
 

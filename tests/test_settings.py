@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from pubsub import conf
 from pubsub.checks import check_settings
-from pubsub.core.limits import Limits, Overflow
+from pubsub.core.configuration import Configuration, Overflow
 from pubsub.runtime import get_runtime
 
 PROJECT = Path(__file__).parents[1]
@@ -18,14 +18,14 @@ PROJECT = Path(__file__).parents[1]
 
 def test_values_may_be_text_or_typed() -> None:
     """The environment has text; a settings module has what it likes."""
-    limits = Limits(queue_size=9, overflow=Overflow.DROP_OLDEST, auto_create_topics=True)
-    assert limits == conf.limits_from(
+    config = Configuration(queue_size=9, overflow=Overflow.DROP_OLDEST, auto_create_topics=True)
+    assert config == conf.configuration_from(
         {"QUEUE_SIZE": "9", "OVERFLOW": "drop_oldest", "AUTO_CREATE_TOPICS": "true"}
     )
-    assert limits == conf.limits_from(
+    assert config == conf.configuration_from(
         {"QUEUE_SIZE": 9, "OVERFLOW": Overflow.DROP_OLDEST, "AUTO_CREATE_TOPICS": True}
     )
-    assert conf.limits_from({"WRITE_TIMEOUT": "0.5"}).write_timeout == 0.5
+    assert conf.configuration_from({"WRITE_TIMEOUT": "0.5"}).write_timeout == 0.5
 
 
 BAD_VALUES = {
@@ -33,7 +33,10 @@ BAD_VALUES = {
     "QUEUE_BYTES": "0",
     "OVERFLOW": "explode",
     "WRITE_TIMEOUT": "-1",
+    "PING_INTERVAL": "0",
+    "REQUEST_TIMEOUT": "soon",
     "HISTORY_SIZE": "1001",
+    "HISTORY_BYTES": "256M",
     "AUTO_CREATE_TOPICS": "maybe",
     "MAX_MESSAGE_BYTES": "64K",
     "RATE_LIMIT": "unlimited",
@@ -51,13 +54,13 @@ def test_every_setting_is_checked() -> None:
 def test_bad_value(name: str) -> None:
     """The message names the setting and what it should be."""
     with pytest.raises(ImproperlyConfigured, match=f"^CHATROOM_{name} must be .*, not '"):
-        conf.limits_from({name: BAD_VALUES[name]})
+        conf.configuration_from({name: BAD_VALUES[name]})
 
 
 def test_unknown_name() -> None:
     """A misspelt setting in Django's settings is not ignored."""
     with pytest.raises(ImproperlyConfigured, match="has no setting 'QUEUESIZE'; it has QUEUE_SIZE"):
-        conf.limits_from({"QUEUESIZE": 1})
+        conf.configuration_from({"QUEUESIZE": 1})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_overriding_the_setting_starts_anew(settings: pytest.FixtureRequest) -> 
     """In a test of a Django project; the old broker comes back with the old setting."""
     settings.CHATROOM = {"QUEUE_SIZE": 7}
     runtime = get_runtime()
-    assert runtime.limits.queue_size == 7
+    assert runtime.config.queue_size == 7
     settings.CHATROOM = {"QUEUE_SIZE": 8}
     assert get_runtime() is not runtime
     assert check_settings(None) == []

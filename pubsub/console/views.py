@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import get_script_prefix
@@ -11,7 +10,10 @@ from django.views.decorators.http import require_safe
 
 import pubsub
 from pubsub.console.reference import outline
+from pubsub.processes import WSGI_MESSAGE, is_wsgi
 from pubsub.protocol import asyncapi
+from pubsub.protocol.codes import ErrorCode
+from pubsub.responses import error_response, json_response
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -26,12 +28,12 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "require-trusted-types-for 'script'",
     ]
 )
-"""Nothing inline, nothing from another host, and no markup made of strings."""
+"""Nothing inline, nothing from another host, and no markup built from strings."""
 
 
 @require_safe
 async def room(request: HttpRequest) -> HttpResponse:
-    """Serve the chat room: REST endpoints are beside it, the WebSocket is the site's ``/ws``."""
+    """Serve the chat room; its REST endpoints are next to it, and its WebSocket is at ``/ws``."""
     return _page(request, "room.html", {"base": request.path, "websocket": _websocket()})
 
 
@@ -51,8 +53,22 @@ async def websocket_reference(request: HttpRequest) -> HttpResponse:
 @require_safe
 async def asyncapi_document(request: HttpRequest) -> HttpResponse:
     """Serve the AsyncAPI document of the WebSocket at the address of this request."""
-    body = msgspec.json.encode(_document(request))
-    return HttpResponse(body, content_type="application/json")
+    return json_response(_document(request))
+
+
+@require_safe
+async def websocket(request: HttpRequest) -> HttpResponse:
+    """Answer an ordinary request for the path of the WebSocket (RFC 9110 §15.5.22)."""
+    if is_wsgi(request):
+        return error_response(ErrorCode.UNAVAILABLE, WSGI_MESSAGE)
+    scheme = "wss" if request.is_secure() else "ws"
+    address = f"{scheme}://{request.get_host()}{_websocket()}"
+    response = error_response(
+        ErrorCode.UPGRADE_REQUIRED, f"this is a WebSocket; open it with a client for {address}"
+    )
+    response["Upgrade"] = "websocket"
+    response["Connection"] = "Upgrade"
+    return response
 
 
 def _websocket() -> str:

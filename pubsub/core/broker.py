@@ -18,9 +18,10 @@ from pubsub.core.errors import (
     WrongThread,
 )
 from pubsub.core.history import History, HistoryBudget, Replay
+from pubsub.core.names import validate_name
 from pubsub.core.outbox import Outbox, at_once
 from pubsub.core.publication import Encode, Frame, Publication
-from pubsub.core.topic import Topic, validate_name
+from pubsub.core.topic import Topic
 
 
 @dataclass(frozen=True, slots=True)

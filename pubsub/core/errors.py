@@ -32,7 +32,11 @@ class TopicError(PubSubError):
         return self.reason
 
 
-TOPIC_NAME_RULE = "must be 1 to 128 printable characters without white space or /"
+TOPIC_NAME_RULE = (
+    "must be 1 to 128 printable characters without white space or /, in Unicode normalization "
+    "form NFC, without invisible characters, with at most two combining marks in a row"
+)
+"""The rule that `pubsub.core.names` applies."""
 
 
 class InvalidTopicName(TopicError):

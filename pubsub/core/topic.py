@@ -4,24 +4,9 @@ import time
 
 from pubsub.core.client import Client
 from pubsub.core.counters import Counters, TopicCounters, TopicStatistics
-from pubsub.core.errors import InvalidTopicName
 from pubsub.core.history import History, Replay
 from pubsub.core.outbox import Outbox
 from pubsub.core.publication import Encode, Frame, Publication
-
-MAX_NAME_LENGTH = 128
-
-
-def validate_name(name: str) -> str:
-    """Return ``name``, if it is one: 1 to 128 printable characters, no white space, no ``/``.
-
-    Raises:
-        InvalidTopicName: It is not.
-    """
-    # str.isprintable() is false for every separator but the space.
-    if not 1 <= len(name) <= MAX_NAME_LENGTH or not name.isprintable() or {" ", "/"} & set(name):
-        raise InvalidTopicName(name)
-    return name
 
 
 class Topic:

@@ -1,16 +1,16 @@
-"""The WebSocket as an AsyncAPI 3 document, made of the structures that validate its messages.
+"""The WebSocket as an AsyncAPI 3 document, built from the structures that validate its messages.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
 
+from functools import cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from pubsub.core.topic import MAX_NAME_LENGTH
 from pubsub.protocol.codes import Close, ErrorCode
-from pubsub.protocol.messages import COMMANDS, REPLIES
+from pubsub.protocol.messages import COMMANDS, REPLIES, TopicName
 
 _ID = "550e8400-e29b-41d4-a716-446655440000"
 _TS = "2025-08-25T10:01:00.000Z"
@@ -69,13 +69,9 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS}
     },
 }
-"""Messages as they are on the wire, by type and by what they are examples of."""
+"""Messages as they are on the wire, by type and by what each one shows."""
 
-_TOPIC = {
-    "minLength": 1,
-    "maxLength": MAX_NAME_LENGTH,
-    "description": f"1 to {MAX_NAME_LENGTH} printable characters without white space or /",
-}
+_TOPIC = msgspec.json.schema(TopicName)
 
 _ANSWERS = {
     "subscribe": ("ack", "error"),
@@ -90,27 +86,29 @@ _ERRORS = {
     ErrorCode.TOPIC_NOT_FOUND: "there is no such topic",
     ErrorCode.NOT_SUBSCRIBED: "the client is not subscribed to the topic",
     ErrorCode.MESSAGE_TOO_LARGE: "the message has too many bytes",
-    ErrorCode.LIMIT_EXCEEDED: "one topic or one subscription too many",
+    ErrorCode.LIMIT_EXCEEDED: "the limit on topics or subscriptions is reached",
     ErrorCode.RATE_LIMITED: "too many messages a second",
-    ErrorCode.SLOW_CONSUMER: "events were dropped, as many as `dropped` says",
-    ErrorCode.INTERNAL: "a fault of the server's own",
+    ErrorCode.SLOW_CONSUMER: "events were dropped; `dropped` is their number",
+    ErrorCode.INTERNAL: "a fault in the server",
 }
-"""The codes of an ``error`` message; the others are of REST requests alone."""
+"""The codes of an ``error`` message; only REST requests get the others."""
 
 _CLOSES = {
-    Close.INTERNAL: "a fault of the server's own; reconnect",
+    Close.INTERNAL: "a fault in the server; reconnect",
     Close.SHUTDOWN: "the server stops; reconnect",
     Close.NO_PONG: "there was no sign of life after a ping of the server's; reconnect",
     Close.SLOW: "the client reads nothing, or too slowly; reconnect",
-    Close.BAD_REQUEST: "the client keeps sending what it was told not to; do not reconnect",
+    Close.BAD_REQUEST: "the client keeps sending refused messages; do not reconnect",
 }
 
 _TOO_BIG = (1009, "", "a frame over the hard limit of the HTTP server")
-"""Sent below this project, whose own limit is answered with MESSAGE_TOO_LARGE."""
+"""Sent by the server; the limit of this project is answered with MESSAGE_TOO_LARGE."""
 
 
 def document(*, version: str, host: str, path: str, secure: bool) -> dict[str, Any]:
-    """Return the description of the WebSocket at this address.
+    """Return the description of the WebSocket at this address, which must not be changed.
+
+    All but the address is built once and shared.
 
     Args:
         version: The version of the application.
@@ -130,15 +128,12 @@ def document(*, version: str, host: str, path: str, secure: bool) -> dict[str, A
         "servers": {"chatroom": {"host": host, "protocol": "wss" if secure else "ws"}},
         "channels": {"ws": _channel(path)},
         "operations": _operations(),
-        "components": {
-            "messages": {_tag(structure): _message(structure) for structure in _all()},
-            "schemas": _schemas(),
-        },
+        "components": _components(),
     }
 
 
 def error_codes() -> dict[str, str]:
-    """Return the codes of ``error`` messages, each with what it means."""
+    """Return the codes of ``error`` messages and their meanings."""
     return {str(code): meaning for code, meaning in _ERRORS.items()}
 
 
@@ -171,8 +166,9 @@ def _channel(path: str) -> dict[str, Any]:
     }
 
 
+@cache
 def _operations() -> dict[str, Any]:
-    """Describe what the application, that is the server, receives and sends."""
+    """Describe what the server receives and sends (AsyncAPI's point of view)."""
     operations: dict[str, Any] = {
         command: {
             "action": "receive",
@@ -190,7 +186,7 @@ def _operations() -> dict[str, Any]:
     operations["notify"] = {
         "action": "send",
         "channel": {"$ref": "#/channels/ws"},
-        "summary": "Messages of topics, and news of them, that answer no command.",
+        "summary": "Messages and news of topics, which do not answer a command.",
         "messages": [_message_ref(name) for name in _UNASKED],
     }
     return operations
@@ -216,6 +212,14 @@ def _message(structure: type[Struct]) -> dict[str, Any]:
 
 def _summary(structure: type[Struct]) -> str:
     return (structure.__doc__ or "").partition("\n")[0].replace("``", "`")
+
+
+@cache
+def _components() -> dict[str, Any]:
+    return {
+        "messages": {_tag(structure): _message(structure) for structure in _all()},
+        "schemas": _schemas(),
+    }
 
 
 def _schemas() -> dict[str, Any]:

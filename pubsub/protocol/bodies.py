@@ -3,10 +3,11 @@
 import uuid
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from pubsub.core.configuration import MAX_HISTORY
 from pubsub.protocol.diagnosis import (
+    Fields,
     is_integer,
     json_object,
     raw_payload,
@@ -23,9 +24,10 @@ def decode_new_topic(body: bytes) -> NewTopic:
     """Decode the body of ``POST /topics``. The broker checks the name itself.
 
     Raises:
-        BadRequest: It is not JSON, or a field is missing or wrong.
+        BadRequest: It is not JSON, or a field is missing, wrong or unknown.
     """
     fields = json_object(_text(body))
+    _refuse_unknown(fields, NewTopic)
     history = fields.get("history")
     if history is not None and (not is_integer(history) or not 0 <= history <= MAX_HISTORY):
         raise BadRequest(f"history must be an integer from 0 to {MAX_HISTORY}")
@@ -36,7 +38,7 @@ def decode_publication(body: bytes) -> Publication:
     """Decode the body of ``POST /topics/{name}/messages``, and give it an id if it has none.
 
     Raises:
-        BadRequest: It is not JSON, or a field is missing or wrong.
+        BadRequest: It is not JSON, or a field is missing, wrong or unknown.
     """
     # Decoded to text first: from bytes msgspec would accept a payload that is not UTF-8.
     text = _text(body)
@@ -44,12 +46,20 @@ def decode_publication(body: bytes) -> Publication:
         publication = _publication_decoder.decode(text)
     except (msgspec.MsgspecError, RecursionError):
         fields = json_object(text)
+        _refuse_unknown(fields, Publication)
         publication = Publication(payload=raw_payload(fields, text, "payload"))
         if "id" in fields:
             publication.id = valid_message_id(fields["id"], "id")
     if publication.id is UNSET:
         publication.id = str(uuid.uuid4())
     return publication
+
+
+def _refuse_unknown(fields: Fields, structure: type[Struct]) -> None:
+    known = structure.__struct_fields__
+    for field in fields:
+        if field not in known:
+            raise BadRequest(f"unknown field {field[:40]!a}; known fields are {', '.join(known)}")
 
 
 def _text(body: bytes) -> str:

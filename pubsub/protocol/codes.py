@@ -4,7 +4,7 @@ from enum import Enum, StrEnum
 
 
 class ErrorCode(StrEnum):
-    """What an ``error`` message, or a REST error, is about."""
+    """The kinds of errors, in ``error`` messages and in the bodies of REST errors."""
 
     BAD_REQUEST = "BAD_REQUEST"
     TOPIC_NOT_FOUND = "TOPIC_NOT_FOUND"
@@ -16,17 +16,19 @@ class ErrorCode(StrEnum):
     SLOW_CONSUMER = "SLOW_CONSUMER"
     INTERNAL = "INTERNAL"
 
-    # Of REST requests alone.
+    # Only REST requests get these.
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
+    UNAVAILABLE = "UNAVAILABLE"
 
 
 class Close(Enum):
     """Why the server closes a connection.
 
-    Codes from 3000 to 3499 ask the client to reconnect, those from 3500 to 3999 not to; 1011 is
-    RFC 6455's own.
+    Codes from 3000 to 3499 ask the client to reconnect, and those from 3500 to 3999 ask it not to;
+    1011 is defined by RFC 6455.
     """
 
     INTERNAL = (1011, "internal error")

@@ -13,7 +13,7 @@ from typing import Any, Never
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub.core.errors import InvalidTopicName
-from pubsub.core.topic import validate_name
+from pubsub.core.names import validate_name
 from pubsub.protocol.errors import BadRequest
 from pubsub.protocol.messages import (
     COMMAND_TYPES,

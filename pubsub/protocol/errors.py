@@ -1,11 +1,14 @@
-"""What the server says no to, as one tree of exceptions, and the codes that clients get for it.
+"""Requests that break the contract, and the error code for everything that is refused.
 
 ::
 
-    ProtocolError               .code, .request_id, .topic
-    ├── BadRequest
-    ├── MessageTooLarge
-    └── RateLimited
+    PubSubError                     the root of all errors, in pubsub.core.errors
+    └── ProtocolError               .code, .request_id, .topic
+        ├── BadRequest
+        ├── MessageTooLarge
+        ├── RateLimited
+        ├── UnsupportedMediaType    REST only
+        └── Unavailable             REST only
 """
 
 from msgspec import UNSET, UnsetType
@@ -14,10 +17,10 @@ from pubsub.core import errors as core
 from pubsub.protocol.codes import ErrorCode
 
 
-class ProtocolError(Exception):
-    """A client message that breaks the contract, with what could be read of it.
+class ProtocolError(core.PubSubError):
+    """A message or a request that is refused before it reaches the broker.
 
-    ``request_id`` and ``topic`` are ``UNSET`` where the message has none, or none that is valid.
+    ``request_id`` and ``topic`` are ``UNSET`` if the message has none that is valid.
     """
 
     code: ErrorCode
@@ -35,21 +38,33 @@ class ProtocolError(Exception):
 
 
 class BadRequest(ProtocolError):
-    """Not JSON, not an object, or a missing or wrong field, which the message names."""
+    """It is not JSON or not an object, or the field that the message names is missing or wrong."""
 
     code = ErrorCode.BAD_REQUEST
 
 
 class MessageTooLarge(ProtocolError):
-    """More bytes than one client message may have."""
+    """It has more bytes than one client message may have."""
 
     code = ErrorCode.MESSAGE_TOO_LARGE
 
 
 class RateLimited(ProtocolError):
-    """More messages than the client may send."""
+    """The client sends more messages than it may."""
 
     code = ErrorCode.RATE_LIMITED
+
+
+class UnsupportedMediaType(ProtocolError):
+    """The body of a REST request is not declared to be JSON."""
+
+    code = ErrorCode.UNSUPPORTED_MEDIA_TYPE
+
+
+class Unavailable(ProtocolError):
+    """The process cannot serve the request; the message says what to do."""
+
+    code = ErrorCode.UNAVAILABLE
 
 
 _CODES: dict[type[Exception], ErrorCode] = {
@@ -62,5 +77,8 @@ _CODES: dict[type[Exception], ErrorCode] = {
 
 
 def error_code(error: core.PubSubError) -> ErrorCode:
-    """Return the code for what the broker refused; ``INTERNAL`` where no client is to blame."""
-    return _CODES.get(type(error), ErrorCode.INTERNAL)
+    """Return the code for an error or its nearest base; ``INTERNAL`` if no client can cause it."""
+    if isinstance(error, ProtocolError):
+        return error.code
+    codes = (_CODES[base] for base in type(error).__mro__ if base in _CODES)
+    return next(codes, ErrorCode.INTERNAL)

@@ -5,6 +5,9 @@ from typing import Annotated, get_args
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from pubsub.core.errors import TOPIC_NAME_RULE
+from pubsub.core.names import MAX_NAME_LENGTH, NAME_PATTERN
+
 MAX_REQUEST_ID_LENGTH = 128
 
 RequestId = Annotated[str, Meta(max_length=MAX_REQUEST_ID_LENGTH)]
@@ -31,6 +34,21 @@ def check_message_id(message_id: str) -> str:
     if not is_message_id(message_id):
         raise ValueError(f"message_id must be a UUID in its canonical form, not {message_id!r}")
     return message_id
+
+
+TopicName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_NAME_LENGTH,
+        pattern=NAME_PATTERN,
+        description=TOPIC_NAME_RULE.removeprefix("must be "),
+    ),
+]
+"""The rule for topic names, as far as a schema can express it.
+
+Commands carry a plain string instead: the broker checks the names of topics that do not exist.
+"""
 
 
 class Message(Struct):
@@ -111,14 +129,14 @@ class Event(Reply, tag="event", kw_only=True):
 
 
 class ErrorDetail(Struct):
-    """What went wrong: a code for programs and a sentence for people."""
+    """What went wrong: a code for programs and a message for people."""
 
     code: str
     message: str
 
 
 class Error(Reply, tag="error", kw_only=True):
-    """A command was refused, or events were lost."""
+    """A command was refused, or events were dropped."""
 
     request_id: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
@@ -135,7 +153,7 @@ class Pong(Reply, tag="pong", kw_only=True):
 
 
 class Info(Reply, tag="info", kw_only=True):
-    """News of a topic that nobody asked for."""
+    """News of a topic."""
 
     topic: str
     msg: str
@@ -146,14 +164,14 @@ REPLIES: tuple[type[Reply], ...] = (Ack, Event, Error, Pong, Info)
 """Everything that the server sends, in the order of the documentation."""
 
 
-class NewTopic(Struct):
+class NewTopic(Struct, forbid_unknown_fields=True):
     """The body of ``POST /topics``."""
 
-    name: str
+    name: TopicName
     history: int | None = None
 
 
-class Publication(Struct):
+class Publication(Struct, forbid_unknown_fields=True):
     """The body of ``POST /topics/{name}/messages``; without an id the server makes one."""
 
     payload: Raw

@@ -236,7 +236,6 @@ def test_topics_that_do_not_exist_or_cannot(server: Server, path: str) -> None:
         "/topics/a/b",
         "/topics/a%2Fb",
         "/health/",
-        "/ws",
         "/topics//",
         "/x.php",
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from pubsub.core.frame import Frame
+from pubsub.core.publication import Frame, Publication
 from pubsub.protocol import asyncapi, commands, replies
 from pubsub.protocol.codes import Close, ErrorCode
 from tests.bad_messages import BAD_MESSAGES
@@ -83,11 +83,13 @@ def test_examples_of_the_protocol_page() -> None:
 def test_frames_of_the_server_are_valid() -> None:
     """Every kind of frame that the server sends matches its schema."""
     command = commands.decode_command(json.dumps(EXAMPLES[3][1]), max_bytes=65_536)
+    message = command.message  # type: ignore[union-attr]
+    publication = Publication("t", message.id, message.payload, None, 0, None)
     frames: list[Frame] = [
         replies.encode_ack("t"),
         replies.encode_ack("t", "r"),
         replies.encode_pong(),
-        replies.encode_event("t", command.message),  # type: ignore[union-attr]
+        Frame(replies.encode_event(publication)),
         replies.encode_loss("t", 3),
         replies.encode_topic_deleted("t"),
         *(replies.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),
@@ -113,5 +115,8 @@ def test_codes() -> None:
     """The document has every close code, and every error code that a message may carry."""
     codes = [code for code, _, _ in asyncapi.close_codes()]
     assert codes == sorted([1009, *(close.code for close in Close)])
-    of_rest = {"TOPIC_EXISTS", "NOT_FOUND", "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE"}
+    of_rest = {
+        *("TOPIC_EXISTS", "NOT_FOUND", "METHOD_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE"),
+        *("UPGRADE_REQUIRED", "UNAVAILABLE"),
+    }
     assert set(asyncapi.error_codes()) == set(ErrorCode) - of_rest

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_half_a_surrogate_pair_in_a_payload() -> None:
 
 def test_new_topic() -> None:
     """A topic may have a history of its own or follow the setting."""
-    assert bodies.decode_new_topic(b'{"name":"t","more":1}').history is None
+    assert bodies.decode_new_topic(b'{"name":"t"}').history is None
     assert bodies.decode_new_topic(b'{"name":"t","history":0}').history == 0
 
 
@@ -68,6 +69,20 @@ def test_bad_topic(body: bytes) -> None:
     """A bad topic is refused with a message that names the field."""
     with pytest.raises(BadRequest, match=r"name|history"):
         bodies.decode_new_topic(body)
+
+
+@pytest.mark.parametrize(
+    ("decode", "body", "known"),
+    [
+        (bodies.decode_new_topic, b'{"name":"t","histroy":5}', "name, history"),
+        (bodies.decode_publication, b'{"payload":1,"histroy":5}', "payload, id"),
+    ],
+)
+def test_unknown_field(decode: Callable[[bytes], object], body: bytes, known: str) -> None:
+    """A field that a body should not have is refused by name."""
+    message = f"unknown field 'histroy'; known fields are {known}"
+    with pytest.raises(BadRequest, match=message):
+        decode(body)
 
 
 def test_publication_without_id() -> None:

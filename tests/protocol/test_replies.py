@@ -2,40 +2,59 @@
 
 import json
 import re
+from datetime import datetime
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from msgspec import Raw
 
+from pubsub.core.publication import Publication
 from pubsub.protocol import replies
 from pubsub.protocol.codes import ErrorCode
-from pubsub.protocol.messages import Message, Ping, Subscribe
+from pubsub.protocol.messages import Event, Message, Ping, Subscribe
 from tests.protocol.support import JSON, UUID
+
+
+def publication(topic: str, text: str, time: int = 0) -> Publication:
+    """Return a publication of a payload."""
+    return Publication(topic, UUID, Raw(text.encode()), None, time, None)
 
 
 @given(payload=JSON)
 def test_event_carries_the_payload_unchanged(payload: object) -> None:
     """An event contains the exact text of the payload."""
     text = json.dumps(payload)
-    frame = replies.encode_event("t", Message(id=UUID, payload=Raw(text.encode())))
-    assert f'"payload":{text}}},"ts"' in frame.text
+    event = replies.encode_event(publication("t", text)).decode()
+    assert f'"payload":{text}}},"ts"' in event
+
+
+@given(topic=st.text(), payload=JSON, time=st.integers(0, 4_000_000_000_000))
+def test_event_is_what_its_structure_encodes_to(topic: str, payload: object, time: int) -> None:
+    """Putting the event together by hand makes the same bytes as msgspec does."""
+    assume(topic.isprintable())
+    text = json.dumps(payload)
+    event = replies.encode_event(publication(topic, text, time))
+    message = Message(id=UUID, payload=Raw(text.encode()))
+    ts = json.loads(event)["ts"]
+    assert event == msgspec.json.encode(Event(topic=topic, message=message, ts=ts))
+    assert datetime.fromisoformat(ts).timestamp() * 1000 == pytest.approx(time)
 
 
 def test_frames() -> None:
-    """No frame belongs to a topic before it is published, and only events ever do."""
-    message = Message(id=UUID, payload=Raw(b"1"))
+    """Replies and notices belong to no topic, so they are never dropped."""
     frames = [
-        replies.encode_event("t", message),
         replies.encode_ack("t"),
         replies.encode_pong(),
         replies.encode_loss("t", 1),
         replies.encode_topic_deleted("t"),
         replies.encode_error(ErrorCode.INTERNAL, "internal error"),
     ]
-    assert {frame.topic for frame in frames} == {None}
-    assert {json.loads(frame.text)["type"] for frame in frames} == {
-        *("event", "ack", "pong", "error", "info")
-    }
+    assert {frame.counters for frame in frames} == {None}
+    assert [json.loads(frame.text)["type"] for frame in frames] == [
+        *("ack", "pong", "error", "info", "error")
+    ]
 
 
 def test_notice_of_a_loss() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from pubsub.core.frame import Frame
+
 from pubsub.protocol.codes import Close
 from pubsub.transport.asgi import ASGITransport
 

@@ -34,6 +34,7 @@ SERVER = {
     "protocol_disconnected": "tells Daphne that a connection has ended",
     "log_action": "writes Daphne's access log",
     "action_logger": "whether there is an access log",
+    "verbosity": "whether anyone reads Autobahn's debug messages",
     "websocket_timeout": "Daphne's own limit for the age of a connection",
 }
 """``daphne.server.Server``."""

@@ -13,6 +13,7 @@ from typing import Any
 from pubsub.core.configuration import Configuration
 from pubsub.transport.base import Send
 from pubsub.transport.daphne import foreign
+from pubsub.transport.daphne.handshake import spare_debug_messages
 from pubsub.transport.daphne.server import SCOPE_KEY, is_running
 from pubsub.transport.daphne.transport import DaphneTransport
 from pubsub.transport.timeouts import Timeouts
@@ -67,4 +68,6 @@ class TakeOver:
             foreign.warn_once("compression is on")
             protocol.consumeData()
             return None
+        if protocol.server.verbosity <= 1:
+            spare_debug_messages()
         return DaphneTransport(protocol, config, timeouts)

@@ -11,6 +11,7 @@ times cheaper than Twisted's ``write``, which takes a detour over the selector.
 import array
 import asyncio
 import fcntl
+import logging
 import termios
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from pubsub.transport.daphne.foreign import is_tls
 from pubsub.transport.timeouts import Timeouts
 from pubsub.websocket import engine, frames
 from pubsub.websocket.engine import Engine
+
+logger = logging.getLogger(__name__)
 
 BUFFER_SIZE = 16 * 1024
 """Bytes read from a socket at a time, and bytes that may wait in Twisted before it is full.
@@ -178,11 +181,15 @@ class DaphneTransport:
         """Twisted has read from the socket."""
         self.heard = True
         self._engine.feed(data)
-        if self._state is State.OPEN:
-            if self._peer is not None:
+        try:
+            if self._state is State.CLOSING:
+                self._await_close_frame()
+            elif self._peer is not None:
                 self._peer.on_readable()
-        elif self._state is State.CLOSING:
-            self._await_close_frame()
+        except Exception:
+            # Twisted would swallow it.
+            logger.exception("Failed to read from a client, which is disconnected")
+            self.close(Close.INTERNAL)
 
     def next_message(self) -> Message | Other | None:
         """Return the next message; deal with the control frames before it."""
@@ -336,7 +343,8 @@ class DaphneTransport:
             self._tcp.unregisterProducer()
         self._timeouts.pings.forget(self)
         self._timeouts.writes.forget(self)
-        self._timeouts.writes.watch(self)
+        if state is not State.CLOSED:
+            self._timeouts.writes.watch(self)
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.on_lost()
@@ -344,7 +352,6 @@ class DaphneTransport:
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         """Twisted has closed the socket."""
         self._end(State.CLOSED)
-        self._timeouts.writes.forget(self)
         self._engine.close()
         self._tcp = self._buffer = self._send = self._write_later = None  # type: ignore[assignment]
         self._server.protocol_disconnected(self)

@@ -1,0 +1,41 @@
+"""The REST endpoints: topics, publishing, health and statistics."""
+
+from typing import Any
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from ninja import NinjaAPI
+from ninja.renderers import BaseRenderer
+
+import pubsub
+from pubsub.api import documents, errors, messages, monitoring, topics
+from pubsub.responses import json_response
+
+__all__ = ["api", "openapi_document"]
+
+
+class _Renderer(BaseRenderer):
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        return msgspec.json.encode(data)
+
+
+api = NinjaAPI(
+    title="Chat room",
+    version=pubsub.__version__,
+    description="Topics, health and statistics of the chat room. Messages themselves travel over "
+    "the WebSocket at `/ws`.",
+    renderer=_Renderer(),
+    docs=documents.Docs(),
+)
+for router in (topics.router, messages.router, monitoring.router):
+    api.add_router("", router)
+errors.add_handlers(api)
+
+
+@require_safe
+async def openapi_document(request: HttpRequest) -> HttpResponse:
+    """Serve the OpenAPI document, in place of django-ninja's view, which builds it each time."""
+    return json_response(documents.openapi(api, api.get_root_path({})))

@@ -1,0 +1,81 @@
+"""The endpoints that show how the server is doing."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from ninja import Router
+
+from pubsub.api.requests import get_broker
+from pubsub.api.schemas import ErrorBody, Health, Stats, Subscriptions
+from pubsub.processes import neighbours
+
+router = Router(tags=["Monitoring"])
+
+
+@router.get(
+    "/health",
+    response={200: Health, 503: ErrorBody},
+    exclude_none=True,
+    summary="Check that the server works",
+)
+async def health(request: HttpRequest) -> Any:
+    """Show that the event loop works, with the number of topics, clients and subscriptions."""
+    statistics = get_broker(request).statistics()
+    problem = neighbours().message
+    return {
+        "status": "split" if problem else "ok",
+        "uptime_sec": int(statistics.uptime),
+        "topics": len(statistics.topics),
+        "clients": statistics.clients,
+        "subscribers": statistics.subscribers,
+        "problem": problem or None,
+    }
+
+
+@router.get("/stats", response=Stats, summary="Count messages")
+async def stats(request: HttpRequest) -> Any:
+    """Count published, delivered and dropped messages, by topic and in total."""
+    statistics = get_broker(request).statistics()
+    return {
+        "topics": {
+            name: {
+                "messages": topic.messages,
+                "subscribers": topic.subscribers,
+                "delivered": topic.delivered,
+                "dropped": topic.dropped,
+            }
+            for name, topic in statistics.topics.items()
+        },
+        "totals": {
+            "topics": len(statistics.topics),
+            "clients": statistics.clients,
+            "subscribers": statistics.subscribers,
+            "messages": statistics.messages,
+            "delivered": statistics.delivered,
+            "dropped": statistics.dropped,
+        },
+        "uptime_sec": int(statistics.uptime),
+    }
+
+
+@router.get(
+    "/subscriptions",
+    response=Subscriptions,
+    summary="List the subscriptions",
+)
+async def subscriptions(request: HttpRequest) -> Any:
+    """List the connected clients with their topics, and the topics with their subscribers."""
+    broker = get_broker(request)
+    by_client = broker.subscriptions()
+    by_topic: dict[str, list[str]] = {name: [] for name in broker.subscriber_counts()}
+    for client_id, topics in by_client.items():
+        for topic in topics:
+            by_topic[topic].append(client_id)
+    return {
+        "total_clients": len(by_client),
+        "total_topics": len(by_topic),
+        "subscriptions": [
+            {"client_id": client_id, "topics": topics} for client_id, topics in by_client.items()
+        ],
+        "topic_breakdown": by_topic,
+    }

@@ -1,0 +1,38 @@
+"""What the endpoints need of a request: its body, and the broker in its event loop."""
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
+
+from pubsub.core.broker import Broker
+from pubsub.processes import WSGI_MESSAGE, is_wsgi, neighbours
+from pubsub.protocol.errors import MessageTooLarge, Unavailable, UnsupportedMediaType
+from pubsub.runtime import get_runtime
+
+
+def read_body(request: HttpRequest) -> bytes:
+    """Return the body of a request that must be JSON.
+
+    Raises:
+        UnsupportedMediaType: The content type is not ``application/json``.
+        MessageTooLarge: The body has more bytes than a message may have.
+    """
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("Content-Type must be application/json")
+    limit = get_runtime().config.max_message_bytes
+    declared = request.META.get("CONTENT_LENGTH") or "0"
+    if (declared.isdecimal() and int(declared) > limit) or len(request.body) > limit:
+        raise MessageTooLarge(f"request body exceeds {limit} bytes")
+    return request.body
+
+
+def get_broker(request: HttpRequest) -> Broker:
+    """Return the broker that serves the clients of this process.
+
+    Raises:
+        Unavailable: The server speaks WSGI, so this process cannot have clients.
+    """
+    if is_wsgi(request):
+        raise Unavailable(WSGI_MESSAGE)
+    if isinstance(request, ASGIRequest):
+        neighbours().look(request.scope)
+    return get_runtime().enter()

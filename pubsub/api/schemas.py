@@ -1,0 +1,114 @@
+"""The JSON of requests and responses, as the OpenAPI document describes it."""
+
+from typing import Any, Literal
+
+import msgspec
+from ninja import Field, Schema
+
+# --- Responses -----------------------------------------------------------------------------------
+
+
+class ErrorDetail(Schema):
+    code: str = Field(description="For programs: BAD_REQUEST, TOPIC_NOT_FOUND, …")
+    message: str = Field(description="For people.")
+
+
+class ErrorBody(Schema):
+    error: ErrorDetail
+
+
+class TopicCreated(Schema):
+    status: str = Field(examples=["created"])
+    topic: str = Field(examples=["orders"])
+
+
+class TopicConflict(ErrorBody):
+    status: str = Field(examples=["exists"])
+    topic: str = Field(examples=["orders"])
+
+
+class TopicDeleted(Schema):
+    status: str = Field(examples=["deleted"])
+    topic: str = Field(examples=["orders"])
+
+
+class TopicSummary(Schema):
+    name: str = Field(examples=["orders"])
+    subscribers: int
+
+
+class TopicList(Schema):
+    topics: list[TopicSummary]
+
+
+class Published(Schema):
+    status: str = Field(examples=["published"])
+    topic: str = Field(examples=["orders"])
+    id: str = Field(description="The message's id.")
+    subscribers: int = Field(description="Subscribers of the topic, including slow ones.")
+
+
+class Health(Schema):
+    status: Literal["ok", "split"] = Field(
+        description="`split` if several processes serve the room on one port.", examples=["ok"]
+    )
+    uptime_sec: int
+    topics: int
+    clients: int = Field(description="Connected WebSocket clients.")
+    subscribers: int = Field(description="Subscriptions over all topics.")
+    problem: str | None = Field(None, description="What is wrong, unless the status is `ok`.")
+
+
+class TopicCounters(Schema):
+    messages: int = Field(description="Messages published since the topic was created.")
+    subscribers: int
+    delivered: int = Field(
+        description="Counted once for every subscriber that a message was queued for."
+    )
+    dropped: int = Field(description="Counted once for every subscriber that lost a message.")
+
+
+class Totals(Schema):
+    topics: int
+    clients: int
+    subscribers: int
+    messages: int
+    delivered: int
+    dropped: int
+
+
+class Stats(Schema):
+    topics: dict[str, TopicCounters]
+    totals: Totals = Field(description="Since the start, including deleted topics.")
+    uptime_sec: int
+
+
+class ClientSubscriptions(Schema):
+    client_id: str
+    topics: list[str]
+
+
+class Subscriptions(Schema):
+    total_clients: int
+    total_topics: int
+    subscriptions: list[ClientSubscriptions]
+    topic_breakdown: dict[str, list[str]] = Field(description="Client ids by topic.")
+
+
+# --- Requests ------------------------------------------------------------------------------------
+
+
+def json_body(structure: type[msgspec.Struct], **examples: dict[str, Any]) -> dict[str, Any]:
+    """Describe a request body, which `pubsub.protocol.bodies` decodes."""
+    schema = msgspec.json.schema(structure)["$defs"][structure.__name__]
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": schema,
+                    "examples": {name: {"value": value} for name, value in examples.items()},
+                }
+            },
+        }
+    }

@@ -1,0 +1,186 @@
+"""One room lives in one process: notice a deployment that breaks this.
+
+Under WSGI no process can serve the room: every request has an event loop of its own. And with
+several worker processes on one port, each worker is a room of its own: a topic can be created
+twice, and a message reaches only the clients of the worker that happened to accept it.
+
+On Linux, a process that serves the room *claims* the port: it binds a Unix socket to a name in the
+abstract namespace that consists of the port and its process id. The kernel releases the name when
+the process ends, however it ends. Claims are not exclusive; they exist to be found by others.
+
+Two processes are one too many if both have claimed a port and both hold a listening socket with the
+same address, whether inherited (the workers of uvicorn and gunicorn) or with SO_REUSEPORT. This
+raises no alarm for a supervisor, which claims nothing; for an old process that no longer listens
+but still serves its last clients; for containers, whose network namespaces have their own names;
+and for other projects that use the same port on other addresses.
+"""
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.http import HttpRequest
+
+logger = logging.getLogger(__name__)
+
+WSGI_MESSAGE = (
+    "this project is served over WSGI, where requests and clients cannot share topics; "
+    "serve it over ASGI, for example with: daphne your_project.asgi:application"
+)
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SHARE_OF_TIME = 0.01
+"""How much of the time looking may take where it is slow (a machine with very many sockets)."""
+
+_WSGI = "pubsub.wsgi"
+_LISTENS = "0A"  # a state in /proc/net/tcp
+_ACCEPTS = 0x10000  # a flag in /proc/net/unix
+
+
+# --- WSGI ---------------------------------------------------------------------------------------
+
+
+def mark_wsgi(sender: object, environ: dict[str, Any], **kwargs: Any) -> None:
+    """Mark a request of a WSGI server; a receiver of Django's signal ``request_started``.
+
+    The requests of Django's test client look the same, but do not come from a `WSGIHandler`.
+    """
+    environ[_WSGI] = True
+
+
+def is_wsgi(request: HttpRequest) -> bool:
+    """Tell whether the request came from a WSGI server."""
+    return _WSGI in request.META
+
+
+# --- Several processes --------------------------------------------------------------------------
+
+
+class Neighbours:
+    """The other processes that serve a room on the same port as this one.
+
+    `message` is empty as long as there are none.
+    """
+
+    def __init__(self) -> None:
+        self.message = ""
+        self._claims: dict[str, socket.socket] = {}
+        self._next_look = 0.0
+        self._warned = False
+
+    def look(self, scope: Mapping[str, Any]) -> None:
+        """Look for others on the port at which an ASGI connection arrived; warn once.
+
+        Cheap enough for every connection: it looks at most once a second.
+        """
+        start = time.monotonic()
+        if start < self._next_look or sys.platform != "linux":
+            return
+        port = _port(scope)
+        self._claim(port)
+        try:
+            count = _processes_on(port)
+        except OSError:  # no /proc, or one that hides what is needed
+            count = 1
+        self.message = _message(count, port) if count > 1 else ""
+        if self.message and not self._warned:
+            self._warned = True
+            logger.warning("%s", self.message)
+        end = time.monotonic()
+        self._next_look = end + max(_SECONDS_BETWEEN_LOOKS, (end - start) / _SHARE_OF_TIME)
+
+    def _claim(self, port: str) -> None:
+        if port not in self._claims:
+            claim = self._claims[port] = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            claim.bind(f"\0{_prefix(port)}{os.getpid()}")
+
+
+@cache
+def neighbours() -> Neighbours:
+    """Return the one `Neighbours` of this process."""
+    return Neighbours()
+
+
+def _message(count: int, port: str) -> str:
+    place = "one Unix socket" if port == _UNIX else f"port {port}"
+    return (
+        f"{count} processes serve the chat room on {place}, and each is a room of its own: "
+        "messages do not reach the clients of the others. Run one process (for example --workers 1)"
+    )
+
+
+_UNIX = "unix"
+
+
+def _port(scope: Mapping[str, Any]) -> str:
+    server = scope.get("server") or (None, None)
+    return str(server[1] or _UNIX)
+
+
+def _prefix(port: str) -> str:
+    return f"pubsub/{port}/"
+
+
+def _processes_on(port: str) -> int:
+    """Return how many processes have claimed the port and listen there, this one included."""
+    others = _claimants(port) - {os.getpid()}
+    if not others:
+        return 1
+    listeners = dict(_listeners(port))
+    own = _addresses("self", listeners)
+    return 1 + sum(bool(own & _addresses(str(process), listeners)) for process in others)
+
+
+def _claimants(port: str) -> set[int]:
+    """Return the ids of the processes that have claimed the port."""
+    name = f"@{_prefix(port)}"
+    claims = (path for _, _, path in _unix_sockets() if path.startswith(name))
+    return {int(path.removeprefix(name)) for path in claims}
+
+
+def _listeners(port: str) -> Iterator[tuple[str, str]]:
+    """Yield the inode and the address of every listening socket on the port."""
+    if port == _UNIX:
+        yield from ((inode, path) for flags, inode, path in _unix_sockets() if flags & _ACCEPTS)
+        return
+    suffix = f":{int(port):04X}"
+    for table in ("tcp", "tcp6"):
+        for line in _table(table):
+            _, address, _, state, *_, inode = line.split(maxsplit=10)[:10]
+            if state == _LISTENS and address.endswith(suffix):
+                yield inode, address
+
+
+def _addresses(process: str, listeners: dict[str, str]) -> set[str]:
+    """Return the addresses of the listening sockets that a process holds."""
+    found = set()
+    try:
+        for descriptor in Path("/proc", process, "fd").iterdir():
+            inode = str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")
+            if inode in listeners:
+                found.add(listeners[inode])
+    except OSError:  # it has just ended, or is another user's
+        pass
+    return found
+
+
+def _unix_sockets() -> Iterator[tuple[int, str, str]]:
+    """Yield flags, inode and path of the Unix sockets that have a path."""
+    for line in _table("unix"):
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8:
+            yield int(fields[3], 16), fields[6], fields[7].rstrip("\n")
+
+
+def _table(name: str) -> Iterator[str]:
+    path = Path("/proc/self/net", name)
+    if path.exists():  # a kernel without IPv6 has no tcp6
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            next(lines)
+            yield from lines

@@ -1,0 +1,49 @@
+"""JSON over HTTP: every response of the chat room that is not a page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from django.http import HttpResponse
+
+from pubsub.protocol.codes import ErrorCode
+
+HTTP_STATUSES = {
+    ErrorCode.BAD_REQUEST: 400,
+    ErrorCode.LIMIT_EXCEEDED: 403,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.TOPIC_NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.TOPIC_EXISTS: 409,
+    ErrorCode.MESSAGE_TOO_LARGE: 413,
+    ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    ErrorCode.UPGRADE_REQUIRED: 426,
+    ErrorCode.INTERNAL: 500,
+    ErrorCode.UNAVAILABLE: 503,
+}
+"""The HTTP status of each error code that a REST request can get."""
+
+
+def json_response(body: Any, *, status: int = 200) -> HttpResponse:
+    """Return a response with ``body`` as JSON; bytes are taken as JSON already."""
+    content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+    return HttpResponse(content, content_type="application/json", status=status)
+
+
+def error_response(
+    code: ErrorCode,
+    message: str,
+    *,
+    status: int | None = None,
+    beside: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    """Return an error in the shape that all of them have.
+
+    Args:
+        code: The error code, from which the status follows.
+        message: What went wrong and what to do about it.
+        status: Another status than that of the code.
+        beside: Fields beside ``error``.
+    """
+    body = {**(beside or {}), "error": {"code": code, "message": message}}
+    return json_response(body, status=status or HTTP_STATUSES[code])
