@@ -241,7 +241,11 @@ def test_close_in_the_middle_of_a_message() -> None:
     assert events_of(make_engine(), data) == [Close(1000, "")]
 
 
-@pytest.mark.parametrize("last", [masked(b"\x03\xe8", Opcode.CLOSE), b"\x83\x80" + bytes(4)])
+@pytest.mark.parametrize(
+    "last",
+    [masked(b"\x03\xe8", Opcode.CLOSE), b"\x83\x80" + bytes(4)],
+    ids=["close", "fault"],
+)
 def test_input_after_the_end_is_ignored(last: bytes) -> None:
     """Neither what came with the last event nor what comes later is parsed or kept."""
     engine = make_engine()
