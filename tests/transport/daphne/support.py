@@ -1,9 +1,10 @@
 """A Daphne that runs in the event loop of a test, and a client that reads only when it has to."""
 
 import asyncio
+import functools
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,8 +16,10 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.tcp import Port
+from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 from websockets.client import ClientProtocol
+from websockets.extensions import ClientExtensionFactory
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
@@ -52,14 +55,22 @@ class Reactor(AsyncioSelectorReactor):
             self._timerHandle.cancel()
 
 
+@functools.cache
+def begin_logging() -> None:
+    """Discard Twisted's own log, which can begin only once in a process."""
+    globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False, discardBuffer=True)
+
+
 @asynccontextmanager
 async def installed_reactor() -> AsyncIterator[Reactor]:
     """Make a reactor of the running loop the one that Daphne and Autobahn use."""
+    begin_logging()
     reactor = Reactor(asyncio.get_running_loop())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(twisted.internet, "reactor", reactor)
         patch.setitem(sys.modules, "twisted.internet.reactor", reactor)
         patch.setattr(daphne.server, "reactor", reactor)
+        patch.setattr(globalLogBeginner, "beginLoggingTo", lambda *args, **kwargs: None)
         patch.setattr(txaio.config, "loop", reactor)
         try:
             yield reactor
@@ -111,10 +122,16 @@ class Peer:
 class Client:
     """A WebSocket client that reads from its socket only while something is expected."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        extensions: Sequence[ClientExtensionFactory],
+    ) -> None:
         self.reader = reader
         self.writer = writer
-        self.protocol = ClientProtocol(parse_uri("ws://localhost/ws"), max_size=None)
+        uri = parse_uri("ws://localhost/ws")
+        self.protocol = ClientProtocol(uri, extensions=extensions, max_size=None)
         self.events: list[Any] = []
         self.stall()
 
@@ -254,27 +271,17 @@ class Daphne:
         finally:
             session.ended.set()
 
-    async def connect_socket(self) -> Client:
+    async def connect_socket(self, extensions: Sequence[ClientExtensionFactory]) -> Client:
         """Open a connection."""
         if hasattr(self.host, "name"):
             streams = await asyncio.open_unix_connection(self.host.name)
         else:
             streams = await asyncio.open_connection("127.0.0.1", self.host.port, ssl=self.tls)
-        return Client(*streams)
+        return Client(*streams, extensions)
 
-    async def connect(
-        self,
-        *,
-        headers: tuple[tuple[str, str], ...] = (),
-        serve: bool = True,
-    ) -> Session:
-        """Open a WebSocket.
-
-        Args:
-            headers: Headers of the handshake, beside the usual ones.
-            serve: Whether the transport serves its peer at once.
-        """
-        session = await self.request(headers=headers)
+    async def connect(self, *, serve: bool = True) -> Session:
+        """Open a WebSocket, whose transport serves its peer, at once or when the test says so."""
+        session = await self.request()
         if serve:
             session.may_serve.set()
         await self.accept(session)
@@ -286,15 +293,12 @@ class Daphne:
         assert await session.client.receive() is not None
         await session.accepted.wait()
 
-    async def request(self, *, headers: tuple[tuple[str, str], ...] = ()) -> Session:
+    async def request(self, *, extensions: Sequence[ClientExtensionFactory] = ()) -> Session:
         """Ask for a WebSocket that the application does not accept yet."""
-        client = await self.connect_socket()
+        client = await self.connect_socket(extensions)
         self.next_session = session = Session(client)
         self.sessions.append(session)
-        request = client.protocol.connect()
-        for name, value in headers:
-            request.headers[name] = value
-        client.protocol.send_request(request)
+        client.protocol.send_request(client.protocol.connect())
         await client.answer()
         async with asyncio.timeout(TIME_LIMIT):
             await session.asked.wait()
