@@ -2,7 +2,7 @@
 
 FROM python:3.13-slim AS build
 
-# The virtual environment is made without pip: nothing that could install or build goes on.
+# The virtual environment has no pip, so the final image cannot install or build packages.
 RUN python -m venv --without-pip /venv
 COPY requirements/base.txt /tmp/requirements.txt
 RUN pip --python /venv/bin/python install --no-cache-dir --require-hashes -r /tmp/requirements.txt
@@ -24,7 +24,7 @@ COPY chatroom_project/ chatroom_project/
 COPY pubsub/ pubsub/
 RUN python manage.py collectstatic --noinput
 
-# By number, so that an orchestrator can see that it is not root.
+# A number lets an orchestrator verify that the user is not root.
 USER 10001:10001
 EXPOSE 9090
 

@@ -1,4 +1,4 @@
-# Two commands are all that is needed: `make run` and `make test`. Each does its own set-up.
+# `make run` serves, and `make test` runs the tests. Each sets up what it needs first.
 
 PYTHON ?= python3
 HOST ?= 0.0.0.0
@@ -9,6 +9,10 @@ BASE := .venv/.base-installed
 STATIC := $(or $(DJANGO_STATIC_ROOT),$(CURDIR)/.venv/static)
 DEV := .venv/.dev-installed
 BENCH := .venv/.bench-installed
+NODE_TOOLS := node_modules/.package-lock.json
+
+# A script that fails on a Node.js that is too old for the linter.
+NODE_IS_RECENT := process.exit(process.versions.node.localeCompare("20.19", "en", {numeric: true}) < 0 ? 1 : 0)
 
 .DEFAULT_GOAL := help
 
@@ -17,7 +21,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatroom needs Python 3.11 or newer; choose one with PYTHON=…")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "chatroom needs Python 3.11 or newer; set PYTHON to such an interpreter")'
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 $(BASE): requirements/base.txt | $(BIN)/python
@@ -32,7 +36,7 @@ $(BENCH): requirements/bench.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(BASE)
 
-# Under names that hold a hash, so that browsers may keep them.
+# File names contain a hash of the content, so browsers may cache the files for good.
 run: export DJANGO_STATIC_ROOT = $(STATIC)
 
 $(STATIC)/staticfiles.json: $(shell find pubsub/*/static -type f) requirements/base.txt | $(BASE)
@@ -44,11 +48,16 @@ run: $(BASE) $(STATIC)/staticfiles.json ## Serve on http://localhost:9090 (HOST=
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) chatroom_project.asgi:application
 
 .PHONY: test
-test: $(DEV) ## Run the test suite (`make test T=tests/core` for a part of it)
+test: $(DEV) ## Run the test suite (T=tests/core for a part of it)
 	@$(BIN)/python manage.py test $(T)
 
+.PHONY: test-versions
+test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Django and other dependencies
+	@.ci/test-versions oldest $(T)
+	@.ci/test-versions newest $(T)
+
 .PHONY: check
-check: $(DEV) ## Lint, check types, module boundaries, Django's settings and the coverage of core/ and protocol/
+check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and the required coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -57,29 +66,56 @@ check: $(DEV) ## Lint, check types, module boundaries, Django's settings and the
 	$(BIN)/python manage.py makemigrations --check
 	$(BIN)/coverage run -m pytest -q tests/core tests/protocol
 	$(BIN)/coverage report
+	@if node -e '$(NODE_IS_RECENT)' 2> /dev/null; then \
+		$(MAKE) --no-print-directory check-js; \
+	elif [ "$$CHATROOM_CHECK_JS" = required ]; then \
+		echo "Node.js 20.19 or newer is missing, and CHATROOM_CHECK_JS is required." >&2; exit 1; \
+	else \
+		echo "Node.js 20.19 or newer is missing: the JavaScript was not checked."; \
+	fi
+
+$(NODE_TOOLS): package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: check-js
+check-js: $(NODE_TOOLS) ## Lint the JavaScript and check its types (part of `make check` where there is Node.js)
+	npm run --silent check
 
 .PHONY: bench
-bench: $(BENCH) ## Measure everything beside all peers, and write docs/performance.md (about 50 minutes)
+bench: $(BENCH) ## Measure everything against all peers and write docs/performance.md (about 50 minutes)
 	$(BIN)/python -m bench --seconds 1.5 --json docs/performance/results.json --page docs/performance.md
 
 .PHONY: bench-quick
-bench-quick: $(BENCH) ## Measure the core of it beside the main peers (two minutes)
+bench-quick: $(BENCH) ## Measure fan-out and rooms against the main peers (two minutes)
 	$(BIN)/python -m bench --quick --seconds 0.7
+
+.PHONY: bench-against
+bench-against: $(BASE) ## Compare the speed with another checkout or commit (OTHER=HEAD~1 or OTHER=../folder; about 10 minutes)
+	$(BIN)/python -m bench --against $(or $(OTHER),HEAD)
+
+.PHONY: conformance
+conformance: $(DEV) ## Run the Autobahn test suite against the WebSocket transport (needs Python 2.7; 4 minutes)
+	$(BIN)/python -m tests.conformance
 
 .PHONY: format
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile --quiet --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
+UNIVERSAL := $(COMPILE) --universal --python-version 3.11 --constraints requirements/constraints.in
 
+# A pin changes only if pyproject.toml demands it; U=--upgrade takes the newest releases.
 .PHONY: requirements
-requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml
-	$(BIN)/$(COMPILE) pyproject.toml -o requirements/base.txt
-	$(BIN)/$(COMPILE) pyproject.toml --group dev -o requirements/dev.txt
-	$(BIN)/$(COMPILE) pyproject.toml --group bench -c requirements/dev.txt -o requirements/bench.txt
+requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml (U=--upgrade for new releases)
+	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml -o requirements/base.txt
+	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --group dev -o requirements/dev.txt
+	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --group bench -c requirements/dev.txt -o requirements/bench.txt
+	$(BIN)/$(COMPILE) $(U) pyproject.toml --python-version 3.11 --resolution lowest-direct -o requirements/oldest.txt
+	$(BIN)/$(COMPILE) $(U) pyproject.toml --python-version 3.12 -o requirements/newest.txt
 
 .PHONY: clean
-clean: ## Remove the virtual environment and every cache
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+clean: ## Remove the virtual environments and all caches
+	rm -rf .venv .venv-* node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage

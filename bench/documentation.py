@@ -5,14 +5,11 @@ from pathlib import Path
 
 from bench import plots
 from bench.metrics import Metric
-from bench.peers import PEERS
+from bench.peers import PEERS, SUBJECT
 from bench.results import REFERENCES, Figure, Results
 from bench.scenarios import GROUPS, SCENARIOS, Scenario
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-SUBJECT = "chatroom"
-"""The peer that the first table is about."""
-
 NONE = "–"
 HEAD = ("median", "lowest to highest", *(f"× {name}" for name in REFERENCES.values()))
 

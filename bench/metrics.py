@@ -54,3 +54,6 @@ DELIVERY = [
     latency("event", "publication to delivery", "delivery", percent) for percent in PERCENTS
 ]
 GROWTH = lower("growth_mb", "growth of the server", "growth, MB", "MB", 1, compared=False)
+
+SERVER_COST = lower("server_us", "processor time of the server for each", "processor, µs", "µs", 2)
+"""Measured by loads that count operations, and shown only where two checkouts are compared."""

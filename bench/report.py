@@ -19,12 +19,17 @@ def terminal_table(results: Results) -> Iterator[str]:
             for peer in PEERS:
                 if peer.name in figures:
                     yield _row(peer, metric, figures[peer.name])
+
+
+def failures(results: Results) -> Iterator[str]:
+    """Give a line for each measurement that failed."""
+    titles = {peer.name: peer.title for peer in PEERS}
     if results.failures:
         yield "\nfailed:"
     for scenario in SCENARIOS:
-        for peer in PEERS:
-            for reason in results.failures.get(scenario.name, {}).get(peer.name, ()):
-                yield f"  {peer.title}: {scenario.title}: {reason}"
+        for name, reasons in results.failures.get(scenario.name, {}).items():
+            for reason in reasons:
+                yield f"  {titles.get(name, name)}: {scenario.title}: {reason}"
 
 
 def _row(peer: Peer, metric: Metric, figure: Figure) -> str:

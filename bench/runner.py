@@ -1,4 +1,4 @@
-"""The order of things: run by run, in each run peer by peer, so that all see the same weather."""
+"""The order of the measurements: interleaved, so that all peers share the machine's moods."""
 
 import json
 import os
@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.peers import Peer
+from bench.peers import PROJECT, Peer
 from bench.results import BUSY_GENERATOR, Results, Sample
 from bench.scenarios import Scenario
-from bench.servers import PROJECT, Server, ServerFailed, running
+from bench.servers import Server, ServerFailed, running
 
 WARM_UP = ("fanout", "--subscribers", "10", "--window", "8", "--seconds", "0.3")
 
@@ -57,12 +57,28 @@ class Runner:
     def run(
         self, peers: Sequence[Peer], scenarios: Sequence[Scenario], runs: int, results: Results
     ) -> None:
-        """Measure everything so many times, interleaved."""
+        """Measure everything so many times, in each run peer by peer."""
         for number in range(1, runs + 1):
             for peer in peers:
                 self.say(f"run {number} of {runs}: {peer.title}")
                 for session in _sessions(peer, scenarios):
                     self._serve(peer, session, number, results)
+
+    def run_side_by_side(
+        self, peers: Sequence[Peer], scenarios: Sequence[Scenario], runs: int, results: Results
+    ) -> None:
+        """Measure everything so many times, in each run scenario by scenario.
+
+        The peers follow each other within seconds, each on a server of its own, and change places
+        from run to run: so small differences show that `run` would lose in the noise.
+        """
+        for number in range(1, runs + 1):
+            order = peers if number % 2 else peers[::-1]
+            for scenario in scenarios:
+                for peer in order:
+                    if scenario.takes(peer):
+                        self.say(f"run {number} of {runs}: {peer.title}")
+                        self._serve(peer, [scenario], number, results)
 
     def _serve(
         self, peer: Peer, scenarios: Sequence[Scenario], number: int, results: Results

@@ -34,6 +34,9 @@ class Scenario:
     quick: bool = False
     """Whether it is part of a quick run."""
 
+    compared: bool = False
+    """Whether two checkouts are compared in it, when no scenario is asked for."""
+
     timeout: float = 60.0
     """Seconds that it may take beside those of the measurement itself."""
 
@@ -70,6 +73,7 @@ def fanout(subscribers: int, window: int, *, quick: bool = False) -> Scenario:
         metrics=(DELIVERIES, *DELIVERY[:2]) if window == 1 else (DELIVERIES,),
         connections=subscribers,
         quick=quick,
+        compared=quick,
         takes=lambda peer: subscribers < 5000 or window == 1 or not peer.by_group,
     )
 
@@ -97,6 +101,7 @@ SCENARIOS = (
         (DELIVERIES,),
         connections=1000,
         quick=True,
+        compared=True,
     ),
     Scenario(
         "roundtrip",
@@ -124,6 +129,7 @@ SCENARIOS = (
         ("connect", "--count", "2000"),
         (Metric("connections_per_second", "handshakes a second", "handshakes/s"),),
         connections=2000,
+        compared=True,
     ),
     Scenario(
         "idle",
@@ -134,6 +140,7 @@ SCENARIOS = (
         (lower("kib_per_connection", "memory for each", "KiB each", "KiB", digits=1),),
         connections=2200,
         fresh_server=True,
+        compared=True,
     ),
     Scenario(
         "stop",

@@ -8,12 +8,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from bench.load.processes import cpu_seconds
 from bench.peers import Peer
 
-PROJECT = Path(__file__).parents[1]
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 3.0
 
@@ -87,7 +85,7 @@ def running(peer: Peer, server_core: int, other_core: int) -> Iterator[Server]:
     with tempfile.TemporaryFile() as log, peer.companion(other_core) as environment:
         process = subprocess.Popen(
             command,
-            cwd=PROJECT,
+            cwd=peer.folder,
             env={**os.environ, **peer.environment, **environment},
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,12 +1,24 @@
-"""Django system checks of the ``CHATROOM`` setting."""
+"""Django system checks: what a project that hosts the chat room has to set.
 
+`docs/operations.md` has the table of their ids.
+"""
+
+import importlib.util
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import get_commands
 
 from pubsub import conf
+
+DJANGO_TEMPLATES = "django.template.backends.django.DjangoTemplates"
+APP_DIRECTORIES = "django.template.loaders.app_directories.Loader"
 
 
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -14,10 +26,98 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     try:
         conf.get_configuration()
     except ImproperlyConfigured as error:
-        return [Error(str(error), id="pubsub.E001")]
+        return [checks.Error(str(error), id="pubsub.E001")]
     return []
+
+
+def check_server(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Report what keeps ``runserver`` from serving WebSockets."""
+    found: list[CheckMessage] = []
+    if get_commands().get("runserver") != "daphne":
+        found.append(
+            checks.Warning(
+                "`daphne` is not the first app with a `runserver` command in INSTALLED_APPS, so "
+                "`runserver` serves this project over WSGI, without WebSockets.",
+                hint="Put 'daphne' first in INSTALLED_APPS.",
+                id="pubsub.W001",
+            )
+        )
+    application = getattr(settings, "ASGI_APPLICATION", None)
+    hint = "Set it to 'your_project.asgi.application'."
+    if not application:
+        message = "ASGI_APPLICATION is not set, so Daphne's `runserver` does not start."
+        found.append(checks.Warning(message, hint=hint, id="pubsub.W002"))
+    elif not _is_module(str(application).rpartition(".")[0]):
+        message = f"ASGI_APPLICATION is {application!r}, but there is no such module."
+        found.append(checks.Error(message, hint=hint, id="pubsub.E002"))
+    return found
+
+
+def check_pages(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Report what the pages lack: the chat room itself and the one at ``/docs``."""
+    templates = any(map(_finds_app_templates, settings.TEMPLATES))
+    static_files = apps.is_installed("django.contrib.staticfiles") and bool(settings.STATIC_URL)
+    found: list[CheckMessage] = []
+    if apps.is_installed("pubsub.console") and not templates:
+        found.append(
+            checks.Error(
+                "The templates of `pubsub.console` cannot be found.",
+                hint=f"Add {{'BACKEND': '{DJANGO_TEMPLATES}', 'APP_DIRS': True}} to TEMPLATES.",
+                id="pubsub.E003",
+            )
+        )
+    if apps.is_installed("pubsub.console") and not static_files:
+        found.append(
+            checks.Error(
+                "The static files of `pubsub.console` cannot be found.",
+                hint="Add 'django.contrib.staticfiles' to INSTALLED_APPS, after 'daphne', and set "
+                "STATIC_URL to '/static/'.",
+                id="pubsub.E004",
+            )
+        )
+    if not (apps.is_installed("ninja") and templates and static_files):
+        found.append(
+            checks.Warning(
+                "The page /docs does not work, or loads its files from another host.",
+                hint="Add 'ninja' and 'django.contrib.staticfiles' to INSTALLED_APPS, set "
+                "STATIC_URL, and give TEMPLATES a backend with 'APP_DIRS': True.",
+                id="pubsub.W003",
+            )
+        )
+    return found
+
+
+def check_import_name(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Report a package whose modules would take the place of ours."""
+    try:
+        version = metadata.version("pypubsub")
+    except metadata.PackageNotFoundError:
+        return []
+    return [
+        checks.Warning(
+            f"PyPubSub {version} is installed as well, and its import name is also `pubsub`: only "
+            "one of the two can be imported.",
+            hint="Install them in separate environments.",
+            id="pubsub.W004",
+        )
+    ]
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _finds_app_templates(engine: dict[str, Any]) -> bool:
+    loaders = engine.get("OPTIONS", {}).get("loaders", [])
+    return engine.get("BACKEND") == DJANGO_TEMPLATES and (
+        bool(engine.get("APP_DIRS")) or APP_DIRECTORIES in str(loaders)
+    )
 
 
 def register_checks() -> None:
     """Register the checks of this app."""
-    register(check_settings)
+    for check in (check_settings, check_server, check_pages, check_import_name):
+        checks.register(check)

@@ -71,13 +71,14 @@ def _as_json(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
         else (ErrorCode.INTERNAL, "internal error")
     )
     code, message = _ERRORS.get(status, fallback)
+    allowed = response.get("Allow")
     if status == 404 and (path := _without_slash(request.path_info)):
         message = f"{message}; use {get_script_prefix().removesuffix('/')}{path}"
-    elif status == 405:
-        message = f"{message}; use {response['Allow']}"
+    elif status == 405 and allowed:
+        message = f"{message}; use {allowed}"
     converted = error_response(code, message, status=status)
-    if "Allow" in response:
-        converted["Allow"] = response["Allow"]
+    if allowed:
+        converted["Allow"] = allowed
     return converted
 
 

@@ -17,10 +17,12 @@ and for other projects that use the same port on other addresses.
 
 import logging
 import os
+import re
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,13 +65,15 @@ def is_wsgi(request: HttpRequest) -> bool:
 
 
 class Neighbours:
-    """The other processes that serve a room on the same port as this one.
+    """The other processes that serve a room on a port of this one.
 
-    `message` is empty as long as there are none.
+    Args:
+        clock: The time in seconds, of a clock that never goes back.
     """
 
-    def __init__(self) -> None:
-        self.message = ""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._messages: dict[str, str] = {}
         self._claims: dict[str, socket.socket] = {}
         self._next_look = 0.0
         self._warned = False
@@ -79,26 +83,35 @@ class Neighbours:
 
         Cheap enough for every connection: it looks at most once a second.
         """
-        start = time.monotonic()
+        start = self._clock()
         if start < self._next_look or sys.platform != "linux":
             return
         port = _port(scope)
-        self._claim(port)
-        try:
+        with suppress(OSError):  # a sandbox without Unix sockets; a claim that is there already
+            self._claim(port)
+        with suppress(OSError):  # a sandbox without /proc
             count = _processes_on(port)
-        except OSError:  # no /proc, or one that hides what is needed
-            count = 1
-        self.message = _message(count, port) if count > 1 else ""
+            self._messages[port] = _message(count, port) if count > 1 else ""
         if self.message and not self._warned:
             self._warned = True
             logger.warning("%s", self.message)
-        end = time.monotonic()
+        end = self._clock()
         self._next_look = end + max(_SECONDS_BETWEEN_LOOKS, (end - start) / _SHARE_OF_TIME)
+
+    @property
+    def message(self) -> str:
+        """What is wrong, and what to do about it; empty while there are no others."""
+        return next(filter(None, self._messages.values()), "")
 
     def _claim(self, port: str) -> None:
         if port not in self._claims:
             claim = self._claims[port] = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             claim.bind(f"\0{_prefix(port)}{os.getpid()}")
+
+    def close(self) -> None:
+        """Give up the claims of this process."""
+        while self._claims:
+            self._claims.popitem()[1].close()
 
 
 @cache
@@ -139,9 +152,8 @@ def _processes_on(port: str) -> int:
 
 def _claimants(port: str) -> set[int]:
     """Return the ids of the processes that have claimed the port."""
-    name = f"@{_prefix(port)}"
-    claims = (path for _, _, path in _unix_sockets() if path.startswith(name))
-    return {int(path.removeprefix(name)) for path in claims}
+    table = Path("/proc/self/net/unix").read_text(encoding="utf-8", errors="replace")
+    return {int(pid) for pid in re.findall(rf" @{_prefix(port)}(\d+)$", table, re.MULTILINE)}
 
 
 def _listeners(port: str) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Messages that are refused with BAD_REQUEST, and how the sentence begins that the client gets."""
+"""Messages that are refused with BAD_REQUEST, and the beginning of the error text of each."""
 
 import json
 from typing import Any

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.checkout import NoCheckout, checked_out
+from bench.comparison import compare, comparison_table
 from bench.metrics import DELIVERIES, GROWTH, Metric
 from bench.results import Results
 from tests.live.server import Server
@@ -108,3 +110,121 @@ def test_results_survive_a_file(tmp_path: Path) -> None:
     loaded = Results.load(tmp_path / "results.json")
     assert loaded == results
     assert loaded.figures("some", DELIVERIES) == results.figures("some", DELIVERIES)
+
+
+# --- Another checkout as a peer ---
+
+FANOUT, IDLE = "fanout-100-window-8", "idle"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git; return its output."""
+    identity = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+    command = ["git", *identity, "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with two commits, the first of which serves an older application."""
+    folder = tmp_path / "repository"
+    application = folder / "chatroom_project/asgi.py"
+    application.parent.mkdir(parents=True)
+    git(tmp_path, "init", "--quiet", str(folder))
+    for version in ("older", "newer"):
+        application.write_text(version)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", version)
+    return folder
+
+
+def test_commit_is_checked_out_and_removed(repository: Path) -> None:
+    """A commit is served from a worktree that exists for the time of the comparison only."""
+    with checked_out("HEAD~1", repository) as peer:
+        assert (peer.folder / "chatroom_project/asgi.py").read_text() == "older"
+        assert len(git(repository, "worktree", "list").splitlines()) == 2
+    assert not peer.folder.exists()
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_worktree_is_removed_after_an_error(repository: Path) -> None:
+    """A comparison that is interrupted leaves no worktree behind."""
+    with pytest.raises(KeyboardInterrupt), checked_out("HEAD", repository):
+        raise KeyboardInterrupt
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_folder_is_served_with_its_own_interpreter(repository: Path) -> None:
+    """A checkout that has a virtual environment runs in it; any other runs in ours."""
+    with checked_out(str(repository)) as peer:
+        assert (peer.folder, peer.command[0]) == (repository, sys.executable)
+    interpreter = repository / ".venv/bin/python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.symlink_to(sys.executable)
+    with checked_out(str(repository)) as peer:
+        assert peer.command[0] == str(interpreter)
+
+
+@pytest.mark.parametrize("where", ["no-such-thing", "chatroom_project"])
+def test_what_is_no_checkout_is_refused(
+    repository: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither an unknown name nor a folder without the project can be measured."""
+    monkeypatch.chdir(repository)
+    with pytest.raises(NoCheckout, match=where), checked_out(where, repository):
+        pass
+
+
+def compared(this: list[float], other: list[float], scenario: str = FANOUT) -> Results:
+    """Return results in which both checkouts have these values, run by run."""
+    key = "deliveries_per_second" if scenario == FANOUT else "kib_per_connection"
+    results = Results()
+    for peer, values in {"chatroom": this, "other": other}.items():
+        for run, value in enumerate(values, 1):
+            results.add(scenario, peer, run, {key: value})
+    return results
+
+
+def test_comparison_is_of_the_same_run() -> None:
+    """Medians are of the values, and ratios are of two values of one run."""
+    (row,) = compare(compared([20, 3, 30], [10, 1, 10]), "other")
+    assert (row.this, row.other) == (20, 10)
+    assert row.ratios == [2, 3, 3]
+    assert row.ratio == 3
+
+
+def test_comparison_is_above_one_where_less_is_better() -> None:
+    """A ratio above 1 is an improvement, whichever way the figure points."""
+    (row,) = compare(compared([10], [20], IDLE), "other")
+    assert row.ratio == 2
+
+
+def test_comparison_leaves_out_what_one_has_not() -> None:
+    """A run that failed for one checkout counts for neither."""
+    (row,) = compare(compared([20, 50], [10]), "other")
+    assert (row.this, row.ratio) == (20, 2)
+
+
+@pytest.mark.parametrize(("this", "worse"), [(96, True), (97, False), (100, False)])
+def test_comparison_marks_what_is_worse(this: float, worse: bool) -> None:
+    """A ratio below 0.97 is marked and counted."""
+    results = compared([this], [100])
+    table = "\n".join(comparison_table(results, "other"))
+    assert (f"{this / 100:.3f}*" in table) == worse
+    assert f"{worse:d} of 1 ratios are below 0.97" in table
+
+
+def test_two_checkouts_are_measured() -> None:
+    """A checkout beside itself: both servers start, and one line has the figures of both."""
+    command = [sys.executable, "-m", "bench", "--against", ".", "--scenario", "fanout-1-window-1"]
+    done = subprocess.run(
+        [*command, "--runs", "1", "--seconds", "0.1"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=120,
+    )
+    (line,) = [line for line in done.stdout.splitlines() if "deliveries/s" in line]
+    assert "fan-out to 1, window 1" in line
+    assert " of 1 ratios are below 0.97" in done.stdout

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from channels.testing import WebsocketCommunicator
-from pubsub.core.frame import Frame
 
 from pubsub.consumers import BUDGET, COST_OF_COMMAND, ChatConsumer
 from pubsub.core.configuration import Configuration
+from pubsub.core.publication import Frame
 from pubsub.runtime import Runtime
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"

@@ -1,4 +1,4 @@
-"""Whose pages may open a WebSocket."""
+"""Which pages may open a WebSocket."""
 
 import pytest
 from channels.testing import WebsocketCommunicator
@@ -20,7 +20,7 @@ from pubsub.routing import websocket_application
 async def test_local_pages_during_development(
     settings: Settings, origin: str, admitted: bool
 ) -> None:
-    """Without ALLOWED_HOSTS Django admits this machine if DEBUG is on; so does the WebSocket."""
+    """With DEBUG on and no ALLOWED_HOSTS, Django accepts local hosts; so does the WebSocket."""
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = []
     headers = [(b"origin", origin.encode())]

@@ -1,4 +1,4 @@
-"""Settings: from the environment, from Django's, and what is said about a bad one."""
+"""Settings from the environment and from Django, and the messages for invalid ones."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[1]
 
 
 def test_values_may_be_text_or_typed() -> None:
-    """The environment has text; a settings module has what it likes."""
+    """A value may be text, as in the environment, or of its type, as in a settings module."""
     config = Configuration(queue_size=9, overflow=Overflow.DROP_OLDEST, auto_create_topics=True)
     assert config == conf.configuration_from(
         {"QUEUE_SIZE": "9", "OVERFLOW": "drop_oldest", "AUTO_CREATE_TOPICS": "true"}
@@ -46,19 +46,19 @@ BAD_VALUES = {
 
 
 def test_every_setting_is_checked() -> None:
-    """There is a bad value here for each."""
+    """Every setting has an invalid value in this test."""
     assert set(BAD_VALUES) == set(conf.SETTING_NAMES)
 
 
 @pytest.mark.parametrize("name", BAD_VALUES)
 def test_bad_value(name: str) -> None:
-    """The message names the setting and what it should be."""
+    """The message names the setting and says what a valid value is."""
     with pytest.raises(ImproperlyConfigured, match=f"^CHATROOM_{name} must be .*, not '"):
         conf.configuration_from({name: BAD_VALUES[name]})
 
 
 def test_unknown_name() -> None:
-    """A misspelt setting in Django's settings is not ignored."""
+    """A misspelt name in the Django setting is an error."""
     with pytest.raises(ImproperlyConfigured, match="has no setting 'QUEUESIZE'; it has QUEUE_SIZE"):
         conf.configuration_from({"QUEUESIZE": 1})
 
@@ -76,7 +76,7 @@ def test_unknown_name() -> None:
     ],
 )
 def test_bad_value_stops_the_start(command: tuple[str, ...], name: str, value: str) -> None:
-    """With one clear line, on every server."""
+    """An invalid value stops the start with one line, on every server."""
     result = subprocess.run(
         [sys.executable, *command],
         cwd=PROJECT,
@@ -91,7 +91,7 @@ def test_bad_value_stops_the_start(command: tuple[str, ...], name: str, value: s
 
 
 def test_other_variables_are_left_alone() -> None:
-    """Kubernetes sets CHATROOM_PORT and more for a service called "chatroom"."""
+    """Unknown CHATROOM_ variables are ignored: Kubernetes sets some for a service "chatroom"."""
     subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=PROJECT,
@@ -103,7 +103,7 @@ def test_other_variables_are_left_alone() -> None:
 
 
 def test_overriding_the_setting_starts_anew(settings: pytest.FixtureRequest) -> None:
-    """In a test of a Django project; the old broker comes back with the old setting."""
+    """Overriding the setting, as tests of a Django project do, gives a new broker."""
     settings.CHATROOM = {"QUEUE_SIZE": 7}
     runtime = get_runtime()
     assert runtime.config.queue_size == 7
@@ -113,7 +113,7 @@ def test_overriding_the_setting_starts_anew(settings: pytest.FixtureRequest) -> 
 
 
 def test_system_check(settings: pytest.FixtureRequest) -> None:
-    """manage.py check reports a bad setting of a hosting project."""
+    """`manage.py check` reports an invalid setting of the host project."""
     settings.CHATROOM = {"QUEUE_SIZE": 0}
     (error,) = check_settings(None)
     assert "CHATROOM_QUEUE_SIZE must be a whole number" in error.msg

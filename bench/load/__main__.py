@@ -36,7 +36,7 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     ),
     "connect": (
         "handshakes",
-        lambda of: connections.connect(of.port, of.dialect, of.count),
+        lambda of: connections.connect(of.port, of.dialect, of.pid, of.count),
         {"count": 2000},
     ),
     "rest": (

@@ -1,4 +1,4 @@
-"""The begin and the end of connections: how many a second, and how they are told of the end."""
+"""How fast connections are opened, and how they are closed when the server stops."""
 
 import os
 import select
@@ -13,15 +13,16 @@ CLOSE_SHUTDOWN = b"\x88\x0a\x0b\xb9shutdown"
 """The close frame with code 3001 and its reason."""
 
 
-def connect(port: int, dialect: Dialect, count: int) -> dict[str, float]:
+def connect(port: int, dialect: Dialect, pid: int | None, count: int) -> dict[str, float]:
     """Open so many WebSockets, until each has the response to its handshake."""
     scripts = [dialect.opening[:1]] * count
-    meter = Meter()
+    meter = Meter(pid)
     connections = open_connections(port, scripts)
     elapsed, share = meter.read()
+    cost = meter.server_cost(count)
     for sock in connections:
         sock.close()
-    return {"connections_per_second": count / elapsed, "generator_share": share}
+    return {"connections_per_second": count / elapsed, "generator_share": share, **cost}
 
 
 def stop(port: int, dialect: Dialect, pid: int, count: int) -> dict[str, float]:

@@ -62,7 +62,7 @@ class Fanout:
         size_of_all = self.event_size * len(self.subscribers)
         take = self._take_timed if self.window == 1 else self._take
         sent = received = 0
-        meter = Meter()
+        meter = Meter(self.pid)
         deadline = meter.begin + seconds
         while (now := time.perf_counter()) < deadline or (
             received < size_of_all and now < deadline + PATIENCE
@@ -75,12 +75,14 @@ class Fanout:
             received += take(self.poll.poll(0.1))
         elapsed, share = meter.read()
         delivered = received / self.event_size
+        cost = meter.server_cost(delivered)
         self._drain(sent * size_of_all - received)
         figures = {
             "deliveries_per_second": delivered / elapsed,
             "deliveries": sent * len(self.subscribers),
             "event_bytes": self.event_size,
             "generator_share": share,
+            **cost,
         }
         return figures | (latencies(self._latencies, "event", 50, 99) if self._latencies else {})
 

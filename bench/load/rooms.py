@@ -49,7 +49,7 @@ class Rooms:
             ConnectionError: The server closed a connection, or lost a message.
         """
         one_round = len(self.sockets) * (self.members - 1)
-        meter = Meter()
+        meter = Meter(self.pid)
         deadline = meter.begin + seconds
         for sock in self.sockets:
             sock.send(self._publication[sock.fileno()])
@@ -60,12 +60,14 @@ class Rooms:
             self._take(self.poll.poll(0.1), answer=True)
         elapsed, share = meter.read()
         delivered = self._delivered()
+        cost = meter.server_cost(delivered)
         self._drain()
         return {
             "deliveries_per_second": delivered / elapsed,
             "deliveries": self._sent * (self.members - 1),
             "event_bytes": self.event_size,
             "generator_share": share,
+            **cost,
         }
 
     def _delivered(self) -> float:

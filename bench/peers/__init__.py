@@ -16,6 +16,10 @@ from pathlib import Path
 from bench.peers import toolchains
 
 FOLDER = Path(__file__).parent
+PROJECT = FOLDER.parents[1]
+
+SUBJECT = "chatroom"
+"""The name of the peer that all this is about."""
 
 
 @contextmanager
@@ -54,6 +58,9 @@ class Peer:
     prepare: Callable[[], str | None] = lambda: None
     """Builds or installs what is needed; returns what is missing, in a word."""
 
+    folder: Path = PROJECT
+    """The working directory of the server."""
+
     companion: Callable[[int], AbstractContextManager[Mapping[str, str]]] = nothing
     """Runs another process, on this core, that the server needs; gives environment variables."""
 
@@ -83,11 +90,15 @@ def granian(application: str) -> tuple[str, ...]:
 
 
 CHAT_ROOM = "chatroom_project.asgi:application"
-CHAT_ROOM_ENVIRONMENT = {"CHATROOM_AUTO_CREATE_TOPICS": "true", "DJANGO_SECRET_KEY": "bench"}
+CHAT_ROOM_ENVIRONMENT = {
+    "CHATROOM_AUTO_CREATE_TOPICS": "true",
+    "CHATROOM_PING_INTERVAL": "3600",
+    "DJANGO_SECRET_KEY": "bench",
+}
 
 PEERS = (
     Peer(
-        "chatroom",
+        SUBJECT,
         "chat room on Daphne",
         daphne(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,

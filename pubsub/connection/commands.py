@@ -9,7 +9,7 @@ an ``error``.
 from collections.abc import Callable
 from typing import Any
 
-from pubsub.connection import fairness
+from pubsub import fairness
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.protocol.messages import Command, Ping, Publish, Subscribe, Unsubscribe

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from pubsub.connection import fairness
+from pubsub import fairness
 from pubsub.connection.commands import EXECUTE
 from pubsub.connection.rate import RateLimit
 from pubsub.core.errors import PubSubError
@@ -161,11 +161,15 @@ class Connection:
 
     def _decode(self, message: Message) -> AnyCommand:
         if self._rate_limit is not None and not self._admit(self._rate_limit):
-            refuse_rate(message.tail if isinstance(message, TooLarge) else message)
+            if isinstance(message, TooLarge):
+                refuse_rate(message.head, message.tail)
+            refuse_rate(message)
         if isinstance(message, str):
             return decode_command(message, max_bytes=self._config.max_message_bytes)
         if isinstance(message, bytes):
             return refuse_binary(message)
+        if not message.is_text:
+            return refuse_binary(message.head, message.tail)
         return refuse_too_large(
             message.head, message.tail, max_bytes=self._config.max_message_bytes
         )

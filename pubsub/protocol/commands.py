@@ -36,13 +36,16 @@ def decode_command(text: str, *, max_bytes: int) -> AnyCommand:
     return command
 
 
-def refuse_rate(message: str | bytes) -> Never:
+def refuse_rate(message: str | bytes, tail: bytes | None = None) -> Never:
     """Refuse a frame, whatever it contains, because the client sent too many before it.
+
+    With a ``tail`` the message is the beginning of one that was too large to be kept.
 
     Raises:
         RateLimited: Always.
     """
-    raise RateLimited("too many messages; send more slowly", request_id=_request_id(message))
+    request_id = _request_id(message, tail)
+    raise RateLimited("too many messages; send more slowly", request_id=request_id)
 
 
 def refuse_too_large(head: bytes, tail: bytes, *, max_bytes: int) -> Never:
@@ -51,23 +54,27 @@ def refuse_too_large(head: bytes, tail: bytes, *, max_bytes: int) -> Never:
     Raises:
         MessageTooLarge: Always, with the request id if it is in what was kept.
     """
-    request_id = request_id_of_parts(head, tail)
+    request_id = _request_id(head, tail)
     raise MessageTooLarge(f"message exceeds {max_bytes} bytes", request_id=request_id)
 
 
-def refuse_binary(data: bytes) -> Never:
+def refuse_binary(data: bytes, tail: bytes | None = None) -> Never:
     """Refuse a binary frame, with the request id of the JSON that it may contain.
+
+    With a ``tail`` the data are the beginning of a message that was too large to be kept.
 
     Raises:
         BadRequest: Always.
     """
     raise BadRequest(
         "binary frames are not accepted; send JSON in text frames",
-        request_id=_request_id(data),
+        request_id=_request_id(data, tail),
     )
 
 
-def _request_id(message: str | bytes) -> str | UnsetType:
+def _request_id(message: str | bytes, tail: bytes | None = None) -> str | UnsetType:
+    if tail is not None and isinstance(message, bytes):
+        return request_id_of_parts(message, tail)
     try:
         # Skips everything but this one field, however large the message is.
         return _request_id_decoder.decode(message).request_id

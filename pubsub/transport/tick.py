@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-SLICE = 256
-"""Callbacks that run at a stretch (about 2 ms); sockets are looked at between two slices."""
+from pubsub.fairness import TICK_SLICE
 
 
 class EndOfTick:
@@ -30,16 +29,16 @@ class EndOfTick:
 
     def _run(self) -> None:
         due, self._due = self._due, []
-        if self._backlog or len(due) > SLICE:
+        if self._backlog or len(due) > TICK_SLICE:
             due = self._slice(due)
         for callback in due:
             callback()
 
     def _slice(self, due: list[Callable[[], None]]) -> list[Callable[[], None]]:
         backlog = self._backlog
-        share = SLICE // 2 if backlog else SLICE
+        share = TICK_SLICE // 2 if backlog else TICK_SLICE
         backlog += due[share:]
-        room = SLICE - len(due[:share])
+        room = TICK_SLICE - len(due[:share])
         chosen = due[:share] + backlog[:room]
         del backlog[:room]
         if backlog:

@@ -62,6 +62,7 @@ class Fault:
 class TooLarge:
     """A message over the limit: ``size`` bytes, of which ``head`` and ``tail`` were kept."""
 
+    is_text: bool
     size: int
     head: bytes
     tail: bytes
@@ -228,9 +229,10 @@ class _SlowParser:
             self._tail = (self._tail + data[room:])[-TAIL:]
 
     def _message(self, opcode: Opcode) -> Event:
+        is_text = opcode is Opcode.TEXT
         if self.size > self._max_message:
-            return TooLarge(self.size, bytes(self._head), self._tail)
-        return self._head.decode() if opcode is Opcode.TEXT else bytes(self._head)
+            return TooLarge(is_text, self.size, bytes(self._head), self._tail)
+        return self._head.decode() if is_text else bytes(self._head)
 
     def drop(self) -> None:
         """Free the parser now: it holds a generator that refers back to it."""

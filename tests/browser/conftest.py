@@ -1,4 +1,4 @@
-"""One Chromium for all browser tests, and pages in it that must not complain."""
+"""One Chromium for all browser tests; its pages must not log errors or warnings."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tests.live import conftest as live
 ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
 TIMEOUT = 10_000
 
-# The same servers as in the live tests.
+# The browser tests use the same servers as the live tests.
 server, shared_server, start_server = live.server, live.shared_server, live.start_server
 
 
@@ -23,7 +23,7 @@ class OpenPage(Protocol):
     def __call__(
         self, server: "HasPort", path: str = "/", *, name: str = "Ann", **context: Any
     ) -> Page:
-        """Open one; what else is given is for Playwright's context."""
+        """Open one; other options are passed to Playwright's context."""
 
 
 class HasPort(Protocol):
@@ -31,24 +31,24 @@ class HasPort(Protocol):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Debian's Chromium, or the like; without one these tests are skipped."""
+    """Find Debian's Chromium or a similar browser; these tests are skipped without one."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             return path
     if os.environ.get("CHATROOM_TEST_BROWSER") == "required":
-        pytest.fail("there is no Chromium, and CHATROOM_TEST_BROWSER is required")
-    pytest.skip("there is no Chromium; on Debian, apt-get install chromium")
+        pytest.fail("Chromium is not installed, and CHATROOM_TEST_BROWSER is required")
+    pytest.skip("Chromium is not installed; on Debian, run apt-get install chromium")
 
 
-# Not for the session: while Playwright runs, no other event loop can run in this thread.
+# Not session-scoped, because no other event loop can run in this thread while Playwright does.
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
-    """One browser for all tests."""
+    """Start one browser for all tests."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ROOT)
         yield browser
@@ -57,7 +57,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def complaints() -> Iterator[list[str]]:
-    """What the pages wrote to the console; a test that expects some takes them out."""
+    """Collect what the pages log; a test that expects some of it removes that from the list."""
     found: list[str] = []
     yield found
     assert found == []
@@ -65,11 +65,11 @@ def complaints() -> Iterator[list[str]]:
 
 @pytest.fixture
 def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
-    """Open pages, each in a context of its own."""
+    """Open pages, each in its own context."""
     contexts = []
 
     def on_console(message: ConsoleMessage) -> None:
-        # The browser's own note of a refusal, which the page shows in the server's words.
+        # Chromium logs every refused request; the page shows the server's message instead.
         if message.type in ("error", "warning") and "status of 400" not in message.text:
             complaints.append(message.text)
 

@@ -1,4 +1,4 @@
-"""What axe-core finds, in either theme, on a desk and on a phone."""
+"""axe-core finds nothing in either theme, on a desktop or a phone."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -13,7 +13,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 def check(page: Page) -> None:
-    """Ask axe-core for everything but its experiments; the page must not scroll sideways."""
+    """Run all rules of axe-core but the experimental ones; the page must not scroll sideways."""
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         report = Axe().run(page, options={"resultTypes": ["violations"]})
@@ -23,7 +23,7 @@ def check(page: Page) -> None:
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_room(server: Server, open_page: OpenPage, viewport: dict[str, int]) -> None:
-    """In the middle of a conversation with everything in it, with instruments and dialogs."""
+    """A conversation with every kind of entry is accessible, with all instruments and dialogs."""
     server.create_topic("t")
     server.create_topic("other")
     page = open_page(server, "/#t", viewport=viewport)
@@ -51,7 +51,7 @@ def test_room(server: Server, open_page: OpenPage, viewport: dict[str, int]) -> 
 
 
 def test_nothing_there_yet(server: Server, open_page: OpenPage) -> None:
-    """The first page that somebody sees."""
+    """The page is accessible before there is any room."""
     page = open_page(server, viewport=DESK)
     expect(page.locator("#welcome-title")).to_have_text("No rooms yet")
     check(page)
@@ -59,16 +59,16 @@ def test_nothing_there_yet(server: Server, open_page: OpenPage) -> None:
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_reference(server: Server, open_page: OpenPage, viewport: dict[str, int]) -> None:
-    """The page beside the room."""
+    """The WebSocket reference is accessible."""
     check(open_page(server, "/docs/ws", viewport=viewport))
 
 
 def test_theme_is_chosen_and_kept(server: Server, open_page: OpenPage) -> None:
-    """From what the system says to light, to dark, and on the next page as well."""
+    """The button changes from the system's theme to light to dark; other pages follow."""
     page = open_page(server, color_scheme="dark")
     background = "getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(background)
-    page.get_by_role("button", name="Theme: as the system").click()
+    page.get_by_role("button", name="Theme: system").click()
     light = page.evaluate(background)
     assert light != dark
     page.get_by_role("button", name="Theme: light").click()

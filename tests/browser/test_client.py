@@ -1,4 +1,4 @@
-"""`chatroom.js` by itself, in a page with nothing else on it."""
+"""The module `chatroom.js` on an otherwise empty page."""
 
 import json
 import re
@@ -38,7 +38,7 @@ window.outcome = (promise) => promise.then(
 
 
 class Site:
-    """Somebody else's site with one page, on another origin than the chat room."""
+    """A third-party site with one page, on a different origin from the chat room."""
 
     def __init__(self) -> None:
         self.html = ""
@@ -58,12 +58,12 @@ class Site:
                 self.wfile.write(site.html.encode())
 
             def log_message(self, *args: Any) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the server and its thread."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -71,7 +71,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """One site for all tests."""
+    """Serve one site for all tests."""
     site = Site()
     yield site
     site.close()
@@ -79,14 +79,14 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def client(server: Server, site: Site, open_page: OpenPage) -> Page:
-    """A page with the module in `chatroom`, and `start` to connect."""
+    """Open a page with the module as `chatroom` and a function `start` that connects."""
     site.html = PAGE.replace("localhost:9090", f"127.0.0.1:{server.port}")
     return open_page(site)
 
 
 @pytest.fixture
 def fake(client: Page) -> Callable[..., list[WebSocketRoute]]:
-    """Answers the page's WebSockets with functions, in place of a server."""
+    """Return a function that answers the page's WebSockets instead of the server."""
 
     def install(*handlers: Callable[[WebSocketRoute], Any]) -> list[WebSocketRoute]:
         sockets: list[WebSocketRoute] = []
@@ -103,12 +103,12 @@ def fake(client: Page) -> Callable[..., list[WebSocketRoute]]:
 
 
 def silent(socket: WebSocketRoute) -> None:
-    """Take everything and say nothing."""
+    """Accept every message and answer none."""
     socket.on_message(lambda message: None)
 
 
 def test_commands(server: Server, client: Page) -> None:
-    """Each is settled by its own answer, or by the server's refusal."""
+    """Each command settles with its own reply or with the server's error."""
     server.create_topic("t")
     client.evaluate("start()")
     ack = client.evaluate("room.subscribe('t', {onEvent: (event) => window.event = event})")
@@ -134,7 +134,7 @@ def test_commands(server: Server, client: Page) -> None:
 
 
 def test_subscribing_before_there_is_a_connection(server: Server, client: Page) -> None:
-    """It waits; publishing does not."""
+    """Subscribing waits for a connection; publishing fails immediately."""
     server.create_topic("t")
     result = client.evaluate(
         """async () => {
@@ -147,8 +147,8 @@ def test_subscribing_before_there_is_a_connection(server: Server, client: Page) 
     assert result[1]["code"] == "NOT_CONNECTED"
 
 
-def test_publication_under_way(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
-    """Its fate is unknown when the connection breaks, and it is not sent again."""
+def test_publication_in_flight(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
+    """A publication in flight has an unknown fate if the connection breaks, and is not resent."""
     sent: list[str | bytes] = []
     sockets = fake(lambda socket: socket.on_message(lambda message: sent.append(message)))
     client.evaluate("start({minDelay: 1})")
@@ -161,7 +161,7 @@ def test_publication_under_way(client: Page, fake: Callable[..., list[WebSocketR
 
 
 def test_close_codes(client: Page) -> None:
-    """3500 to 3999 end it, all others do not."""
+    """Close codes from 3500 to 3999 stop reconnection; all others do not."""
     client.route_web_socket(
         re.compile(r"/ws\?code="),
         lambda socket: socket.close(code=int(socket.url.rpartition("=")[2]), reason="x"),
@@ -181,7 +181,7 @@ def test_close_codes(client: Page) -> None:
 
 
 def test_closing(server: Server, client: Page) -> None:
-    """It stays closed, until it is told otherwise; what was asked for is refused."""
+    """A closed client refuses commands until `reconnect()`, which restores its subscriptions."""
     server.create_topic("t")
     client.evaluate("start()")
     client.evaluate("room.subscribe('t')")
@@ -194,8 +194,8 @@ def test_closing(server: Server, client: Page) -> None:
     assert client.evaluate("[room.state, room.topics]") == ["open", ["t"]]
 
 
-def test_closing_on_hearing_of_the_connection(client: Page) -> None:
-    """Nothing is left that would come back later."""
+def test_closing_when_the_connection_opens(client: Page) -> None:
+    """A client closed by its own `state` listener leaves no timer that would reopen it."""
     client.clock.install()
     client.route_web_socket("**/ws", silent)
     client.reload()
@@ -210,10 +210,10 @@ def test_closing_on_hearing_of_the_connection(client: Page) -> None:
     assert client.evaluate("log.at(-1)") == ["state", "closed"]
 
 
-def test_subscribing_on_hearing_of_the_connection(
+def test_subscribing_when_the_connection_opens(
     client: Page, fake: Callable[..., list[WebSocketRoute]]
 ) -> None:
-    """The server is asked once."""
+    """A subscription made in a `state` listener is sent once."""
     fake(silent)
     commands = client.evaluate(
         """async () => {
@@ -230,18 +230,18 @@ def test_subscribing_on_hearing_of_the_connection(
     assert [command["type"] for command in commands] == ["subscribe"]
 
 
-def test_subscribing_in_vain(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
-    """What waits for a connection is refused when there will be none."""
+def test_rejected_subscription(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
+    """A pending subscription is rejected if the server forbids reconnection."""
     fake(lambda socket: socket.close(code=3503))
     refused = client.evaluate("start(), outcome(room.subscribe('t'))")
     assert refused["code"] == "NOT_CONNECTED"
     assert client.evaluate("room.topics") == []
 
 
-def test_news_of_an_earlier_subscription(
+def test_messages_for_an_earlier_subscription(
     client: Page, fake: Callable[..., list[WebSocketRoute]]
 ) -> None:
-    """What comes before the ack belongs to a subscription that was ended."""
+    """Messages before the ack belong to an earlier, ended subscription and are ignored."""
 
     def answer(socket: WebSocketRoute) -> None:
         def on_message(text: str | bytes) -> None:
@@ -270,7 +270,7 @@ def test_news_of_an_earlier_subscription(
 def test_delays_grow_and_are_random(
     client: Page, fake: Callable[..., list[WebSocketRoute]]
 ) -> None:
-    """Up to a bound that doubles with every failure, and has an end."""
+    """The upper bound of the random delay doubles with every failure, up to a maximum."""
     fake(lambda socket: socket.close(code=3008))
     client.evaluate(
         """() => {
@@ -288,7 +288,7 @@ def test_delays_grow_and_are_random(
 
 
 def test_silence(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
-    """A connection on which nothing answers is given up, also when no ping can be sent."""
+    """A silent connection is abandoned, even if no ping can be sent on it."""
     sockets = fake(silent)
     client.evaluate("start({minDelay: 1, idle: 20, patience: 20, maxInFlight: 1})")
     client.evaluate("outcome(room.publish('t', 1)), undefined")
@@ -298,15 +298,15 @@ def test_silence(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> Non
 
 
 def test_bounds(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
-    """Commands without an answer do not pile up."""
+    """The number of unanswered commands is limited."""
     fake(silent)
     client.evaluate("start({maxInFlight: 2})")
     client.evaluate("room.ping(), room.ping(), 0")
     assert client.evaluate("outcome(room.ping())")["code"] == "TOO_MANY_IN_FLIGHT"
 
 
-def test_slow_and_deleted(server: Server, client: Page) -> None:
-    """Notices reach the subscription and the object."""
+def test_deleted_topic(server: Server, client: Page) -> None:
+    """A notice of a deleted topic reaches the subscription and the `ChatRoom`."""
     server.create_topic("t")
     client.evaluate("start()")
     client.evaluate("room.subscribe('t', {onNotice: (notice) => window.notice = notice})")
@@ -317,7 +317,7 @@ def test_slow_and_deleted(server: Server, client: Page) -> None:
 
 
 def test_ids_without_a_secure_context(client: Page) -> None:
-    """`crypto.randomUUID` is missing on http://192.168…; the ids are still UUIDs of version 4."""
+    """Ids are version 4 UUIDs even on http://192.168…, where `crypto.randomUUID` is missing."""
     identifier = client.evaluate("crypto.randomUUID = undefined, chatroom.newId()")
     form = r"[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}"
     assert re.fullmatch(form, identifier)
@@ -325,7 +325,7 @@ def test_ids_without_a_secure_context(client: Page) -> None:
 
 
 def test_example_of_the_guide(server: Server, site: Site, open_page: OpenPage) -> None:
-    """The page in docs/client.md does what it says."""
+    """The example page in docs/client.md works as written."""
     server.create_topic("orders", history=10)
     server.request("POST", "/topics/orders/messages", {"payload": {"order_id": "ORD-1"}})
     example = re.search(r"```html\n(.*?)```", GUIDE.read_text(), re.DOTALL)

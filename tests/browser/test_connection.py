@@ -1,4 +1,4 @@
-"""The connection: lost and found again, refused for good, and too slow."""
+"""The page when its connection is lost, restored, refused or too slow."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ APPLICATION = "chatroom_project.asgi:application"
 
 
 def without_network_errors(complaints: list[str]) -> None:
-    """Forget what the browser itself says of a server that is away."""
+    """Ignore the browser's own messages about a server that is down."""
     complaints[:] = [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text]
 
 
 def test_server_restarts(
     start_server: StartServer, open_page: OpenPage, complaints: list[str]
 ) -> None:
-    """The page says so, comes back by itself, and offers the room that was forgotten."""
+    """The page reconnects by itself and offers to create the lost room again."""
     server = start_server()
     server.create_topic("t")
     page = open_page(server, "/#t")
@@ -42,7 +42,7 @@ def test_server_restarts(
 
 
 def test_gap(server: Server, open_page: OpenPage) -> None:
-    """What was said without a connection is missing, and the page says where."""
+    """The page shows where messages are missing after the connection was lost."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     sockets: list[Any] = []
@@ -58,14 +58,14 @@ def test_gap(server: Server, open_page: OpenPage) -> None:
     expect(page.locator("#messages .text")).to_have_text(["before"])
     sockets[-1][0].close(code=3008, reason="slow")
     sockets[-1][1].close()
-    expect(page.locator(".notice")).to_contain_text("There was no connection from")
+    expect(page.locator(".notice")).to_contain_text("The connection was lost from")
     publisher.publish("t", {"name": "Boris", "text": "after"})
     expect(page.locator("#messages .text")).to_have_text(["before", "after"])
     expect(page.locator("#messages > li").nth(1)).to_have_class("notice")
 
 
 def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
-    """Of a topic with a history nothing is missing, and nothing comes twice."""
+    """If the topic keeps history, no message is missing and none appears twice."""
     server.create_topic("t", history=100)
     page = open_page(server, "/#t")
     sockets: list[Any] = []
@@ -91,7 +91,7 @@ def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
 
 
 def test_some_codes_are_final(start_server: StartServer, open_page: OpenPage) -> None:
-    """After 3501 the page stays away until it is told to connect."""
+    """After close code 3501 the page does not reconnect until the user asks it to."""
     server = start_server(CHATROOM_RATE_LIMIT="1")
     page = open_page(server)
     expect(page.locator("#connection-text")).to_have_text("Connected")
@@ -104,14 +104,14 @@ def test_some_codes_are_final(start_server: StartServer, open_page: OpenPage) ->
 
 
 def test_slow_page(server: Server, open_page: OpenPage) -> None:
-    """What the server dropped for a page that stood still is told where it is missing."""
+    """The page shows how many messages were dropped while it was not reading, and where."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
     publisher = server.connect()
     publisher.publish("t", {"name": "Boris", "text": "before"})
     expect(page.locator("#messages .text")).to_have_text(["before"])
-    # Stopped by the debugger, the page reads nothing; the browser and the kernel hold some MiB.
+    # A page stopped by the debugger reads nothing; the browser and the kernel buffer some MiB.
     debugger = page.context.new_cdp_session(page)
     debugger.send("Debugger.enable")
     debugger.send("Debugger.pause")

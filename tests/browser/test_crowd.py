@@ -1,4 +1,4 @@
-"""A room with more messages than anybody reads."""
+"""A room with more messages than anyone can read."""
 
 import re
 
@@ -14,7 +14,7 @@ SETTLED = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(do
 
 
 def test_ten_thousand_messages(server: Server, open_page: OpenPage) -> None:
-    """The page answers, and what it holds is bounded: in the document and beside it."""
+    """The page stays responsive, and both its document and its memory are bounded."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -41,7 +41,7 @@ def test_ten_thousand_messages(server: Server, open_page: OpenPage) -> None:
 
     debugger = page.context.new_cdp_session(page)
     page.locator(".frame").first.click()
-    step = 200  # less than what may wait for one client
+    step = 200  # fewer than the server queues for one client
     for first in range(0, 3000, step):
         publish(first, first + step)
     before = heap()
@@ -50,16 +50,16 @@ def test_ten_thousand_messages(server: Server, open_page: OpenPage) -> None:
     assert heap() < before + 1_000_000
     assert page.locator("#messages > li").count() <= 200
     assert page.locator(".frame").count() < 60
-    expect(page.locator("#frame-count")).to_have_text("500 frames (the last 500).")
+    expect(page.locator("#frame-count")).to_have_text("500 frames (the latest 500)")
     assert page.evaluate("document.querySelectorAll('*').length") < 3000
-    page.get_by_role("button", name="Edit and send").click()  # of a frame that is kept no more
+    page.get_by_role("button", name="Edit and send").click()  # of a discarded frame
     expect(page.get_by_label("Raw frame")).to_have_value(re.compile('"type":"subscribe"'))
     say(page, "still here")
     expect(page.locator(".message.acknowledged")).to_have_count(1)
 
 
 def test_long_names(server: Server, open_page: OpenPage) -> None:
-    """They count in what is kept of a room, as texts do."""
+    """Names count towards the size limit of a room's history, as texts do."""
     page = open_page(server)
     kept = page.evaluate(
         """async () => {
@@ -74,19 +74,19 @@ def test_long_names(server: Server, open_page: OpenPage) -> None:
 
 
 def test_reading_back(server: Server, open_page: OpenPage) -> None:
-    """Scrolled up, the reader stays there and is told of what is new; older ones come in view."""
+    """A user who scrolls up stays there, sees older messages, and is notified of new ones."""
     server.create_topic("t", history=1000)
     for number in range(300):
         server.request(
             "POST", "/topics/t/messages", {"payload": {"name": "Bot", "text": f"number {number}"}}
         )
     page = open_page(server, "/#t")
-    # The replay is what the server keeps, up to what the page asks for.
+    # The page asks for the latest 100 messages, although the server keeps more.
     expect(page.locator("#messages .text").last).to_have_text("number 299")
     scroller = page.locator("#messages-scroll")
     scroller.evaluate("node => { node.scrollTop = 0; }")
     expect(page.locator("#messages .text").first).to_have_text("number 200")
-    expect(page.locator("#newest")).to_have_text("To the newest ↓")
+    expect(page.locator("#newest")).to_have_text("Jump to latest ↓")
     position = "node => node.getBoundingClientRect().top"
     seen = page.get_by_text("number 230", exact=True)
     seen.scroll_into_view_if_needed()

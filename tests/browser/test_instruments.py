@@ -1,4 +1,4 @@
-"""The wire and the health of the server."""
+"""The instruments: the frames on the wire, and the server's health."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.live.server import Server
 
 
 def test_frames_are_shown_as_they_were(server: Server, open_page: OpenPage) -> None:
-    """Both ways, byte for byte, with their sizes; by text and by direction; paused, and gone."""
+    """The wire shows all frames unchanged, with their sizes; it can be filtered and paused."""
     server.create_topic("t")
     subscriber = server.subscriber("t")
     page = open_page(server, "/#t")
@@ -37,13 +37,13 @@ def test_frames_are_shown_as_they_were(server: Server, open_page: OpenPage) -> N
     assert page.evaluate("window.row === document.querySelector('.frame')")
     page.get_by_role("button", name="Pause").click()
     subscriber.publish("t", 1)
-    expect(page.locator("#frame-count")).to_have_text("6 frames; paused, 1 frame not kept.")
+    expect(page.locator("#frame-count")).to_have_text("6 frames; paused, 1 frame skipped")
     page.get_by_role("button", name="Clear").click()
     expect(frames).to_have_count(0)
 
 
 def test_raw_frames(server: Server, open_page: OpenPage) -> None:
-    """A template for each of the four messages, and anything else as it is typed."""
+    """The editor has a template for each of four messages, and sends any other text as typed."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -64,7 +64,7 @@ def test_raw_frames(server: Server, open_page: OpenPage) -> None:
 
 
 def test_health(server: Server, open_page: OpenPage) -> None:
-    """Figures and charts, in words as well, and only while the page is visible."""
+    """Figures and charts are readable as text, and updated only while the page is visible."""
     server.create_topic("t")
     server.subscriber("t")
     page = open_page(server)
@@ -72,7 +72,7 @@ def test_health(server: Server, open_page: OpenPage) -> None:
     expect(page.locator("#figures")).to_contain_text(re.compile(r"Uptime\d.*Rooms1Subscriptions1"))
     for title in ("Messages in", "Deliveries out", "Drops"):
         expect(page.get_by_role("img", name=title)).to_have_accessible_name(
-            re.compile(f"{title}: now [0-9.,]+/s, highest")
+            re.compile(f"{title}: now [0-9.,]+/s, peak")
         )
     expect(page.get_by_role("img", name="Clients: now 2")).to_be_visible()
     requests: list[str] = []

@@ -1,4 +1,4 @@
-"""Everything without a mouse."""
+"""Everything can be done without a mouse."""
 
 from playwright.sync_api import Page, expect
 
@@ -8,13 +8,13 @@ from tests.live.server import Server
 
 
 def focused(page: Page) -> str:
-    """Return the id of the element that has the focus."""
+    """Return the id of the focused element."""
     identifier: str = page.evaluate("document.activeElement.id")
     return identifier
 
 
 def test_a_whole_visit(server: Server, open_page: OpenPage) -> None:
-    """Create two rooms, talk, change rooms, look at a frame, leave."""
+    """Rooms are created and changed, messages sent and frames inspected with the keyboard alone."""
     page = open_page(server)
     expect(page.locator("#welcome-title")).to_have_text("No rooms yet")
     keyboard = page.keyboard
@@ -49,7 +49,7 @@ def test_a_whole_visit(server: Server, open_page: OpenPage) -> None:
 
 
 def test_list_of_shortcuts(server: Server, open_page: OpenPage) -> None:
-    """On "?", not in a field; it closes with Escape; single keys can be turned off."""
+    """The key "?" opens the list, except in a field; single-key shortcuts can be turned off."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -58,7 +58,7 @@ def test_list_of_shortcuts(server: Server, open_page: OpenPage) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("New line")
-    page.get_by_label("Shortcuts of a single key").press("Space")
+    page.get_by_label("Enable single-key shortcuts").press("Space")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("?")
@@ -68,7 +68,7 @@ def test_list_of_shortcuts(server: Server, open_page: OpenPage) -> None:
 
 
 def test_everything_can_be_reached(server: Server, open_page: OpenPage) -> None:
-    """With Tab alone, in an order that makes sense, and the focus is to be seen everywhere."""
+    """Tab reaches every control in a sensible order, and the focus is always visible."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")

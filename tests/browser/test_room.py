@@ -1,4 +1,4 @@
-"""The chat room as a person uses it."""
+"""The chat room as people use it."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.live.server import Server
 
 
 def say(page: Page, text: str) -> None:
-    """Write a message in the open room."""
+    """Send a message to the open room."""
     page.get_by_label("Message", exact=True).fill(text)
     page.keyboard.press("Enter")
 
@@ -22,12 +22,12 @@ def joined(page: Page, room: str) -> None:
 
 
 def look_again(page: Page) -> None:
-    """Come back to the page, which then asks the server at once."""
+    """Return to the page, which makes it request the server's figures immediately."""
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_two_people_talk(server: Server, open_page: OpenPage) -> None:
-    """One creates a room, the other finds it; each sees what both say, in one order."""
+    """Two people in a room see the messages of both, in the same order."""
     ann = open_page(server, name="Ann")
     expect(ann.locator("#welcome-title")).to_have_text("No rooms yet")
     ann.get_by_label("Find or create a room").fill("orders")
@@ -49,7 +49,7 @@ def test_two_people_talk(server: Server, open_page: OpenPage) -> None:
 
 
 def test_several_rooms(server: Server, open_page: OpenPage) -> None:
-    """Messages of a joined room that is not open are counted, in the list and in the title."""
+    """Messages in a joined room that is not open are counted in the list and in the title."""
     for topic in ("alerts", "orders"):
         server.create_topic(topic)
     page = open_page(server, "/#alerts")
@@ -70,8 +70,8 @@ def test_several_rooms(server: Server, open_page: OpenPage) -> None:
     expect(page.get_by_role("link", name="alerts")).to_contain_text("0")
 
 
-def test_changing_rooms_while_much_is_said(server: Server, open_page: OpenPage) -> None:
-    """A click counts, whatever has changed in the list while the button was down."""
+def test_changing_rooms_while_the_list_changes(server: Server, open_page: OpenPage) -> None:
+    """A click on a room works even if the list changes between pressing and releasing."""
     for topic in ("alerts", "orders"):
         server.create_topic(topic)
     page = open_page(server, "/#alerts")
@@ -91,7 +91,7 @@ def test_changing_rooms_while_much_is_said(server: Server, open_page: OpenPage) 
 
 
 def test_on_a_phone(server: Server, open_page: OpenPage) -> None:
-    """The open room is one tap away; what comes while something else is in view is unread."""
+    """Messages that arrive while another view is open are unread; the room is one tap away."""
     server.create_topic("t")
     page = open_page(server, "/#t", viewport={"width": 390, "height": 844})
     joined(page, "t")
@@ -109,7 +109,7 @@ def test_on_a_phone(server: Server, open_page: OpenPage) -> None:
 
 
 def test_payloads_are_shown_as_they_were_written(server: Server, open_page: OpenPage) -> None:
-    """Whatever is no chat message is JSON, laid out, with its numbers as they are."""
+    """A payload that is not a chat message is shown as formatted JSON with unchanged numbers."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -124,7 +124,7 @@ def test_payloads_are_shown_as_they_were_written(server: Server, open_page: Open
 
 
 def test_deep_payload(server: Server, open_page: OpenPage) -> None:
-    """Its indentation has an end: a small message does not become a huge text."""
+    """Indentation is limited, so a small, deeply nested payload does not become a huge text."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -140,7 +140,7 @@ def test_deep_payload(server: Server, open_page: OpenPage) -> None:
 
 
 def test_markup_stays_text(server: Server, open_page: OpenPage) -> None:
-    """In messages, names of people and of rooms, frames, and addresses."""
+    """Markup is shown as text in messages, names of people and rooms, frames and URLs."""
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     room = "<img\u2215src=x\u2215onerror=alert(1)>"
     server.create_topic(room)
@@ -164,7 +164,7 @@ def test_markup_stays_text(server: Server, open_page: OpenPage) -> None:
 
 
 def test_deletion_of_the_open_room(server: Server, open_page: OpenPage) -> None:
-    """It is said in place; the room can be made again, by oneself or by somebody else."""
+    """The page reports the deletion, and joins the room when anyone creates it again."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -173,7 +173,7 @@ def test_deletion_of_the_open_room(server: Server, open_page: OpenPage) -> None:
     expect(page.locator("#composer")).to_be_hidden()
     page.get_by_role("button", name="Create it again").click()
     joined(page, "t")
-    expect(page.locator(".notice").last).to_contain_text("The room is there again")
+    expect(page.locator(".notice").last).to_contain_text("The room was created again")
     say(page, "back")
     expect(page.locator(".message.acknowledged")).to_have_count(1)
     server.request("DELETE", "/topics/t")
@@ -184,7 +184,7 @@ def test_deletion_of_the_open_room(server: Server, open_page: OpenPage) -> None:
 
 
 def test_deleting_a_room_asks_first(server: Server, open_page: OpenPage) -> None:
-    """Keeping it is what Escape and Enter do."""
+    """Escape and Enter keep the room; only the button deletes it."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -201,7 +201,7 @@ def test_deleting_a_room_asks_first(server: Server, open_page: OpenPage) -> None
 
 
 def test_link_to_a_room_that_does_not_exist(server: Server, open_page: OpenPage) -> None:
-    """It can be created from there, whatever its name is; what is no name is refused in words."""
+    """The link offers to create the room; an invalid name is refused with an explanation."""
     page = open_page(server, "/#%D0%BA%D1%83%D1%85%D0%BD%D1%8F%25")
     expect(page.locator("#welcome-title")).to_have_text("There is no room “кухня%”")
     page.get_by_role("button", name="Create it").click()
@@ -213,13 +213,13 @@ def test_link_to_a_room_that_does_not_exist(server: Server, open_page: OpenPage)
     page.keyboard.press("Enter")
     expect(page.locator("#find-problem")).to_contain_text("without white space")
     with page.expect_response("**/stats"):
-        look_again(page)  # what is drawn anew leaves the sentences where they are
+        look_again(page)  # redrawing keeps the error messages
     expect(page.locator("#find-problem")).to_be_visible()
     expect(page.locator("#welcome-problem")).to_be_visible()
 
 
 def test_refused_message(server: Server, open_page: OpenPage) -> None:
-    """It is marked, with the error's words, and can be sent again."""
+    """A refused message is marked with the server's error, and can be sent again."""
     server.create_topic("t")
     page = open_page(server, "/#t")
     joined(page, "t")
@@ -234,7 +234,7 @@ def test_refused_message(server: Server, open_page: OpenPage) -> None:
 
 
 def test_name_is_remembered(server: Server, open_page: OpenPage) -> None:
-    """Messages carry the name in the field."""
+    """Messages carry the name in the field, which the browser remembers."""
     server.create_topic("t")
     subscriber = server.subscriber("t")
     page = open_page(server, "/#t")

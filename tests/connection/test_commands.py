@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pubsub.connection import fairness
+from pubsub import fairness
 from pubsub.connection.commands import EXECUTE
 from pubsub.protocol.commands import decode_command
 from pubsub.protocol.messages import COMMANDS

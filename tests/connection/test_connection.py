@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pubsub.connection import fairness
+from pubsub import fairness
 from pubsub.connection.commands import EXECUTE
 from pubsub.connection.connection import BATCH_BYTES
 from pubsub.connection.rate import PATIENCE
@@ -70,10 +70,11 @@ async def test_binary_message() -> None:
     """It is refused, with the request id of the JSON that it contains."""
     async with open_room() as room:
         transport, _ = await room.connect()
-        transport.receive(b'{"type":"ping","request_id":"r"}', b"\xff")
+        too_large = TooLarge(False, 5000, b'{"type":"ping","request_id":"s","x":"', b'y"}')
+        transport.receive(b'{"type":"ping","request_id":"r"}', b"\xff", too_large)
         await turn()
-        assert [message["error"]["code"] for message in transport.sent] == ["BAD_REQUEST"] * 2
-        assert [message.get("request_id") for message in transport.sent] == ["r", None]
+        assert [message["error"]["code"] for message in transport.sent] == ["BAD_REQUEST"] * 3
+        assert [message.get("request_id") for message in transport.sent] == ["r", None, "s"]
 
 
 async def test_message_over_the_limit() -> None:
@@ -81,7 +82,7 @@ async def test_message_over_the_limit() -> None:
     async with open_room(max_message_bytes=100) as room:
         transport, _ = await room.connect()
         text = json.dumps({"type": "ping", "x": "y" * 100, "request_id": "r"})
-        transport.receive(text, TooLarge(5000, b'{"x":"yyy', b'y","request_id":"s"}'))
+        transport.receive(text, TooLarge(True, 5000, b'{"x":"yyy', b'y","request_id":"s"}'))
         await turn()
         codes = [message["error"]["code"] for message in transport.sent]
         assert codes == ["MESSAGE_TOO_LARGE"] * 2
@@ -118,7 +119,7 @@ async def test_bug_of_the_server_is_logged_and_not_shown(
         (OTHER, fairness.OTHER_FRAME),
         ("x" * 4000, fairness.COMMAND + 4000 // fairness.REJECTED_BYTES),
         (b"x" * 4000, fairness.COMMAND + 4000 // fairness.REJECTED_BYTES),
-        (TooLarge(8000, b"", b""), fairness.COMMAND + 8000 // fairness.REJECTED_BYTES),
+        (TooLarge(True, 8000, b"", b""), fairness.COMMAND + 8000 // fairness.REJECTED_BYTES),
     ],
     ids=["command", "control frame", "bad text", "binary", "too large"],
 )
@@ -214,7 +215,7 @@ async def test_client_over_its_rate_is_refused() -> None:
     async with open_room(rate_limit=0.001) as room:
         transport, _ = await room.connect()
         question = json.dumps({"type": "ping", "request_id": "r"})
-        too_large = TooLarge(5000, b"", question.encode())
+        too_large = TooLarge(True, 5000, b"", question.encode())
         transport.receive(question, question, question.encode(), too_large)
         await turn()
         pong, *errors = transport.sent

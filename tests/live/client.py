@@ -1,6 +1,7 @@
 """A WebSocket client that does nothing by itself: it reads when it is told to, and only then."""
 
 import json
+import select
 import socket
 import ssl
 import struct
@@ -34,8 +35,13 @@ class Client:
         path: str = "/ws",
         origin: str | None = None,
         tls: bool = False,
+        receive_buffer: int | None = None,
+        answers: bool = True,
     ) -> None:
+        self._answers = answers
         self._socket = socket.socket()
+        if receive_buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.connect(("127.0.0.1", port))
@@ -50,7 +56,7 @@ class Client:
         )
         self._events: list[Any] = []
         self._protocol.send_request(self._protocol.connect())
-        self._flush()
+        self._send_protocol_data()
         self._next_event()
         if self._protocol.handshake_exc is not None:
             self._socket.close()
@@ -102,6 +108,22 @@ class Client:
         """Return the next message."""
         message: dict[str, Any] = json.loads(self.receive_text())
         return message
+
+    def receive_frame(self) -> Frame:
+        """Return the next frame, whatever its kind."""
+        frame: Frame = self._next_event(ignored=())
+        return frame
+
+    def read_bytes(self, size: int) -> int:
+        """Read at most so many bytes from the socket; return how many there were."""
+        data = self._socket.recv(size)
+        self._protocol.receive_data(data)
+        self._events += self._protocol.events_received()
+        return len(data)
+
+    def has_input(self) -> bool:
+        """Tell whether there is something to read."""
+        return bool(self._events or select.select([self._socket], [], [], 0)[0])
 
     def receive_pong(self) -> bytes:
         """Return what is in the next pong frame, which has to be the next frame."""
@@ -157,6 +179,10 @@ class Client:
         self._socket.close()
 
     def _flush(self) -> None:
+        if self._answers:
+            self._send_protocol_data()
+
+    def _send_protocol_data(self) -> None:
         for data in self._protocol.data_to_send():
             if data:
                 self._socket.sendall(data)

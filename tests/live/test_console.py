@@ -1,4 +1,4 @@
-"""The pages and their files over HTTP; tests/browser/ looks at them with a browser."""
+"""The pages and their files over HTTP; tests/browser/ opens them in a browser."""
 
 import os
 import re
@@ -26,13 +26,13 @@ def get(server: Server, path: str) -> tuple[Message, str]:
 
 
 def assets(page: str) -> list[str]:
-    """Return the addresses of the files that a page asks for."""
+    """Return the addresses of the files that a page loads."""
     return re.findall(r'<(?:link|script)[^>]* (?:href|src)="([^"]+)"', page)
 
 
 @pytest.mark.parametrize("path", ["/", "/docs/ws"])
 def test_pages_allow_nothing_foreign(server: Server, path: str) -> None:
-    """Nothing inline, nothing from another host, and a policy that says so."""
+    """Pages have nothing inline and nothing from another host, and a policy that enforces it."""
     headers, page = get(server, path)
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
@@ -46,8 +46,18 @@ def test_pages_allow_nothing_foreign(server: Server, path: str) -> None:
         get(server, address)
 
 
+def test_openapi_page_allows_nothing_foreign(server: Server) -> None:
+    """The page of the REST endpoints has a policy too, which tests/browser/ shows to be enough."""
+    headers, page = get(server, "/docs")
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    for address in assets(page):
+        assert address.startswith("/static/")
+
+
 def test_pages_lead_to_each_other(server: Server) -> None:
-    """From the room to both references, and back."""
+    """The room links to both references, and they link back."""
     room, reference = get(server, "/")[1], get(server, "/docs/ws")[1]
     for page in (room, reference):
         assert 'href="/docs"' in page
@@ -57,7 +67,7 @@ def test_pages_lead_to_each_other(server: Server) -> None:
 
 
 def test_asyncapi(server: Server) -> None:
-    """The document names the address under which it was asked for."""
+    """The document contains the address that the request was sent to."""
     status, document = server.request("GET", "/asyncapi.json")
     assert (status, document["asyncapi"]) == (200, "3.0.0")
     assert document["servers"]["chatroom"]["host"] == f"127.0.0.1:{server.port}"
@@ -68,7 +78,7 @@ def test_asyncapi(server: Server) -> None:
 
 
 def test_only_reading(server: Server) -> None:
-    """HEAD is a way of it."""
+    """Pages can only be read; HEAD is a way of reading."""
     for path in ("/", "/docs/ws", "/asyncapi.json"):
         assert server.request("POST", path)[0] == 405
         request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method="HEAD")
@@ -77,7 +87,7 @@ def test_only_reading(server: Server) -> None:
 
 
 def test_in_another_project(start_server: StartServer) -> None:
-    """Under a prefix, with the addresses that hold there; without the app there is no page."""
+    """Under a prefix, the page has the addresses that are right there."""
     server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.with_page")
     page = get(server, "/chat/")[1]
     assert 'data-rest="/chat/"' in page
@@ -87,8 +97,8 @@ def test_in_another_project(start_server: StartServer) -> None:
 
 
 def test_in_a_project_without_the_page() -> None:
-    """The document is there, the pages are not."""
-    # Its log may hold Django's warnings of pages that were not found.
+    """Without the app `pubsub.console` the document exists and the pages do not."""
+    # Its log may contain Django's warnings about pages that were not found.
     with closing(Server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")) as server:
         assert server.request("GET", "/chat/asyncapi.json")[0] == 200
         for path in ("/chat/", "/chat/docs/ws"):
@@ -98,7 +108,7 @@ def test_in_a_project_without_the_page() -> None:
 
 
 def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
-    """Every file that the pages use has a hash in its name, modules that import others too."""
+    """Every file that the pages use has a hash in its name, imported modules included."""
     environment = {"DJANGO_STATIC_ROOT": str(tmp_path)}
     subprocess.run(
         [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
@@ -126,14 +136,14 @@ def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
     for path in source.iterdir():
         hashed = rf"/{re.escape(path.stem)}\.[0-9a-f]{{12}}\{path.suffix}$"
         assert any(re.search(hashed, address) for address in seen), path.name
-    # Other pages import the client by its plain name.
+    # Pages of other sites import the client by its plain name.
     headers, _ = get(server, "/static/pubsub/console/chatroom.js")
     assert "immutable" not in headers["Cache-Control"]
     assert headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_files_that_nobody_collected(tmp_path: Path) -> None:
-    """The start stops with one line that says what to do."""
+    """If the files were not collected, the start fails with one line that says what to do."""
     result = subprocess.run(
         [sys.executable, *DAPHNE],
         cwd=PROJECT,

@@ -17,6 +17,9 @@ def count(server: Server, at_a_time: int) -> Counter[str]:
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(SUBSCRIBERS)]
     publisher = server.connect()
+    publisher.send_all([PUBLISH])  # so that the topic's name is encoded
+    for client in (*subscribers, publisher):
+        client.receive()
     server.request("GET", "/count/start")
     for _ in range(ROUNDS):
         publisher.send_all([PUBLISH] * at_a_time)

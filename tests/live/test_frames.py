@@ -79,3 +79,17 @@ def test_more_than_a_share_of_the_loop(server: Server) -> None:
     client.send_bytes(stream + frame(Opcode.CLOSE, b"\x03\xe8"))
     assert answers(client, count) == list(range(count))
     assert client.receive_close() == (1000, "")
+
+
+def test_pongs_keep_their_place_among_the_answers(server: Server) -> None:
+    """Every ping is answered, in the order in which messages and pings were sent."""
+    client = server.connect()
+    stream = b""
+    for number in range(20):
+        stream += frame(Opcode.TEXT, ping(number)) + frame(Opcode.PING, str(number).encode())
+        stream += frame(Opcode.PING, b"again")
+    client.send_bytes(stream)
+    for number in range(20):
+        assert json.loads(client.receive_frame().data)["request_id"] == str(number)
+        assert client.receive_pong() == str(number).encode()
+        assert client.receive_pong() == b"again"

@@ -1,4 +1,4 @@
-"""The README's examples against a server, and its tables against the code."""
+"""The examples of the README work, and the documentation agrees with the code."""
 
 import json
 import re
@@ -18,18 +18,18 @@ README = (PROJECT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[list[str]]:
-    """Return the lines of each fenced block in this language."""
+    """Return the lines of each fenced block of this language."""
     found = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     return [block.splitlines() for block in found]
 
 
 def without_time(value: Any) -> Any:
-    """Return a message without what depends on when it is sent."""
+    """Return a message without the fields that depend on the time."""
     return {name: part for name, part in value.items() if name not in ("ts", "uptime_sec")}
 
 
 def test_curl_examples(start_server: StartServer) -> None:
-    """Each command prints what the README says, in its order."""
+    """Each command prints what the README shows, in that order."""
     server = start_server()
     (lines,) = blocks("console")
     commands = lines[::2]
@@ -44,7 +44,7 @@ def test_curl_examples(start_server: StartServer) -> None:
 
 
 def play(client: Client, lines: list[str]) -> None:
-    """Send what stands behind ">", and compare what stands behind "<"."""
+    """Send the lines marked ">", and compare those marked "<" with what arrives."""
     for line in lines:
         direction, text = line.split(" ", 1)
         if direction == ">":
@@ -55,7 +55,7 @@ def play(client: Client, lines: list[str]) -> None:
 
 
 def test_wscat_examples(start_server: StartServer) -> None:
-    """Two terminals: the first one's last line comes from the second."""
+    """Both terminals show what the README shows; the first ends with the second one's message."""
     server = start_server()
     server.create_topic("orders")
     first, second = blocks("wscat")
@@ -66,11 +66,11 @@ def test_wscat_examples(start_server: StartServer) -> None:
 
 
 def test_settings_table() -> None:
-    """Every setting is there with its default, and no other."""
+    """The table has every setting with its default, and no others."""
     others = dict(re.findall(r"^\| `(DJANGO_\w+)` \| (.*?) \|", README, re.MULTILINE))
     rows = re.findall(r"^\| `CHATROOM_(\w+)` \| `(.*?)` \|", README, re.MULTILINE)
     assert tuple(name for name, _ in rows) == conf.SETTING_NAMES
-    assert conf.limits_from(dict(rows)) == Configuration()
+    assert conf.configuration_from(dict(rows)) == Configuration()
     assert others == {
         "DJANGO_SECRET_KEY": "generated at each start",
         "DJANGO_DEBUG": f"`{str(settings.DEBUG).lower()}`",
@@ -79,15 +79,56 @@ def test_settings_table() -> None:
     }
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that the forge gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere() -> None:
-    """In the README and in docs/: every relative link is a file."""
-    for page in (PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").glob("*.md")):
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+    """Every relative link in the documentation leads to a file and, if it names one, a heading."""
+    pages = [
+        *PROJECT.glob("*.md"),
+        *(PROJECT / "docs").rglob("*.md"),
+        *PROJECT.glob(".github/*.md"),
+    ]
+    assert len(pages) > 10
+    for page in pages:
+        for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name}: {link}#{anchor}"
+
+
+def test_files_that_contributors_look_for_exist() -> None:
+    """Every path that CONTRIBUTING.md and the map of the architecture name is there."""
+    for page in (PROJECT / "CONTRIBUTING.md", PROJECT / "docs/architecture.md"):
+        named = set(
+            re.findall(
+                r"`((?:pubsub|tests|bench|docs|chatroom_project)/[\w/.]*)`", page.read_text()
+            )
+        )
+        assert len(named) > 10
+        missing = {path for path in named - {"pubsub/relay/"} if not (PROJECT / path).exists()}
+        assert not missing, page.name
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    """The index lists each decision once, in order, under the title of its record."""
+    folder = PROJECT / "docs/decisions"
+    rows = re.findall(
+        r"^(\d+)\. \[(.+)\]\((.+)\)$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    records = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    assert [name for _, _, name in rows] == [record.name for record in records]
+    for expected, (number, title, name) in enumerate(rows, start=1):
+        assert name.startswith(f"{expected:04}-")
+        assert int(number) == expected
+        assert (folder / name).read_text().startswith(f"# {number}. {title}\n")
 
 
 def test_folders_of_the_map_exist() -> None:
-    """And every folder of the project is in it."""
+    """The README's map has every package, and nothing that does not exist."""
     named = set(re.findall(r"^\| `([\w/]+/)` \|", README, re.MULTILINE))
     assert all((PROJECT / folder).is_dir() for folder in named)
     packages = {f"pubsub/{path.parent.name}/" for path in PROJECT.glob("pubsub/*/__init__.py")}

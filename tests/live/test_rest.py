@@ -1,5 +1,6 @@
-"""The REST endpoints: statuses, bodies, and an error in JSON for whatever is wrong."""
+"""The REST endpoints: statuses, bodies, and an error in JSON for everything that is wrong."""
 
+import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,14 +13,14 @@ from tests.live.server import Server
 
 
 def error_code(answer: Any) -> str:
-    """Return the code of an error body, which has the shape of all of them."""
+    """Return the code of an error body after checking its shape."""
     assert set(answer["error"]) == {"code", "message"}
     assert answer["error"]["message"]
     return str(answer["error"]["code"])
 
 
 def test_life_of_a_topic(server: Server) -> None:
-    """Create, create again, list, delete, delete again."""
+    """A topic can be created once, listed, and deleted once."""
     assert server.request("POST", "/topics", {"name": "orders"}) == (
         201,
         {"status": "created", "topic": "orders"},
@@ -55,8 +56,8 @@ def test_creation_is_atomic(server: Server) -> None:
     assert sorted(statuses) == [201] + [409] * 63
 
 
-def test_deletion_tells_the_subscribers_who_stay_connected(server: Server) -> None:
-    """Each gets one info, and can subscribe again once the topic is back."""
+def test_deletion_notifies_the_subscribers_who_stay_connected(server: Server) -> None:
+    """Each subscriber gets one info, and can subscribe again when the topic exists again."""
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(3)]
     bystander = server.connect()
@@ -70,7 +71,7 @@ def test_deletion_tells_the_subscribers_who_stay_connected(server: Server) -> No
 
 
 def test_publish(server: Server) -> None:
-    """The number of subscribers, with an id of the client's or, without one, of the server's."""
+    """The answer has the number of subscribers and the id, which the client or the server chose."""
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(3)]
     status, answer = server.request(
@@ -89,7 +90,7 @@ def test_publish(server: Server) -> None:
 
 
 def test_figures(server: Server) -> None:
-    """Health, statistics and subscriptions of the same moment."""
+    """Health, statistics and subscriptions agree with each other."""
     server.create_topic("a")
     server.create_topic("b")
     one, two = server.subscriber("a"), server.subscriber("a")
@@ -120,7 +121,7 @@ def test_figures(server: Server) -> None:
 
 
 def test_totals_outlive_topics(server: Server) -> None:
-    """What a deleted topic has carried stays counted."""
+    """The messages of a deleted topic remain in the totals."""
     before = server.request("GET", "/stats")[1]["totals"]["messages"]
     server.create_topic("t")
     server.connect().publish("t")
@@ -133,7 +134,7 @@ NAME_RULE = "name must be 1 to 128 printable characters without white space or /
 
 
 @pytest.mark.parametrize(
-    ("body", "sentence"),
+    ("body", "message"),
     [
         (b"", "is not valid JSON"),
         (b"{", "is not valid JSON"),
@@ -155,15 +156,15 @@ NAME_RULE = "name must be 1 to 128 printable characters without white space or /
         (b'{"name":"t","history":NaN}', "NaN"),
     ],
 )
-def test_bad_topic(server: Server, body: bytes, sentence: str) -> None:
-    """400, with a sentence that names the field."""
+def test_bad_topic(server: Server, body: bytes, message: str) -> None:
+    """A bad topic is refused with 400 and a message that names the field."""
     status, answer = server.request("POST", "/topics", body)
     assert (status, error_code(answer)) == (400, "BAD_REQUEST")
-    assert sentence in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(
-    ("body", "sentence"),
+    ("body", "message"),
     [
         (b"nonsense", "is not valid JSON"),
         (b"\xff", "not UTF-8"),
@@ -177,17 +178,17 @@ def test_bad_topic(server: Server, body: bytes, sentence: str) -> None:
         (b'{"payload":NaN}', "NaN"),
     ],
 )
-def test_bad_publication(server: Server, body: bytes, sentence: str) -> None:
-    """400, with a sentence that names the field."""
+def test_bad_publication(server: Server, body: bytes, message: str) -> None:
+    """A bad publication is refused with 400 and a message that names the field."""
     server.create_topic("t")
     status, answer = server.request("POST", "/topics/t/messages", body)
     assert (status, error_code(answer)) == (400, "BAD_REQUEST")
-    assert sentence in answer["error"]["message"]
+    assert message in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/topics", "/topics/t/messages"])
 def test_body_must_be_json_and_not_too_large(server: Server, path: str) -> None:
-    """415 for another content type, 413 for 70 KiB as for 2 MiB and more."""
+    """Other content types get 415, and bodies over the limit get 413, whatever their size."""
     server.create_topic("t")
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "nonsense", ""):
         status, answer = server.request("POST", path, b'{"name":"x"}', content_type=content_type)
@@ -211,7 +212,7 @@ def test_body_must_be_json_and_not_too_large(server: Server, path: str) -> None:
     ],
 )
 def test_any_topic_name_can_be_addressed(server: Server, name: str, path: str) -> None:
-    """Percent-encoded in the path (RFC 3986 §2.1), as it is everywhere else."""
+    """Topic names are percent-encoded in paths (RFC 3986 §2.1)."""
     server.create_topic(name)
     subscriber = server.subscriber(name)
     assert server.request("POST", f"{path}/messages", {"payload": 1})[1]["topic"] == name
@@ -221,7 +222,7 @@ def test_any_topic_name_can_be_addressed(server: Server, name: str, path: str) -
 
 @pytest.mark.parametrize("path", ["/topics/missing", "/topics/a%20b", "/topics/%FF", "/topics/%00"])
 def test_topics_that_do_not_exist_or_cannot(server: Server, path: str) -> None:
-    """404 for the ones and the others."""
+    """Deleting a topic that does not exist, or that cannot exist, gets 404."""
     status, answer = server.request("DELETE", path)
     assert (status, error_code(answer)) == (404, "TOPIC_NOT_FOUND")
     status, answer = server.request("POST", f"{path}/messages", {"payload": 1})
@@ -241,7 +242,7 @@ def test_topics_that_do_not_exist_or_cannot(server: Server, path: str) -> None:
     ],
 )
 def test_unknown_paths(server: Server, path: str) -> None:
-    """404 in JSON, also in debug mode's place."""
+    """Unknown paths get 404 in JSON."""
     status, answer = server.request("GET", path)
     assert (status, error_code(answer)) == (404, "NOT_FOUND")
 
@@ -261,28 +262,82 @@ def test_unknown_paths(server: Server, path: str) -> None:
     ],
 )
 def test_wrong_methods(server: Server, method: str, path: str, allowed: set[str]) -> None:
-    """405, with the methods that would do."""
+    """A wrong method gets 405, with the allowed ones in the header and in the message."""
     status, headers, answer = server.raw_request(method, path)
     assert (status, error_code(answer)) == (405, "METHOD_NOT_ALLOWED")
     assert set(headers["Allow"].split(", ")) == allowed
+    assert answer["error"]["message"] == f"method not allowed; use {headers['Allow']}"
+
+
+@pytest.mark.parametrize(
+    ("path", "right"),
+    [("/topics/", "/topics"), ("/topics//", "/topics"), ("/health/", "/health"), ("/ws/", "/ws")],
+)
+def test_trailing_slash(server: Server, path: str, right: str) -> None:
+    """A trailing slash gets 404 with the path that was probably meant."""
+    status, answer = server.request("GET", path)
+    assert (status, answer["error"]["message"]) == (404, f"no such path; use {right}")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_websocket_without_an_upgrade(server: Server, method: str) -> None:
+    """An ordinary request for the WebSocket gets 426 with its address (RFC 9110 §15.5.22)."""
+    status, headers, answer = server.raw_request(method, "/ws")
+    assert (status, headers["Upgrade"]) == (426, "websocket")
+    if method == "GET":
+        assert error_code(answer) == "UPGRADE_REQUIRED"
+        assert f"ws://127.0.0.1:{server.port}/ws" in answer["error"]["message"]
+    assert server.request("POST", "/ws")[0] == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "known"),
+    [
+        ("/topics", {"name": "x", "histroy": 5}, "name, history"),
+        ("/topics/t/messages", {"payload": 1, "histroy": 5}, "payload, id"),
+    ],
+)
+def test_unknown_fields(server: Server, path: str, body: dict[str, Any], known: str) -> None:
+    """A field that a body should not have is refused by name, and nothing is done."""
+    server.create_topic("t")
+    status, answer = server.request("POST", path, body)
+    assert (status, error_code(answer)) == (400, "BAD_REQUEST")
+    assert answer["error"]["message"] == f"unknown field 'histroy'; known fields are {known}"
+    assert [topic["name"] for topic in server.request("GET", "/topics")[1]["topics"]] == ["t"]
+    assert server.request("GET", "/stats")[1]["topics"]["t"]["messages"] == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("\u3164", "\u2800", "or\u034fders", "❤\ufe0f", "e\u0301", "x\u0301\u0302\u0303"),
+    ],
+)
+def test_names_that_look_alike_or_like_nothing(server: Server, name: str) -> None:
+    """Names that cannot be told from others by sight are refused over REST and the WebSocket."""
+    status, answer = server.request("POST", "/topics", {"name": name})
+    assert (status, error_code(answer)) == (400, "BAD_REQUEST")
+    assert "in Unicode normalization form NFC" in answer["error"]["message"]
+    answer = server.connect().ask(type="subscribe", topic=name)
+    assert answer["error"]["code"] == "BAD_REQUEST"
 
 
 def test_head(server: Server) -> None:
-    """HEAD is GET without the body (RFC 9110 §9.3.2): probes use it."""
+    """HEAD, which probes use, is GET without the body (RFC 9110 §9.3.2)."""
     status, headers, answer = server.raw_request("HEAD", "/health")
     assert (status, answer) == (200, None)
     assert int(headers["Content-Length"]) > 0
 
 
 def test_debug_mode_answers_in_json_too(start_server: StartServer) -> None:
-    """Django's technical pages stay away."""
+    """Errors are JSON in debug mode too, in place of Django's technical pages."""
     server = start_server(DJANGO_DEBUG="true")
     assert server.request("GET", "/nope")[0] == 404
     assert server.request("PUT", "/topics")[0] == 405
 
 
 def test_foreign_hosts_are_refused(start_server: StartServer) -> None:
-    """A host that is not in DJANGO_ALLOWED_HOSTS: 400, or 403 for a page of another origin."""
+    """Hosts that are not in DJANGO_ALLOWED_HOSTS get 400, and pages of such hosts get 403."""
     server = start_server(DJANGO_ALLOWED_HOSTS="chat.example.org, .example.net")
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
         raw.sendall(b"GET /stats HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
@@ -298,7 +353,7 @@ def test_foreign_hosts_are_refused(start_server: StartServer) -> None:
 
 
 def test_openapi_and_its_page(server: Server) -> None:
-    """The description names every endpoint; its page needs nothing from another host."""
+    """The document has every endpoint, and its page needs nothing from another host."""
     status, openapi = server.request("GET", "/openapi.json")
     assert status == 200
     assert {(path, method) for path, methods in openapi["paths"].items() for method in methods} == {
@@ -310,6 +365,13 @@ def test_openapi_and_its_page(server: Server) -> None:
         ("/stats", "get"),
         ("/subscriptions", "get"),
     }
+    name = openapi["paths"]["/topics"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]["properties"]["name"]
+    assert (name["minLength"], name["maxLength"]) == (1, 128)
+    assert re.search(name["pattern"], "комната")
+    assert not re.search(name["pattern"], "\u3164")
+    assert server.request("POST", "/openapi.json")[0] == 405
     page = server.get_text("/docs")
     assert "swagger-ui" in page
     assert "//" not in page.replace("http://www.w3.org", "")

@@ -54,6 +54,14 @@ def test_address() -> None:
     assert DOCUMENT["info"]["version"] == "1.2.3"
 
 
+def test_shared_between_addresses() -> None:
+    """Only what depends on the address is built for each request."""
+    other = asyncapi.document(version="1.2.3", host="other.example.org", path="/ws", secure=False)
+    assert other["servers"]["chatroom"] == {"host": "other.example.org", "protocol": "ws"}
+    assert other["components"] is DOCUMENT["components"]
+    assert other["operations"] is DOCUMENT["operations"]
+
+
 def test_references_lead_somewhere() -> None:
     """Every reference can be followed, and the document can be written as JSON."""
     for reference in references(DOCUMENT):

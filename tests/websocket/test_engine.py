@@ -130,7 +130,8 @@ def test_long_text_frames() -> None:
 def test_message_over_the_limit(opcode: Opcode) -> None:
     """Its size, its beginning and its end are reported, and the next message is read."""
     payload = bytes(32 + index % 90 for index in range(10_000))
-    expected = [TooLarge(10_000, payload[:LIMIT], payload[-TAIL:]), "next"]
+    is_text = opcode is Opcode.TEXT
+    expected = [TooLarge(is_text, 10_000, payload[:LIMIT], payload[-TAIL:]), "next"]
     data = masked(payload, opcode) + masked("next")
     assert events_of(make_engine(), data) == expected
     for size in (1, 100, 1001, 4096):
@@ -143,14 +144,15 @@ def test_message_over_the_limit_in_fragments() -> None:
     fragment = masked(b"x" * 600, Opcode.CONT, fin=False)
     data = masked(b"a" * 600, fin=False) + fragment + masked(b"z" * 600, Opcode.CONT)
     kept = b"a" * 600 + b"x" * 400
-    assert events_of(make_engine(), data) == [TooLarge(1800, kept, b"x" * 200 + b"z" * 600)]
+    expected = TooLarge(True, 1800, kept, b"x" * 200 + b"z" * 600)
+    assert events_of(make_engine(), data) == [expected]
 
 
 def test_message_of_just_the_limit() -> None:
     """A message of exactly the limit is a message."""
     assert events_of(make_engine(), masked(b"x" * LIMIT, Opcode.BINARY)) == [b"x" * LIMIT]
     (event,) = events_of(make_engine(), masked(b"x" * LIMIT + b"y", Opcode.BINARY))
-    assert event == TooLarge(LIMIT + 1, b"x" * LIMIT, b"y")
+    assert event == TooLarge(False, LIMIT + 1, b"x" * LIMIT, b"y")
 
 
 def test_text_a_little_over_the_limit_is_left_to_the_caller() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Frame
+from pubsub.fairness import CHUNK_BYTES
 from pubsub.protocol.codes import Close
 from pubsub.transport.base import OTHER, Message, Other, Peer, Reason
 from pubsub.transport.daphne.foreign import is_tls
@@ -29,17 +30,14 @@ from pubsub.websocket.engine import Engine
 
 logger = logging.getLogger(__name__)
 
-BUFFER_SIZE = 16 * 1024
-"""Bytes read from a socket at a time, and bytes that may wait in Twisted before it is full.
-
-Small enough that a chunk of the shortest messages is parsed within a few milliseconds, so that
-one client that floods does not keep the others waiting."""
-
 CLOSE_TIMEOUT = 5.0
 """Seconds that a client has to answer a close frame that it has received."""
 
 FLUSH_TIMEOUT = 10.0
-"""Seconds without progress, at least, that a client has to read what waits before a close frame."""
+"""Seconds without progress that a client has to read what waits once its connection has ended.
+
+A client that the server closes, and that may be a slow one, has its write timeout if that is
+longer."""
 
 NORMAL = 1000
 """The close code of a connection that has served its purpose (RFC 6455 §7.4.1)."""
@@ -147,7 +145,7 @@ class DaphneTransport:
         # Twisted's HTTP channel is still registered, from the time before the upgrade.
         tcp.unregisterProducer()
         tcp.registerProducer(self, True)
-        self._buffer.bufferSize = BUFFER_SIZE
+        self._buffer.bufferSize = CHUNK_BYTES
         if self._direct:
             tcp.protocol = self
             if self.backlog:
@@ -394,7 +392,11 @@ class DaphneTransport:
         """Seconds without progress that the peer is granted."""
         if self._state is State.OPEN:
             return self._timeouts.write_timeout
-        return max(FLUSH_TIMEOUT, self._timeouts.write_timeout) if self.unread else CLOSE_TIMEOUT
+        if not self.unread:
+            return CLOSE_TIMEOUT
+        if self._state is State.FLUSHING:
+            return FLUSH_TIMEOUT
+        return max(FLUSH_TIMEOUT, self._timeouts.write_timeout)
 
     def expire(self) -> None:
         """Disconnect a client that does not read, or close the socket if that was done before."""

@@ -21,6 +21,7 @@ FUNCTIONS = {
     "create_task": "tasks",
     "run_in_executor": "threads",
     "addWriter": "detours",  # a write that Twisted has put off, by way of the selector
+    "encode_event": "encodings",
     "processData": "detours",  # a message that Autobahn has parsed
 }
 

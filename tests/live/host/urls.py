@@ -7,7 +7,6 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
 import pubsub
-from pubsub.core.errors import TopicNotFound
 
 
 def sync_view(request: HttpRequest) -> JsonResponse:
@@ -35,7 +34,7 @@ def wrong_view(request: HttpRequest) -> JsonResponse:
     """Publish what cannot be published."""
     try:
         pubsub.publish("missing", 1)
-    except TopicNotFound as error:
+    except pubsub.TopicNotFound as error:
         return JsonResponse({"error": str(error), "topic": error.topic})
     return JsonResponse({})
 

@@ -81,7 +81,7 @@ async def test_message_over_the_limit() -> None:
         await session.client.send(b"x" * 10_000, Opcode.BINARY)
         await session.client.send("next")
         await session.peer.until(lambda: len(session.peer.read) == 2)
-        assert session.peer.read == [TooLarge(10_000, b"x" * 1000, b"x" * 1024), "next"]
+        assert session.peer.read == [TooLarge(False, 10_000, b"x" * 1000, b"x" * 1024), "next"]
 
 
 async def test_input_that_is_no_message() -> None:
@@ -314,6 +314,17 @@ async def test_client_that_does_not_answer_the_close_frame() -> None:
         session.transport.close(Close.SHUTDOWN)
         assert await session.client.receive_close() == (3001, "shutdown")
         await assert_ended(session)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stuck_client_that_closes_is_cut_off() -> None:
+    """It has a shorter time to read the answer than a client that the server closes."""
+    async with running_daphne(config={"write_timeout": 4}) as server:
+        session = await server.connect()
+        session.fill()
+        await session.client.send_bytes(CLOSE_1000)
+        await assert_ended(session)
+        assert session.transport.close_code == 1000
 
 
 # --- The end, from here ---

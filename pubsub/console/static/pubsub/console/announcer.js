@@ -1,46 +1,50 @@
 /**
- * Tells screen readers of new messages, a second's worth at a time: a few are read out, of a burst
- * the number.
+ * Announces new messages to screen readers, at most once a second. A few messages are read out in
+ * full; of a burst, only their number is.
  *
  * @module announcer
  */
 
-import { byId, count } from "./dom.js";
+import { byId, count, element } from "./dom.js";
 
-const PAUSE = 1000;
+const INTERVAL = 1000;
 const FEW = 3;
 const KEPT = 20;
 
 export class Announcer {
   #region = byId("live");
-  #waiting = [];
+  /** @type {string[]} */ #waiting = [];
   #number = 0;
-  #timer = 0;
+  #isScheduled = false;
 
-  /** @param {string} sentence */
-  say(sentence) {
+  /**
+   * Announce a message with the next batch.
+   *
+   * @param {string} message
+   */
+  announce(message) {
     this.#number += 1;
-    if (this.#waiting.length <= FEW) this.#waiting.push(sentence);
-    this.#timer ||= setTimeout(() => this.#speak(), PAUSE);
+    if (this.#waiting.length <= FEW) this.#waiting.push(message);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setTimeout(() => this.#flush(), INTERVAL);
   }
 
-  #speak() {
-    const sentences =
-      this.#number > FEW ? [count(this.#number, "new message")] : this.#waiting;
-    for (const sentence of sentences) this.sayNow(sentence);
+  #flush() {
+    const messages = this.#number > FEW ? [count(this.#number, "new message")] : this.#waiting;
+    for (const message of messages) this.announceNow(message);
     this.#waiting = [];
-    this.#number = this.#timer = 0;
+    this.#number = 0;
+    this.#isScheduled = false;
   }
 
   /**
-   * Say what must not go under in a burst.
+   * Announce something that must not get lost in a burst.
    *
-   * @param {string} sentence
+   * @param {string} message
    */
-  sayNow(sentence) {
-    const paragraph = document.createElement("p");
-    paragraph.textContent = sentence.slice(0, 300);
-    this.#region.append(paragraph);
-    while (this.#region.children.length > KEPT) this.#region.firstChild.remove();
+  announceNow(message) {
+    this.#region.append(element("p", {}, message.slice(0, 300)));
+    while (this.#region.children.length > KEPT) this.#region.firstChild?.remove();
   }
 }

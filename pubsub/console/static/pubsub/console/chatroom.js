@@ -1,5 +1,5 @@
 /**
- * A client for the chat room's WebSocket, in one module without dependencies.
+ * A client for the chat room's WebSocket API, in one module without dependencies.
  *
  *     import { connect } from "https://chat.example.org/static/pubsub/console/chatroom.js";
  *
@@ -7,18 +7,18 @@
  *     await room.subscribe("orders", { onEvent: (event) => console.log(event.message.payload) });
  *     await room.publish("orders", { name: "Ann", text: "Hello" });
  *
- * What it promises:
+ * Guarantees:
  *
- * - It connects at once and reconnects by itself, after a random delay that doubles its upper bound
- *   with every failure. Close codes from 3500 to 3999 end it; so does `close()`; all others do not.
- *   1009 (a frame too large) is no exception, because nothing that was sent is ever sent again.
- * - After a reconnection it subscribes again, and tells each subscription what may be missing
- *   (`onNotice` with kind "gap").
+ * - It connects immediately and reconnects automatically, after a random delay whose upper bound
+ *   doubles with every failure. Only `close()` and close codes from 3500 to 3999 stop it. After
+ *   1009 (frame too large) it reconnects as well, because it never sends the same frame twice.
+ * - After reconnecting it subscribes again, and notifies each subscription of messages that may be
+ *   missing (`onNotice` with kind "gap").
  * - `publish` settles exactly once: with the server's acknowledgement or with a `ChatError`. A
- *   publication that was under way when the connection broke fails with `unknownFate`; it is not
- *   repeated, because it may have arrived. While there is no connection it fails at once; nothing
- *   is kept for later.
- * - Everything that it keeps has a bound.
+ *   publication that is in flight when the connection is lost fails with `unknownFate`. It is not
+ *   retried, because it may have arrived. Without a connection, `publish` fails immediately;
+ *   nothing is queued for later.
+ * - Every buffer is bounded.
  *
  * @module chatroom
  */
@@ -26,24 +26,42 @@
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} State */
 
 /**
- * @typedef {object} ChatEvent A message of a topic.
+ * @typedef {object} ChatEvent A message published to a topic.
  * @property {string} topic
  * @property {{id: string, payload: unknown}} message
- * @property {string} ts When the server accepted it (RFC 3339, UTC).
- * @property {string} text The whole frame as it came: numbers in it are as they were written.
+ * @property {string} ts When the server accepted the message (RFC 3339, UTC).
+ * @property {string} text The frame as received, with every number exactly as it was written.
  */
 
 /**
- * @typedef {object} Notice News of a subscription that are not messages.
- * @property {"slow" | "gap" | "deleted"} kind "slow": the server dropped messages for this client.
- *     "gap": there was no connection for a while. "deleted": the subscription has ended, because
- *     the topic is gone or because subscribing again was refused.
+ * The server dropped messages because this client read too slowly.
+ *
+ * @typedef {object} SlowNotice
+ * @property {"slow"} kind
  * @property {string} topic
- * @property {number} [dropped] Of "slow": how many messages.
- * @property {Date} [from] Of "gap": when the last frame came before the connection broke.
- * @property {Date} [until] Of "gap": when the subscription was there again.
- * @property {ChatError} [error] Of "deleted": why subscribing again was refused, if it was.
+ * @property {number} dropped How many messages were dropped.
  */
+
+/**
+ * The connection was lost for a while, and messages may be missing.
+ *
+ * @typedef {object} GapNotice
+ * @property {"gap"} kind
+ * @property {string} topic
+ * @property {Date} from When the last frame arrived before the connection was lost.
+ * @property {Date} until When the subscription was restored.
+ */
+
+/**
+ * The subscription has ended: the topic was deleted, or subscribing again was refused.
+ *
+ * @typedef {object} DeletedNotice
+ * @property {"deleted"} kind
+ * @property {string} topic
+ * @property {ChatError} [error] Why subscribing again was refused, if it was.
+ */
+
+/** @typedef {SlowNotice | GapNotice | DeletedNotice} Notice News of a subscription, other than messages. */
 
 /**
  * @typedef {object} Frame A text frame as it was on the wire.
@@ -53,14 +71,62 @@
  */
 
 /**
+ * @typedef {object} StateChange
+ * @property {State} state
+ * @property {number} [code] The close code of the last connection, if it has ended.
+ * @property {string} [reason] The reason that came with the close code.
+ * @property {Date} [retryAt] When the next attempt is due, in the state "waiting".
+ */
+
+/**
+ * @typedef {object} ChatRoomEvents What the `detail` of each event is.
+ * @property {StateChange} state
+ * @property {Frame} frame
+ * @property {ChatEvent} event
+ * @property {Notice} notice
+ * @property {ChatError} refusal
+ */
+
+/**
  * @typedef {object} Options
  * @property {number} [minDelay] Upper bound of the first delay in milliseconds (500).
  * @property {number} [maxDelay] Upper bound of every delay in milliseconds (20,000).
- * @property {number} [idle] Milliseconds without a frame after which a ping is sent (25,000).
- * @property {number} [patience] Milliseconds that a ping may take before the connection counts as
- *     lost (10,000).
- * @property {number} [maxInFlight] Commands that may wait for an answer (1,000).
- * @property {number} [maxBuffered] Bytes that may wait in the browser for the network (4 MiB).
+ * @property {number} [idle] Milliseconds without a frame before a ping is sent (25,000).
+ * @property {number} [patience] Milliseconds to wait for the pong before the connection is
+ *     considered lost (10,000).
+ * @property {number} [maxInFlight] Maximum number of unanswered commands (1,000).
+ * @property {number} [maxBuffered] Maximum number of bytes buffered in the browser (4 MiB).
+ */
+
+/** @typedef {{type: "ack", request_id?: string, topic: string, status: string, ts: string}} Ack */
+/** @typedef {{type: "pong", request_id?: string, ts: string}} Pong */
+/** @typedef {{type: "info", topic: string, msg: string}} Info */
+/** @typedef {{type: "event"} & Omit<ChatEvent, "text">} EventMessage */
+
+/**
+ * @typedef {object} ErrorMessage
+ * @property {"error"} type
+ * @property {string} [request_id]
+ * @property {string} [topic]
+ * @property {{code: string, message: string}} error
+ * @property {number} [dropped] With `SLOW_CONSUMER`.
+ */
+
+/**
+ * @typedef {object} Command
+ * @property {"subscribe" | "unsubscribe" | "publish" | "ping"} type
+ * @property {string} [topic]
+ * @property {number} [last_n]
+ * @property {{id: string, payload: unknown}} [message]
+ */
+
+/**
+ * An event target whose listeners receive a `CustomEvent` with a known `detail`.
+ *
+ * @template {object} Details
+ * @typedef {{addEventListener<Type extends keyof Details & string>(
+ *     type: Type, listener: (event: CustomEvent<Details[Type]>) => void): void
+ * } & EventTarget} Dispatcher
  */
 
 /** @type {Required<Options>} */
@@ -73,16 +139,16 @@ const DEFAULTS = {
   maxBuffered: 4 << 20,
 };
 
-/** Milliseconds after which a connection counts as stable, and delays start small again. */
+/** Milliseconds after which a connection is considered stable and the backoff is reset. */
 const STABLE = 5000;
 
-/** Ids of one's own messages that are remembered, so that a replay does not bring them back. */
+/** How many ids of this client's own messages to remember, to filter them out of replays. */
 const OWN_IDS = 1000;
 
-/** Why a subscription was not asked for, or not answered: the next connection brings it. */
-const UNASKED = new Set(["NOT_CONNECTED", "CONNECTION_LOST"]);
+/** Errors that mean there was no answer; the next connection subscribes again. */
+const UNANSWERED = new Set(["NOT_CONNECTED", "CONNECTION_LOST"]);
 
-/** Why a subscription is asked for again a little later. */
+/** Errors after which subscribing is retried on the same connection. */
 const BUSY = new Set(["RATE_LIMITED", "TOO_MANY_IN_FLIGHT"]);
 
 /**
@@ -100,13 +166,13 @@ export class ChatError extends Error {
     this.name = "ChatError";
     this.code = code;
     this.topic = topic;
-    /** Whether the server may have carried out the command all the same. */
+    /** Whether the server may have carried out the command anyway. */
     this.unknownFate = unknownFate;
   }
 }
 
 /**
- * Open a connection that lasts.
+ * Open a connection that reconnects automatically.
  *
  * @param {string | URL} url
  * @param {Options} [options]
@@ -117,36 +183,45 @@ export function connect(url, options) {
 }
 
 /**
- * Return a random UUID (RFC 9562, version 4), also where the page is not a secure context and
- * `crypto.randomUUID` is missing: on `http://192.168…`, for instance.
+ * Return a random UUID (RFC 9562, version 4). It works outside secure contexts too, where
+ * `crypto.randomUUID` does not exist: on `http://192.168…`, for example.
  *
  * @returns {string}
  */
 export function newId() {
   if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bytes = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte, index) => {
+    if (index === 6) return (byte & 0x0f) | 0x40; // the version
+    if (index === 8) return (byte & 0x3f) | 0x80; // the variant
+    return byte;
+  });
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
+const ChatRoomTarget = /** @type {new () => Dispatcher<ChatRoomEvents>} */ (EventTarget);
+
 /**
- * One lasting connection. It dispatches these events, each a `CustomEvent` whose `detail` is:
+ * One connection that reconnects automatically. It dispatches these events, each a `CustomEvent`
+ * with this `detail`:
  *
- * - `state`: `{state, code, reason, retryAt}`; code and reason of the close frame, and the time of
- *   the next attempt, where there are any
+ * - `state`: a `StateChange`
  * - `frame`: a `Frame`, for every text frame in either direction
  * - `event`: a `ChatEvent`, for every message, in addition to the subscription's `onEvent`
  * - `notice`: a `Notice`, in addition to the subscription's `onNotice`
- * - `refusal`: a `ChatError` that answers none of the commands that wait for an answer
+ * - `refusal`: a `ChatError` that does not answer any command in flight
  */
-export class ChatRoom extends EventTarget {
+export class ChatRoom extends ChatRoomTarget {
   /** @type {State} */ state = "connecting";
   /** @type {Required<Options>} */ #options;
   /** @type {WebSocket | null} */ #socket = null;
   /** @type {Map<string, Subscription>} */ #subscriptions = new Map();
-  /** @type {Map<string, {resolve: Function, reject: Function, topic?: string}>} */
+  /**
+   * Commands that are waiting for an answer, by request id.
+   *
+   * @type {Map<string, {resolve: (reply: any) => void, reject: (error: ChatError) => void,
+   *     topic: string | undefined}>}
+   */
   #inFlight = new Map();
   /** @type {Set<string>} */ #ownIds = new Set();
   #url;
@@ -154,8 +229,8 @@ export class ChatRoom extends EventTarget {
   #failures = 0;
   #openedAt = 0;
   #lastFrameAt = new Date();
-  #retryTimer = 0;
-  #idleTimer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #idleTimer;
 
   /**
    * @param {string | URL} url
@@ -168,23 +243,23 @@ export class ChatRoom extends EventTarget {
     this.#open();
   }
 
-  /** The topics that are subscribed to, or will be as soon as there is a connection. */
+  /** The topics that are subscribed to, or will be once there is a connection. */
   get topics() {
     return [...this.#subscriptions.keys()];
   }
 
   /**
-   * Subscribe to a topic, now and after every reconnection. Subscribing again replaces the
-   * callbacks.
+   * Subscribe to a topic, now and after every reconnection. Subscribing again to the same topic
+   * replaces the callbacks.
    *
    * @param {string} topic
    * @param {object} [options]
-   * @param {number} [options.lastN] How many past messages the server is to replay, if it has any.
+   * @param {number} [options.lastN] How many past messages to replay, if the topic keeps history.
    * @param {(event: ChatEvent) => void} [options.onEvent]
    * @param {(notice: Notice) => void} [options.onNotice]
-   * @returns {Promise<object>} The server's ack; it waits for a connection. Rejected with a
-   *     `ChatError` if the server refuses, or if the connection ends for good before that; there is
-   *     no subscription then.
+   * @returns {Promise<Ack>} The server's ack; pending until there is a connection. Rejected with a
+   *     `ChatError`, and without a subscription, if the server refuses or the client is closed
+   *     first.
    */
   subscribe(topic, { lastN = 0, onEvent, onNotice } = {}) {
     const known = this.#subscriptions.get(topic);
@@ -200,16 +275,18 @@ export class ChatRoom extends EventTarget {
   }
 
   /**
-   * End a subscription. No more of its events are delivered, whatever the server answers.
+   * End a subscription. None of its events are delivered from now on, whatever the server answers.
    *
    * @param {string} topic
-   * @returns {Promise<object | undefined>} The server's ack, or nothing without a connection.
+   * @returns {Promise<Ack | undefined>} The server's ack, or `undefined` without a connection.
    */
   async unsubscribe(topic) {
     const subscription = this.#subscriptions.get(topic);
-    if (!subscription) throw new ChatError("NOT_SUBSCRIBED", "not subscribed to this topic", { topic });
+    if (!subscription) {
+      throw new ChatError("NOT_SUBSCRIBED", "not subscribed to this topic", { topic });
+    }
     this.#subscriptions.delete(topic);
-    subscription.reject(new ChatError("CANCELLED", "unsubscribed before it was there", { topic }));
+    subscription.reject(new ChatError("CANCELLED", "unsubscribed before the server answered", { topic }));
     if (this.state !== "open") return undefined;
     return this.#command({ type: "unsubscribe", topic });
   }
@@ -218,20 +295,21 @@ export class ChatRoom extends EventTarget {
    * Publish a message.
    *
    * @param {string} topic
-   * @param {unknown} payload Anything that JSON has a form for.
-   * @param {{id?: string}} [options] `id`: a UUID of one's own choice for the message.
-   * @returns {Promise<object>} The server's ack. Rejected with a `ChatError`.
+   * @param {unknown} payload Any value that can be serialized as JSON.
+   * @param {{id?: string}} [options] `id`: the UUID of the message; random by default.
+   * @returns {Promise<Ack>} The server's ack. Rejected with a `ChatError`.
    */
   async publish(topic, payload, { id = newId() } = {}) {
     this.#ownIds.add(id);
-    if (this.#ownIds.size > OWN_IDS) this.#ownIds.delete(firstOf(this.#ownIds));
+    const [oldest] = this.#ownIds;
+    if (oldest && this.#ownIds.size > OWN_IDS) this.#ownIds.delete(oldest);
     return this.#command({ type: "publish", topic, message: { id, payload: payload ?? null } });
   }
 
   /**
-   * Ask the server for a sign of life.
+   * Measure a round trip to the server.
    *
-   * @returns {Promise<number>} Milliseconds until the answer.
+   * @returns {Promise<number>} The round-trip time in milliseconds.
    */
   async ping() {
     const start = performance.now();
@@ -240,8 +318,8 @@ export class ChatRoom extends EventTarget {
   }
 
   /**
-   * Send any text as one frame. Nothing is noted of what it means: a subscription that is made in
-   * this way is not renewed after a reconnection.
+   * Send any text as one frame. The client does not interpret it: a subscription made this way is
+   * not restored after a reconnection.
    *
    * @param {string} text
    */
@@ -252,7 +330,7 @@ export class ChatRoom extends EventTarget {
     this.#emit("frame", { direction: "out", text, time: new Date() });
   }
 
-  /** Connect now if the client waits, or was told not to come back. */
+  /** Connect now if the client is waiting for its next attempt or is closed. */
   reconnect() {
     if (this.state !== "waiting" && this.state !== "closed") return;
     clearTimeout(this.#retryTimer);
@@ -260,7 +338,7 @@ export class ChatRoom extends EventTarget {
     this.#open();
   }
 
-  /** Close the connection for good. */
+  /** Close the connection and do not reconnect. */
   close() {
     clearTimeout(this.#retryTimer);
     this.#drop();
@@ -273,7 +351,7 @@ export class ChatRoom extends EventTarget {
     if (this.state === "waiting") this.reconnect();
   };
 
-  // A new state is told last, because whoever hears of it may change it again.
+  // Each method announces a new state last, because a listener may change the state again.
 
   #open() {
     const socket = new WebSocket(this.#url);
@@ -294,6 +372,10 @@ export class ChatRoom extends EventTarget {
     if (this.state === "open") this.#setState("open");
   }
 
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
   #onLost(code, reason) {
     const stable = this.state === "open" && performance.now() - this.#openedAt > STABLE;
     if (stable) this.#failures = 0;
@@ -309,7 +391,11 @@ export class ChatRoom extends EventTarget {
     this.#setState("waiting", { code, reason, retryAt: new Date(Date.now() + delay) });
   }
 
-  /** Stay away. Subscriptions that the server has acknowledged are kept for `reconnect()`. */
+  /**
+   * Stop reconnecting. Subscriptions that the server has acknowledged are kept for `reconnect()`.
+   *
+   * @param {{code: number, reason: string}} close
+   */
   #end(close) {
     globalThis.removeEventListener?.("online", this.#onOnline);
     for (const subscription of this.#subscriptions.values()) {
@@ -318,7 +404,7 @@ export class ChatRoom extends EventTarget {
     this.#setState("closed", close);
   }
 
-  /** Let go of the socket, which may take a minute to notice that its network is gone. */
+  /** Abandon the socket, which may take a minute to notice that the network is gone. */
   #drop() {
     for (const subscription of this.#subscriptions.values()) {
       if (subscription.active) subscription.lostAt ??= this.#lastFrameAt;
@@ -334,18 +420,21 @@ export class ChatRoom extends EventTarget {
     const pending = [...this.#inFlight.values()];
     this.#inFlight.clear();
     for (const { reject, topic } of pending) {
-      const message = "the connection broke before the server answered";
+      const message = "the connection was lost before the server answered";
       reject(new ChatError("CONNECTION_LOST", message, { topic, unknownFate: true }));
     }
   }
 
-  /** Send a ping when nothing has come for a while: a network can vanish without a word. */
+  /** Ping the server when it has been silent for a while, to detect a lost network. */
   #watch() {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
       const last = this.#lastFrameAt;
-      if (Date.now() - last.getTime() < this.#options.idle) return this.#watch();
-      this.ping().catch(() => {}); // whatever comes is a sign of life, a refusal as well
+      if (Date.now() - last.getTime() < this.#options.idle) {
+        this.#watch();
+        return;
+      }
+      this.ping().catch(() => {}); // any frame proves that the connection works, even an error
       this.#idleTimer = setTimeout(() => {
         if (this.#lastFrameAt === last) this.#onLost(1006, "");
         else this.#watch();
@@ -353,6 +442,10 @@ export class ChatRoom extends EventTarget {
     }, this.#options.idle);
   }
 
+  /**
+   * @param {State} state
+   * @param {Omit<StateChange, "state">} [more]
+   */
   #setState(state, more = {}) {
     this.state = state;
     this.#emit("state", { state, ...more });
@@ -360,14 +453,17 @@ export class ChatRoom extends EventTarget {
 
   // --- Commands ---
 
-  /** @returns {Promise<object>} */
+  /**
+   * @param {Command} command
+   * @returns {Promise<any>} The server's reply.
+   */
   #command(command) {
     return new Promise((resolve, reject) => {
       if (this.#inFlight.size >= this.#options.maxInFlight) throw tooMany(command.topic);
       this.#commands += 1;
       const request_id = `c${this.#commands}`;
       const text = JSON.stringify({ ...command, request_id });
-      // Noted before it is sent: whoever hears of the frame may close the connection.
+      // Registered before it is sent: a listener of `frame` may close the connection.
       this.#inFlight.set(request_id, { resolve, reject, topic: command.topic });
       try {
         this.sendRaw(text);
@@ -378,9 +474,11 @@ export class ChatRoom extends EventTarget {
     });
   }
 
+  /** @param {Subscription} subscription */
   #request(subscription) {
     const { topic, lastN } = subscription;
     subscription.replayed = subscription.overlaps = false;
+    /** @type {Command} */
     const command = { type: "subscribe", topic };
     if (lastN) command.last_n = lastN;
     this.#command(command).then(
@@ -389,6 +487,10 @@ export class ChatRoom extends EventTarget {
     );
   }
 
+  /**
+   * @param {Subscription} subscription
+   * @param {Ack} ack
+   */
   #onSubscribed(subscription, ack) {
     if (!this.#isCurrent(subscription)) return;
     subscription.active = true;
@@ -397,20 +499,38 @@ export class ChatRoom extends EventTarget {
       subscription.replayed = true;
       return;
     }
-    if (subscription.lastN === 0) this.#endGap(subscription);
-    // The pong comes after the replay, so that an empty replay is noticed too.
-    else this.ping().then(() => this.#isCurrent(subscription) && this.#endGap(subscription), () => {});
+    if (subscription.lastN === 0) {
+      this.#endGap(subscription);
+      return;
+    }
+    // The pong follows the replay, so the gap ends even if the replay is empty.
+    const afterReplay = () => {
+      if (this.#isCurrent(subscription)) this.#endGap(subscription);
+    };
+    this.ping().then(afterReplay, () => {});
   }
 
+  /**
+   * @param {Subscription} subscription
+   * @param {ChatError} error
+   */
   #onRefused(subscription, error) {
-    if (!this.#isCurrent(subscription) || UNASKED.has(error.code)) return;
-    if (!BUSY.has(error.code)) return this.#refuse(subscription, error);
+    if (!this.#isCurrent(subscription) || UNANSWERED.has(error.code)) return;
+    if (!BUSY.has(error.code)) {
+      this.#refuse(subscription, error);
+      return;
+    }
     const socket = this.#socket;
-    const again = () =>
-      this.#socket === socket && this.#isCurrent(subscription) && this.#request(subscription);
-    setTimeout(again, 1000 * (1 + Math.random()));
+    const retry = () => {
+      if (this.#socket === socket && this.#isCurrent(subscription)) this.#request(subscription);
+    };
+    setTimeout(retry, 1000 * (1 + Math.random()));
   }
 
+  /**
+   * @param {Subscription} subscription
+   * @param {ChatError} error
+   */
   #refuse(subscription, error) {
     const { topic } = subscription;
     this.#subscriptions.delete(topic);
@@ -418,13 +538,15 @@ export class ChatRoom extends EventTarget {
     if (subscription.lostAt) this.#notify(subscription, { kind: "deleted", topic, error });
   }
 
+  /** @param {Subscription} subscription */
   #isCurrent(subscription) {
     return this.#subscriptions.get(subscription.topic) === subscription;
   }
 
+  /** @param {Subscription} subscription */
   #endGap(subscription) {
     subscription.replayed = true;
-    // Of a replay that reaches back to what was seen before, nothing is missing.
+    // Nothing is missing if the replay reaches back to messages seen before the connection was lost.
     if (subscription.overlaps) subscription.lostAt = null;
     if (!subscription.lostAt) return;
     const { topic, lostAt } = subscription;
@@ -432,35 +554,42 @@ export class ChatRoom extends EventTarget {
     this.#notify(subscription, { kind: "gap", topic, from: lostAt, until: new Date() });
   }
 
-  // --- What comes in ---
+  // --- Incoming messages ---
 
+  /** @param {unknown} text */
   #onFrame(text) {
     this.#lastFrameAt = new Date();
     if (typeof text !== "string") return;
     this.#emit("frame", { direction: "in", text, time: this.#lastFrameAt });
+    /** @type {Ack | Pong | Info | EventMessage | ErrorMessage} */
     const message = JSON.parse(text);
     if (message.type === "event") this.#onEvent({ ...message, text });
     else if (message.type === "info") this.#onInfo(message);
-    else if (message.error?.code === "SLOW_CONSUMER") this.#onSlow(message);
-    else this.#onReply(message);
+    else if (message.type === "error" && message.error.code === "SLOW_CONSUMER") {
+      this.#onSlow(message);
+    } else this.#onReply(message);
   }
 
+  /** @param {Ack | Pong | ErrorMessage} message */
   #onReply(message) {
-    const command = this.#inFlight.get(message.request_id);
-    this.#inFlight.delete(message.request_id);
+    const { request_id = "" } = message;
+    const command = this.#inFlight.get(request_id);
+    this.#inFlight.delete(request_id);
     if (message.type !== "error") {
       command?.resolve(message);
       return;
     }
-    const error = new ChatError(message.error.code, message.error.message, message);
+    const { code, message: text } = message.error;
+    const error = new ChatError(code, text, { topic: message.topic });
     if (command) command.reject(error);
     else this.#emit("refusal", error);
   }
 
+  /** @param {ChatEvent} event */
   #onEvent(event) {
     const subscription = this.#subscriptions.get(event.topic);
     if (subscription) {
-      if (!subscription.active) return; // of the one before it, which was ended
+      if (!subscription.active) return; // it belongs to an earlier, ended subscription
       if (!subscription.replayed) {
         if (subscription.hasSeen(event) || this.#ownIds.has(event.message.id)) return;
         this.#endGap(subscription);
@@ -471,52 +600,84 @@ export class ChatRoom extends EventTarget {
     this.#emit("event", event);
   }
 
-  #onSlow({ topic, dropped }) {
+  /** @param {ErrorMessage} message */
+  #onSlow({ topic = "", dropped = 0 }) {
     this.#notify(this.#subscriptions.get(topic), { kind: "slow", topic, dropped });
   }
 
+  /** @param {Info} message */
   #onInfo({ topic, msg }) {
     if (msg !== "topic_deleted") return;
     const subscription = this.#subscriptions.get(topic);
-    if (subscription && !subscription.active) return; // its own answer is still to come
+    if (subscription && !subscription.active) return; // its own ack is still to come
     this.#subscriptions.delete(topic);
     this.#notify(subscription, { kind: "deleted", topic });
   }
 
+  /**
+   * @param {Subscription | undefined} subscription
+   * @param {Notice} notice
+   */
   #notify(subscription, notice) {
     subscription?.onNotice?.(notice);
     this.#emit("notice", notice);
   }
 
+  /**
+   * @template {keyof ChatRoomEvents} Type
+   * @param {Type} type
+   * @param {ChatRoomEvents[Type]} detail
+   */
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
-/** What is known of one subscription, over all connections. */
+/** One subscription across all connections. */
 class Subscription {
   active = false;
-  /** @type {Date | null} */ lostAt = null;
-  /** Whether what comes is live: the replay is over, or there was nothing to make up for. */
+  /** @type {Date | null} When the connection was lost, until the gap has been dealt with. */
+  lostAt = null;
+  /** Whether incoming events are live: the replay is over, or there was nothing to replay. */
   replayed = false;
-  /** Whether the replay began with something that was seen before. */
+  /** Whether the replay contains an event that was received before. */
   overlaps = false;
   #lastTs = "";
-  /** @type {Set<string>} Ids of the messages of that moment. */ #lastIds = new Set();
+  /** @type {Set<string>} The ids of all messages with that timestamp. */ #lastIds = new Set();
 
+  /**
+   * @param {string} topic
+   * @param {number} lastN
+   * @param {((event: ChatEvent) => void) | undefined} onEvent
+   * @param {((notice: Notice) => void) | undefined} onNotice
+   */
   constructor(topic, lastN, onEvent, onNotice) {
-    Object.assign(this, { topic, lastN, onEvent, onNotice });
-    this.ready = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
-    this.ready.catch(() => {}); // nobody has to wait for it
+    this.topic = topic;
+    this.lastN = lastN;
+    this.onEvent = onEvent;
+    this.onNotice = onNotice;
+    /** @type {(ack: Ack) => void} */ this.resolve = () => {};
+    /** @type {(error: ChatError) => void} */ this.reject = () => {};
+    /** @type {Promise<Ack>} */
+    this.ready = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.ready.catch(() => {}); // callers may ignore the promise
   }
 
-  /** Tell whether a replay brings an event that came before; `ts` is in order within a topic. */
+  /**
+   * Return whether a replayed event was received before. `ts` never decreases within a topic.
+   *
+   * @param {ChatEvent} event
+   */
   hasSeen({ ts, message }) {
     const seen = ts < this.#lastTs || (ts === this.#lastTs && this.#lastIds.has(message.id));
     this.overlaps ||= seen;
     return seen;
   }
 
+  /** @param {ChatEvent} event */
   see({ ts, message }) {
     if (ts !== this.#lastTs) this.#lastIds.clear();
     this.#lastTs = ts;
@@ -524,14 +685,13 @@ class Subscription {
   }
 }
 
-function firstOf(set) {
-  return set.values().next().value;
-}
-
+/** @param {string} [topic] */
 function notConnected(topic) {
   return new ChatError("NOT_CONNECTED", "there is no connection", { topic });
 }
 
+/** @param {string} [topic] */
 function tooMany(topic) {
-  return new ChatError("TOO_MANY_IN_FLIGHT", "too much waits for the server already", { topic });
+  const message = "too many commands or bytes are waiting for the server";
+  return new ChatError("TOO_MANY_IN_FLIGHT", message, { topic });
 }

@@ -1,52 +1,62 @@
 /**
- * Shows the state of the connection, always.
+ * The state of the connection, which is always visible in the header.
  *
  * @module connection
  */
 
 import { byId } from "./dom.js";
 
+/** @type {Record<number, string>} */
 const REASONS = {
   1006: "connection lost",
-  1009: "a frame was too large",
+  1009: "frame too large",
   1011: "server error",
   3001: "server stopped",
-  3008: "too slow",
+  3008: "client too slow",
 };
+
+/** @typedef {import("./chatroom.js").StateChange} StateChange */
+
+/** @param {StateChange} change */
+function describe({ state, code = 0, reason, retryAt }) {
+  const why = REASONS[code] ?? (reason || "connection closed");
+  if (state === "open") return "Connected";
+  if (state === "connecting") return "Connecting…";
+  if (state === "closed") return `Disconnected: ${why} (${code})`;
+  const seconds = Math.max(0, Math.ceil((Number(retryAt) - Date.now()) / 1000));
+  return `Reconnecting in ${seconds} s: ${why} (${code})`;
+}
 
 /** @param {import("./chatroom.js").ChatRoom} chat */
 export function showConnection(chat) {
   const pill = byId("connection");
   const text = byId("connection-text");
   const button = byId("connection-retry");
-  let timer = 0;
-  /** Why the connection was lost, which is more telling than why the last attempt failed. */
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  let timer;
+  /**
+   * Why the connection was lost, which tells more than why the latest attempt failed.
+   *
+   * @type {Pick<StateChange, "code" | "reason"> | null}
+   */
   let cause = null;
 
-  function describe({ state, code, reason, retryAt }) {
-    const why = REASONS[code] ?? (reason || "connection closed");
-    if (state === "open") return "Connected";
-    if (state === "connecting") return "Connecting…";
-    if (state === "closed") return `Disconnected: ${why} (${code})`;
-    const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-    return `Reconnecting in ${seconds} s: ${why} (${code})`;
-  }
-
-  function show(detail) {
+  /** @param {StateChange} change */
+  function show(change) {
     clearInterval(timer);
-    if (detail.state === "open") cause = null;
-    if (detail.state === "waiting") {
-      cause ??= { code: detail.code, reason: detail.reason };
-      detail = { ...detail, ...cause };
+    if (change.state === "open") cause = null;
+    if (change.state === "waiting") {
+      cause ??= { code: change.code, reason: change.reason };
+      change = { ...change, ...cause };
     }
-    pill.dataset.state = detail.state;
-    text.textContent = describe(detail);
-    button.hidden = detail.state !== "waiting" && detail.state !== "closed";
-    if (detail.state !== "waiting") return;
-    // Read out once, not with every second.
+    pill.dataset.state = change.state;
+    text.textContent = describe(change);
+    button.hidden = change.state !== "waiting" && change.state !== "closed";
+    if (change.state !== "waiting") return;
+    // Screen readers announce the change once, not every second of the countdown.
     timer = setInterval(() => {
       text.setAttribute("aria-live", "off");
-      text.textContent = describe(detail);
+      text.textContent = describe(change);
     }, 1000);
   }
 

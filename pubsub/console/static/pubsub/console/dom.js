@@ -1,5 +1,5 @@
 /**
- * Elements. Whatever comes from the network becomes text nodes, never markup.
+ * DOM helpers. Text from the network becomes text nodes, never markup.
  *
  * @module dom
  */
@@ -7,31 +7,52 @@
 /**
  * Return the element of the page with this id.
  *
+ * @template {HTMLElement} [Type=HTMLElement]
  * @param {string} id
- * @returns {any}
+ * @param {new () => Type} [type] The class that the element must have.
+ * @returns {Type}
  */
-export function byId(id) {
-  return document.getElementById(id);
+export function byId(id, type = /** @type {new () => Type} */ (HTMLElement)) {
+  const node = document.getElementById(id);
+  if (!(node instanceof type)) throw new TypeError(`the page has no ${type.name} #${id}`);
+  return node;
 }
 
+/** @typedef {Record<string, string | number | boolean | ((event: any) => void)>} Attributes */
+
 /**
- * Make an element.
+ * Create an HTML element.
  *
- * @param {string} tag
- * @param {Record<string, string | number | boolean | ((event: Event) => void)>} [attributes]
- *     Functions become listeners; `true` is an attribute without a value, `false` none at all.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes] Functions become listeners. `true` adds an attribute without a
+ *     value, `false` adds nothing.
  * @param {...(Node | string)} children
- * @returns {HTMLElement}
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function element(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
 }
 
-/** The same for SVG. */
+/**
+ * Create an SVG element.
+ *
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
 export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
+/**
+ * @template {Element} Node_
+ * @param {Node_} node
+ * @param {Attributes} attributes
+ * @param {(Node | string)[]} children
+ */
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name, value);
@@ -42,18 +63,41 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** Show or hide an element with a sentence in it. */
-export function say(node, sentence) {
-  node.textContent = sentence ?? "";
-  node.hidden = !sentence;
+/**
+ * Show a message in an element, or hide the element if the message is empty.
+ *
+ * @param {HTMLElement} node
+ * @param {string} message
+ */
+export function showMessage(node, message) {
+  node.textContent = message;
+  node.hidden = !message;
 }
 
-/** "1 message", "12,345 messages". */
+/**
+ * Return what went wrong as text.
+ *
+ * @param {unknown} error
+ */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * Format a number with its noun: "1 message", "12,345 messages".
+ *
+ * @param {number} number
+ * @param {string} noun
+ */
 export function count(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-/** "812 B", "58.6 KB". */
+/**
+ * Format a number of bytes: "812 B", "58.6 KB".
+ *
+ * @param {number} bytes
+ */
 export function size(bytes) {
   return bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} KB`;
 }
@@ -61,12 +105,20 @@ export function size(bytes) {
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 
-/** "10:01:07", in the reader's time zone. */
+/**
+ * Format a time in the user's time zone: "10:01:07".
+ *
+ * @param {Date} date
+ */
 export function timeOf(date) {
   return clock.format(date);
 }
 
-/** A `<time>` that shows the time and holds the date. */
+/**
+ * Create a `<time>` element that shows the time, with the full date in its title.
+ *
+ * @param {Date} date
+ */
 export function timeElement(date) {
   const attributes = { datetime: date.toISOString(), title: full.format(date) };
   return element("time", attributes, timeOf(date));

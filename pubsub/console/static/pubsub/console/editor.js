@@ -1,14 +1,18 @@
 /**
- * The editor of a raw frame, with a template for each message that a client can send.
+ * The editor for raw frames, with a template for each message that a client can send.
  *
  * @module editor
  */
 
 import { newId } from "./chatroom.js";
-import { byId } from "./dom.js";
+import { byId, messageOf } from "./dom.js";
 
 let requests = 0;
 
+/**
+ * @param {string} type
+ * @param {string} topic
+ */
 function template(type, topic) {
   requests += 1;
   const request_id = `raw-${requests}`;
@@ -17,8 +21,10 @@ function template(type, topic) {
       return { type, topic, last_n: 0, request_id };
     case "unsubscribe":
       return { type, topic, request_id };
-    case "publish":
-      return { type, topic, message: { id: newId(), payload: { name: "Wire", text: "Hello" } }, request_id };
+    case "publish": {
+      const message = { id: newId(), payload: { name: "Wire", text: "Hello" } };
+      return { type, topic, message, request_id };
+    }
     default:
       return { type, request_id };
   }
@@ -26,23 +32,26 @@ function template(type, topic) {
 
 /**
  * @param {import("./chatroom.js").ChatRoom} chat
- * @param {() => string | null} openRoom The topic that templates name.
- * @returns {(text: string) => void} Takes a text into the editor.
+ * @param {() => string | null} openRoom Returns the topic that templates name.
+ * @returns {(text: string) => void} Puts a text into the editor.
  */
 export function editor(chat, openRoom) {
-  const form = byId("editor");
-  const field = byId("editor-text");
-  const problem = byId("editor-problem");
+  const form = byId("editor", HTMLFormElement);
+  const field = byId("editor-text", HTMLTextAreaElement);
+  const result = byId("editor-result");
 
+  /** @param {string} text */
   function edit(text) {
     field.value = text;
     field.focus();
-    problem.textContent = "";
+    result.textContent = "";
   }
 
-  for (const button of form.querySelectorAll("[data-template]")) {
+  for (const button of form.querySelectorAll("button")) {
+    const type = button.dataset.template;
+    if (!type) continue;
     button.addEventListener("click", () =>
-      edit(JSON.stringify(template(button.dataset.template, openRoom() ?? "orders"), null, 2)),
+      edit(JSON.stringify(template(type, openRoom() ?? "orders"), null, 2)),
     );
   }
   field.addEventListener("keydown", (event) => {
@@ -52,9 +61,9 @@ export function editor(chat, openRoom) {
     event.preventDefault();
     try {
       chat.sendRaw(field.value);
-      problem.textContent = "Sent.";
+      result.textContent = "Sent.";
     } catch (error) {
-      problem.textContent = `Not sent: ${error.message}.`;
+      result.textContent = `Not sent: ${messageOf(error)}.`;
     }
   });
   return edit;

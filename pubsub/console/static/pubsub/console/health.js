@@ -1,5 +1,5 @@
 /**
- * The server's health: figures and charts of the last two minutes.
+ * The server's health: figures, and charts of the last two minutes.
  *
  * @module health
  */
@@ -7,48 +7,55 @@
 import { Chart } from "./chart.js";
 import { byId, element } from "./dom.js";
 
-/** Seconds between two answers from which a rate is made: of less it jumps, of more it is old. */
+/**
+ * The seconds between two samples from which a rate is calculated: closer samples make it jump, and
+ * older ones make it meaningless.
+ */
 const SHORTEST = 1;
 const LONGEST = 30;
+
+/** @typedef {import("./rest.js").Totals} Totals */
 
 export class Health {
   #clients = new Chart("Clients", "");
   #in = new Chart("Messages in", "/s");
   #out = new Chart("Deliveries out", "/s");
   #drops = new Chart("Drops", "/s", "alarm");
-  #figures = {};
-  #last = null;
+  #uptime = addFigure("Uptime");
+  #rooms = addFigure("Rooms");
+  #subscriptions = addFigure("Subscriptions");
+  #dropped = addFigure("Total dropped");
+  #state = byId("health-state");
+  /** @type {{totals: Totals, at: number, uptime: number} | null} */ #last = null;
 
   /** @param {import("./poll.js").Poll} poll */
   constructor(poll) {
     const charts = [this.#in, this.#out, this.#clients, this.#drops];
     byId("charts").append(...charts.map(({ node }) => node));
-    for (const name of ["Uptime", "Rooms", "Subscriptions", "Dropped in all"]) {
-      this.#figures[name] = element("dd", {}, "–");
-      byId("figures").append(element("div", {}, element("dt", {}, name), this.#figures[name]));
-    }
     poll.addEventListener("figures", ({ detail }) => this.#show(detail));
     poll.addEventListener("failure", () => {
       this.#last = null;
-      byId("health-state").textContent = "The server does not answer.";
+      this.#state.textContent = "The server is not responding.";
     });
   }
 
+  /** @param {import("./poll.js").Figures} figures */
   #show({ health, stats, at }) {
     const { totals } = stats;
-    this.#figures.Uptime.textContent = duration(health.uptime_sec);
-    this.#figures.Rooms.textContent = health.topics.toLocaleString("en");
-    this.#figures.Subscriptions.textContent = health.subscribers.toLocaleString("en");
-    this.#figures["Dropped in all"].textContent = totals.dropped.toLocaleString("en");
-    byId("health-state").textContent = "";
+    this.#uptime.textContent = duration(health.uptime_sec);
+    this.#rooms.textContent = health.topics.toLocaleString("en");
+    this.#subscriptions.textContent = health.subscribers.toLocaleString("en");
+    this.#dropped.textContent = totals.dropped.toLocaleString("en");
+    this.#state.textContent = "";
     const last = this.#last;
     const seconds = last ? (at - last.at) / 1000 : Infinity;
     if (seconds < SHORTEST) return;
     this.#last = { totals, at, uptime: stats.uptime_sec };
     this.#clients.add(health.clients);
-    // No rate over a restart, which sets all counters to zero.
-    if (stats.uptime_sec < last?.uptime || totals.messages < last?.totals.messages) return;
-    if (seconds > LONGEST) return;
+    if (!last || seconds > LONGEST) return;
+    // A restart resets all counters, so there is no rate across it.
+    if (stats.uptime_sec < last.uptime || totals.messages < last.totals.messages) return;
+    /** @param {keyof Totals} name */
     const rate = (name) => (totals[name] - last.totals[name]) / seconds;
     this.#in.add(rate("messages"));
     this.#out.add(rate("delivered"));
@@ -56,14 +63,31 @@ export class Health {
   }
 }
 
-/** "2 d 3 h", "4 min 10 s". */
+/**
+ * Add a figure to the panel and return the element that holds its value.
+ *
+ * @param {string} name
+ */
+function addFigure(name) {
+  const value = element("dd", {}, "–");
+  byId("figures").append(element("div", {}, element("dt", {}, name), value));
+  return value;
+}
+
+/** @type {[number, string][]} */
+const UNITS = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+/**
+ * Format a duration with its two largest units: "2 d 3 h", "4 min 10 s".
+ *
+ * @param {number} seconds
+ */
 function duration(seconds) {
-  const units = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  const first = units.findIndex(([length]) => seconds >= length);
+  const first = UNITS.findIndex(([length]) => seconds >= length);
   if (first < 0) return "0 s";
   const parts = [];
   let rest = seconds;
-  for (const [length, name] of units.slice(first, first + 2)) {
+  for (const [length, name] of UNITS.slice(first, first + 2)) {
     parts.push(`${Math.floor(rest / length)} ${name}`);
     rest %= length;
   }

@@ -1,5 +1,5 @@
 /**
- * What was said in one room, bounded by number and by size.
+ * The messages and notices of one room, bounded by number and by size.
  *
  * @module history
  */
@@ -10,27 +10,44 @@ export const MAX_ENTRIES = 2000;
 export const MAX_CHARACTERS = 4_000_000;
 
 /**
- * @typedef {object} Entry
- * @property {"chat" | "json" | "notice"} kind
+ * @typedef {object} Chat A message whose payload is `{"name", "text"}`.
+ * @property {"chat"} kind
  * @property {Date} time
- * @property {boolean} [mine]
- * @property {string} [id] Of a message.
- * @property {string} [name] Of "chat".
- * @property {string} [text] Of "chat": the text. Of "json": the JSON as it was written.
- *     Of "notice": the sentence.
- * @property {"sending" | "acknowledged" | "refused"} [status] Of one's own.
- * @property {string} [problem] Of a refused one.
- * @property {string} [code] Of a notice or a refusal: the error code.
+ * @property {string} id
+ * @property {string} name
+ * @property {string} text
+ * @property {boolean} [mine] Whether it was sent from this page. The following are of those only.
+ * @property {"sending" | "acknowledged" | "refused"} [status]
+ * @property {string} [code] The error code of a refused message.
+ * @property {string} [problem] Why it was refused.
  */
 
-/** Entries have a number each, which stays the same while older ones are forgotten. */
+/**
+ * @typedef {object} Json A message with any other payload.
+ * @property {"json"} kind
+ * @property {Date} time
+ * @property {string} id
+ * @property {string} text The payload as it was written.
+ */
+
+/**
+ * @typedef {object} NoticeEntry A remark of the page itself.
+ * @property {"notice"} kind
+ * @property {Date} time
+ * @property {string} text
+ * @property {string} [code] An error code, to be shown before the text.
+ */
+
+/** @typedef {Chat | Json | NoticeEntry} Entry */
+
+/** Numbers its entries. An entry keeps its number when older entries are discarded. */
 export class History {
-  /** The number of the oldest entry that is kept. */
+  /** The number of the oldest entry that is still kept. */
   first = 0;
   /** @type {Entry[]} */ #entries = [];
   #characters = 0;
 
-  /** The number that the next entry will get. */
+  /** The number of the next entry to be added. */
   get end() {
     return this.first + this.#entries.length;
   }
@@ -47,17 +64,18 @@ export class History {
   add(entry) {
     this.#entries.push(entry);
     this.#characters += lengthOf(entry);
-    // In batches: to take one from the front moves all the others.
+    // In batches, because removing from the front moves all other entries.
     if (this.#entries.length >= MAX_ENTRIES * 1.1 || this.#characters > MAX_CHARACTERS) this.#trim();
-    return entry;
   }
 
   #trim() {
-    let surplus = Math.max(0, this.#entries.length - MAX_ENTRIES);
+    let surplus = 0;
     let characters = this.#characters;
-    for (let i = 0; i < surplus; i += 1) characters -= lengthOf(this.#entries[i]);
-    while (characters > MAX_CHARACTERS * 0.9 && surplus < this.#entries.length - 1) {
-      characters -= lengthOf(this.#entries[surplus]);
+    // The newest entry stays, however large it is.
+    for (const entry of this.#entries.slice(0, -1)) {
+      const isOver = this.#entries.length - surplus > MAX_ENTRIES;
+      if (!isOver && characters <= MAX_CHARACTERS * 0.9) break;
+      characters -= lengthOf(entry);
       surplus += 1;
     }
     this.#entries.splice(0, surplus);
@@ -66,23 +84,30 @@ export class History {
   }
 }
 
-function lengthOf({ name = "", text }) {
-  return name.length + text.length;
+/** @param {Entry} entry */
+function lengthOf(entry) {
+  return entry.text.length + ("name" in entry ? entry.name.length : 0);
 }
 
 /**
- * Make an entry of a message: `{"name","text"}` is chat, anything else is shown as JSON.
+ * Create the entry for an event. A payload of `{"name", "text"}` is chat; anything else is shown as
+ * JSON.
  *
  * @param {import("./chatroom.js").ChatEvent} event
- * @returns {Entry}
+ * @returns {Chat | Json}
  */
 export function entryOf({ message, ts, text }) {
+  const { id, payload } = message;
   const time = new Date(ts);
-  if (isChat(message.payload)) return { kind: "chat", time, id: message.id, ...message.payload };
+  if (isChat(payload)) return { kind: "chat", time, id, name: payload.name, text: payload.text };
   const written = member(member(text, "message") ?? "", "payload") ?? "";
-  return { kind: "json", time, id: message.id, text: written };
+  return { kind: "json", time, id, text: written };
 }
 
+/**
+ * @param {any} payload
+ * @returns {payload is {name: string, text: string}}
+ */
 function isChat(payload) {
   return (
     typeof payload?.name === "string" &&

@@ -1,6 +1,6 @@
 /**
- * JSON as it was written: the text of a member, and the text laid out for reading. Numbers are
- * never parsed, so that 99.50 stays 99.50 and an integer of thirty digits stays whole.
+ * JSON as text: extracts a member, and formats it for reading. Numbers are never parsed, so 99.50
+ * stays 99.50 and a 30-digit integer keeps all its digits.
  *
  * @module json-text
  */
@@ -8,10 +8,10 @@
 const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
 /**
- * Return the source text of a member of the object that `text` is; of several with the name, the
- * last one's.
+ * Return the source text of a member of an object. If several members have this name, the last
+ * one counts.
  *
- * @param {string} text Valid JSON.
+ * @param {string} text The object as valid JSON.
  * @param {string} name
  * @returns {string | undefined}
  */
@@ -19,6 +19,7 @@ export function member(text, name) {
   let depth = 0;
   let key = "";
   let start = -1;
+  /** @type {string | undefined} */
   let found;
   for (const { 0: token, index } of text.matchAll(TOKEN)) {
     if (depth === 1 && start < 0 && token[0] === '"') key = JSON.parse(token);
@@ -33,14 +34,14 @@ export function member(text, name) {
   return found;
 }
 
-/** Levels that are indented: with all of a thousand, a small text would become a huge one. */
+/** Deeper levels are not indented further, so that a small, deeply nested text stays small. */
 const LEVELS = 20;
 
 /**
- * Lay out JSON with two spaces for each level; values and keys stay as they are.
+ * Format JSON with two spaces per level, leaving keys and values unchanged.
  *
- * @param {string} text Valid JSON; anything else comes back as it is.
- * @param {number} [enough] Characters after which the rest may be left out.
+ * @param {string} text Valid JSON; anything else is returned unchanged.
+ * @param {number} [enough] After this many characters, the rest may be left out.
  * @returns {string}
  */
 export function layOut(text, enough = Infinity) {

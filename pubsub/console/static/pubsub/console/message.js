@@ -7,62 +7,86 @@
 import { element, size, timeElement } from "./dom.js";
 import { layOut } from "./json-text.js";
 
-/** Characters of a message that are shown before somebody asks for the rest. */
+/** @typedef {import("./history.js").Entry} Entry */
+/** @typedef {import("./history.js").Chat} Chat */
+/** @typedef {import("./history.js").Json} Json */
+
+/** The part of a long message that is shown at first, in characters and in lines. */
 const SHORT = 1500;
 const FEW_LINES = 40;
 
-/** Characters of a name that are shown. */
+/** The part of a long name that is shown, in characters. */
 const NAME = 80;
 
-/** Messages of one sender within this many milliseconds stand under one name. */
+/** Consecutive messages of one sender share a heading if they are at most this many ms apart. */
 const TOGETHER = 5 * 60_000;
 
 const COLOURS = 8;
 
+/** @type {Record<NonNullable<Chat["status"]>, [sign: string, word: string]>} */
+const STATUS = {
+  sending: ["·", "sending"],
+  acknowledged: ["✓", "acknowledged"],
+  refused: ["!", "not sent"],
+};
+
 /**
- * @param {import("./history.js").Entry} entry
- * @param {import("./history.js").Entry | undefined} previous The one above it.
- * @param {(entry: import("./history.js").Entry) => void} retry Sends a refused message again.
+ * @param {Entry} entry
+ * @param {Entry | undefined} previous The entry above it.
+ * @param {(entry: Chat) => void} retry Sends a refused message again.
  * @returns {HTMLElement}
  */
 export function messageElement(entry, previous, retry) {
   if (entry.kind === "notice") return noticeElement(entry);
-  const classes = ["message", entry.kind, entry.mine ? "mine" : "theirs"];
+  const mine = isMine(entry);
+  const classes = ["message", entry.kind, mine ? "mine" : "theirs"];
   const continues = continued(entry, previous);
   if (continues) classes.push("continued");
-  if (entry.status) classes.push(entry.status);
+  if (entry.kind === "chat" && entry.status) classes.push(entry.status);
   const item = element("li", { class: classes.join(" ") });
   item.append(continues ? hiddenSenderElement(entry) : senderElement(entry));
-  const bubble = element("div", { class: "bubble" }, bodyElement(entry), stampElement(entry));
-  item.append(bubble);
-  if (entry.status === "refused") item.append(problemElement(entry, retry));
+  item.append(element("div", { class: "bubble" }, bodyElement(entry), stampElement(entry)));
+  if (entry.kind === "chat" && entry.status === "refused") item.append(problemElement(entry, retry));
   return item;
 }
 
+/** @param {import("./history.js").NoticeEntry} entry */
 function noticeElement(entry) {
   const code = entry.code ? [element("code", {}, entry.code), " "] : [];
-  const sentence = element("p", {}, ...code, entry.text);
-  return element("li", { class: "notice" }, sentence, timeElement(entry.time));
+  const text = element("p", {}, ...code, entry.text);
+  return element("li", { class: "notice" }, text, timeElement(entry.time));
 }
 
+/** @param {Entry} entry */
+function isMine(entry) {
+  return entry.kind === "chat" && Boolean(entry.mine);
+}
+
+/**
+ * @param {Chat | Json} entry
+ * @param {Entry | undefined} previous
+ */
 function continued(entry, previous) {
-  return (
-    previous?.kind === entry.kind &&
-    previous.name === entry.name &&
-    Boolean(previous.mine) === Boolean(entry.mine) &&
-    entry.time - previous.time < TOGETHER
-  );
+  if (!previous || entry.time.getTime() - previous.time.getTime() >= TOGETHER) return false;
+  if (entry.kind === "json" || previous.kind !== "chat") return previous.kind === entry.kind;
+  return previous.name === entry.name && isMine(previous) === isMine(entry);
 }
 
+/** @param {Chat | Json} entry */
 function nameOf(entry) {
   return entry.kind === "json" ? "JSON" : entry.name.trim().slice(0, NAME) || "(no name)";
 }
 
-/** Under another message of the same sender: for those who cannot see that. */
+/**
+ * Under an earlier message of the same sender, the name is for screen readers only.
+ *
+ * @param {Chat | Json} entry
+ */
 function hiddenSenderElement(entry) {
   return element("span", { class: "hidden" }, `${nameOf(entry)}:`);
 }
 
+/** @param {Chat | Json} entry */
 function senderElement(entry) {
   if (entry.kind === "json") return element("p", { class: "sender json-label" }, nameOf(entry));
   const attributes = { class: `sender colour-${hash(entry.name) % COLOURS}`, dir: "auto" };
@@ -71,6 +95,7 @@ function senderElement(entry) {
   return sender;
 }
 
+/** @param {Chat | Json} entry */
 function bodyElement(entry) {
   const isChat = entry.kind === "chat";
   const text = isChat ? entry.text : layOut(entry.text, SHORT);
@@ -86,17 +111,17 @@ function bodyElement(entry) {
   more.addEventListener("click", () => {
     body.textContent = isChat ? entry.text : layOut(entry.text);
     body.tabIndex = -1;
-    body.focus({ preventScroll: true }); // the button goes
+    body.focus({ preventScroll: true }); // because the button that had the focus is removed
     more.remove();
   });
   return element("div", {}, body, more);
 }
 
+/** @param {Chat | Json} entry */
 function stampElement(entry) {
   const stamp = element("span", { class: "stamp" }, timeElement(entry.time));
-  const signs = { sending: ["·", "sending"], acknowledged: ["✓", "acknowledged"], refused: ["!", "refused"] };
-  if (!entry.status) return stamp;
-  const [sign, word] = signs[entry.status];
+  if (entry.kind !== "chat" || !entry.status) return stamp;
+  const [sign, word] = STATUS[entry.status];
   stamp.append(
     element("span", { class: "sign", "aria-hidden": "true", title: word }, sign),
     element("span", { class: "hidden" }, ` ${word}`),
@@ -104,14 +129,20 @@ function stampElement(entry) {
   return stamp;
 }
 
+/**
+ * @param {Chat} entry
+ * @param {(entry: Chat) => void} retry
+ */
 function problemElement(entry, retry) {
-  const again = element("button", { type: "button", class: "link", click: () => retry(entry) }, "Retry");
-  const code = element("code", {}, entry.code);
-  return element("p", { class: "problem" }, code, ` ${entry.problem} `, again);
+  const { code = "", problem = "" } = entry;
+  const again = element("button", { type: "button", class: "link", click: () => retry(entry) });
+  again.textContent = "Retry";
+  return element("p", { class: "problem" }, element("code", {}, code), ` ${problem} `, again);
 }
 
+/** @param {string} text */
 function hash(text) {
   let value = 0;
-  for (const character of text) value = (value * 41 + character.codePointAt(0)) >>> 0;
+  for (const character of text) value = (value * 41 + (character.codePointAt(0) ?? 0)) >>> 0;
   return (value ^ (value >>> 13)) >>> 0;
 }

@@ -1,36 +1,48 @@
 /**
- * The open room: its title, its conversation, and the field to write in.
+ * The open room: its title, its conversation, and the field for a new message.
  *
  * @module open-room
  */
 
 import { Announcer } from "./announcer.js";
 import { Conversation } from "./conversation.js";
-import { byId, count, say } from "./dom.js";
+import { byId, count, messageOf, showMessage } from "./dom.js";
 import * as storage from "./storage.js";
+
+/** @typedef {import("./rooms.js").Joined} Joined */
+/** @typedef {import("./history.js").Entry} Entry */
+
+/**
+ * What the buttons do; each function takes the name of a room.
+ *
+ * @typedef {object} Actions
+ * @property {(name: string) => Promise<void>} create
+ * @property {(name: string) => void} leave
+ * @property {(name: string) => Promise<void>} remove
+ */
 
 const wide = matchMedia("(min-width: 700px)");
 
 export class OpenRoom {
-  /** @type {string | null} The name in the address, whether there is such a room or not. */
+  /** @type {string | null} The name in the URL, whether the room exists or not. */
   name = null;
   #rooms;
   #actions;
   #conversation;
   #announcer = new Announcer();
-  #field = byId("composer-text");
-  #nameField = byId("name");
+  #field = byId("composer-text", HTMLTextAreaElement);
+  #nameField = byId("name", HTMLInputElement);
 
   /**
    * @param {import("./rooms.js").Rooms} rooms
-   * @param {{create: Function, leave: Function, remove: Function}} actions Each takes a name.
+   * @param {Actions} actions
    */
   constructor(rooms, actions) {
     this.#rooms = rooms;
     this.#actions = actions;
     this.#conversation = new Conversation((entry) => {
-      rooms.retry(this.#room, entry);
-      this.#field.focus(); // the button is gone
+      if (this.#room) rooms.retry(this.#room, entry);
+      this.#field.focus(); // because the button that had the focus is removed
     });
     this.#nameField.value = storage.name.get() ?? `Guest ${100 + Math.floor(Math.random() * 900)}`;
     this.#listen();
@@ -40,7 +52,11 @@ export class OpenRoom {
     return this.name === null ? undefined : this.#rooms.joined.get(this.name);
   }
 
-  /** Whether the reader sees the newest message of this room. */
+  /**
+   * Return whether the newest message of this room is visible.
+   *
+   * @param {Joined} room
+   */
   isRead(room) {
     return room === this.#room && !document.hidden && this.#conversation.isAtNewest();
   }
@@ -49,29 +65,29 @@ export class OpenRoom {
    * Open a room, or none.
    *
    * @param {string | null} name
-   * @param {{focus?: boolean}} [options] Whether the reader asked for it, and is to be led there.
+   * @param {{focus?: boolean}} [options] `focus`: whether to move the focus into the room.
    */
   open(name, { focus = true } = {}) {
     if (this.#room) this.#room.draft = this.#field.value;
     this.name = name;
-    say(byId("welcome-problem"), "");
+    showMessage(byId("welcome-problem"), "");
     const { topics } = this.#rooms;
     if (name !== null && topics?.has(name)) this.#rooms.join(name);
     this.draw();
     const room = this.#room;
-    const lead = focus && wide.matches;
+    const moveFocus = focus && wide.matches;
     if (!room) {
-      if (lead) byId("welcome-title").focus();
+      if (moveFocus) byId("welcome-title").focus();
       return;
     }
     this.#conversation.show(room.history);
     this.#field.value = room.draft;
     this.#fit();
     this.markRead();
-    if (lead) this.#field.focus();
+    if (moveFocus) this.#field.focus();
   }
 
-  /** Draw all but the messages. */
+  /** Draw everything but the messages. */
   draw() {
     const room = this.#room;
     byId("room").hidden = !room;
@@ -84,7 +100,7 @@ export class OpenRoom {
     const gone = room.state === "gone";
     byId("room-title").textContent = room.name;
     byId("room-subscribers").textContent = {
-      gone: "gone",
+      gone: "deleted",
       refused: room.problem,
       joining: "joining…",
       joined: count(subscribers, "subscriber"),
@@ -95,43 +111,60 @@ export class OpenRoom {
   }
 
   #drawWelcome() {
-    const asking = this.#rooms.topics === null;
-    const missing = this.name !== null && !asking;
-    byId("welcome-button").hidden = asking;
-    const empty = this.#rooms.topics?.size === 0;
-    byId("welcome-title").textContent = asking
-      ? "Asking the server…"
-      : missing
-      ? `There is no room “${this.name}”`
-      : empty
-        ? "No rooms yet"
-        : "No room is open";
-    byId("welcome-text").textContent = asking
-      ? ""
-      : missing
-      ? "The link leads to a room that does not exist, or not any more."
-      : empty
-        ? "A room is a topic: whoever is subscribed gets what the others publish."
-        : "Choose a room from the list, or create one.";
-    byId("welcome-button").textContent = missing ? "Create it" : "Create a room";
+    const [title, text, button] = this.#welcome();
+    byId("welcome-title").textContent = title;
+    byId("welcome-text").textContent = text;
+    byId("welcome-button").textContent = button;
+    byId("welcome-button").hidden = !button;
   }
 
-  /** A new entry of any joined room. */
+  /** @returns {[title: string, text: string, button: string]} What is shown without a room. */
+  #welcome() {
+    const { topics } = this.#rooms;
+    if (!topics) return ["Loading…", "", ""];
+    if (this.name !== null) {
+      const text = "The room that this link leads to does not exist. It may have been deleted.";
+      return [`There is no room “${this.name}”`, text, "Create it"];
+    }
+    if (topics.size) {
+      return ["No room is open", "Choose a room from the list, or create one.", "Create a room"];
+    }
+    const text = "Create a room. Everyone who joins it receives the messages that others send.";
+    return ["No rooms yet", text, "Create a room"];
+  }
+
+  /**
+   * A joined room has a new entry.
+   *
+   * @param {Joined} room
+   * @param {Entry} entry
+   */
   onAdded(room, entry) {
-    const isMessage = entry.kind !== "notice";
-    if (isMessage && !entry.mine && !this.isRead(room)) room.unread += 1;
+    const mine = entry.kind === "chat" && Boolean(entry.mine);
+    const isNews = entry.kind !== "notice" && !mine;
+    if (isNews && !this.isRead(room)) room.unread += 1;
     if (room !== this.#room) return;
-    this.#conversation.onAdded({ message: isMessage && !entry.mine });
-    if (entry.mine) this.#conversation.goToNewest();
-    else this.#announcer.say(entry.kind === "chat" ? `${entry.name}: ${entry.text}` : entry.text);
+    this.#conversation.onAdded({ isNews });
+    if (mine) this.#conversation.goToNewest();
+    else this.#announcer.announce(entry.kind === "chat" ? `${entry.name}: ${entry.text}` : entry.text);
   }
 
+  /**
+   * An entry of a joined room has changed.
+   *
+   * @param {Joined} room
+   * @param {import("./history.js").Chat} entry
+   */
   onChanged(room, entry) {
     if (room === this.#room) this.#conversation.onChanged(entry);
-    if (entry.status === "refused") this.#announcer.sayNow(`Not sent: ${entry.problem}`);
+    if (entry.status === "refused") this.#announcer.announceNow(`Not sent: ${entry.problem}`);
   }
 
-  /** The reader has come back, or scrolled down, or looks at the conversation again. */
+  /**
+   * Reset the room's unread count if its newest message is visible.
+   *
+   * @returns {boolean} Whether the count has changed.
+   */
   markRead() {
     const room = this.#room;
     if (room?.unread && this.isRead(room)) {
@@ -141,26 +174,32 @@ export class OpenRoom {
     return false;
   }
 
-  /** Lead to the field, or to what is there in its place. */
+  /** Focus the message field, or what is shown in its place. */
   focus() {
     const gone = this.#room?.state === "gone";
     byId(!this.#room ? "welcome-title" : gone ? "room-title" : "composer-text").focus();
   }
 
+  /** Jump to the newest message. */
   goToNewest() {
     this.#conversation.goToNewest();
   }
 
   #listen() {
     const { create, leave, remove } = this.#actions;
-    byId("room-leave").addEventListener("click", () => leave(this.name));
-    byId("room-delete").addEventListener("click", () => remove(this.name));
-    byId("gone-create").addEventListener("click", () => create(this.name));
+    /** @param {string} id @param {(name: string) => unknown} action */
+    const onClick = (id, action) =>
+      byId(id).addEventListener("click", () => {
+        if (this.name !== null) action(this.name);
+      });
+    onClick("room-leave", leave);
+    onClick("room-delete", remove);
+    onClick("gone-create", create);
     byId("welcome-button").addEventListener("click", () => this.#onWelcome());
     this.#nameField.addEventListener("change", () => storage.name.set(this.#nameField.value.trim()));
     this.#field.addEventListener("input", () => this.#fit());
     this.#field.addEventListener("keydown", (event) => {
-      // Safari ends a composition before it tells of the Enter that did; 229 tells of it.
+      // Safari ends a composition before it reports the Enter that ended it; 229 reveals that.
       const composing = event.isComposing || event.keyCode === 229;
       if (event.key !== "Enter" || event.shiftKey || composing) return;
       event.preventDefault();
@@ -181,7 +220,7 @@ export class OpenRoom {
     try {
       await this.#actions.create(this.name);
     } catch (error) {
-      say(byId("welcome-problem"), error.message);
+      showMessage(byId("welcome-problem"), messageOf(error));
     }
   }
 
@@ -197,7 +236,7 @@ export class OpenRoom {
     this.#rooms.send(room, { name, text });
   }
 
-  /** The field is as high as its text, within the bounds of the style sheet. */
+  /** Make the field as high as its text, within the limits of the style sheet. */
   #fit() {
     this.#field.style.height = "auto";
     this.#field.style.height = `${this.#field.scrollHeight + 2}px`;

@@ -1,12 +1,12 @@
 /**
- * The page: puts its parts together.
+ * The entry point of the page, which connects its parts.
  *
  * @module page
  */
 
 import { connect } from "./chatroom.js";
 import { showConnection } from "./connection.js";
-import { byId } from "./dom.js";
+import { byId, messageOf } from "./dom.js";
 import { editor } from "./editor.js";
 import { Health } from "./health.js";
 import { OpenRoom } from "./open-room.js";
@@ -18,25 +18,26 @@ import { Rooms } from "./rooms.js";
 import { shortcuts } from "./shortcuts.js";
 import { Wire } from "./wire.js";
 
-const websocket = new URL(document.documentElement.dataset.websocket, location.href);
+const websocket = new URL(document.documentElement.dataset.websocket ?? "", location.href);
 websocket.protocol = websocket.protocol.replace("http", "ws");
 websocket.hash = "";
 
 const chat = connect(websocket);
 const poll = new Poll();
-const show = panels(() => openRoom.markRead() && redraw());
+const show = panels(markRead);
 showConnection(chat);
-const wire = editor(chat, () => openRoom.name);
-new Wire(chat, wire);
+const edit = editor(chat, () => openRoom.name);
+new Wire(chat, edit);
 new Health(poll);
 
 const rooms = new Rooms(chat);
 const openRoom = new OpenRoom(rooms, { create, leave, remove });
 const list = new RoomList(rooms, (name) => name === openRoom.name, { open, create });
 
-// --- The address ---
+// --- The URL ---
 
-function nameInAddress() {
+/** @returns {string | null} The room in the URL, or `null`. */
+function nameInUrl() {
   try {
     return decodeURIComponent(location.hash.slice(1)) || null;
   } catch {
@@ -44,19 +45,22 @@ function nameInAddress() {
   }
 }
 
-function onAddress({ focus = true } = {}) {
-  const name = nameInAddress();
+/** Open the room in the URL. */
+function onUrl({ focus = true } = {}) {
+  const name = nameInUrl();
   openRoom.open(name, { focus });
   show(name === null ? "rooms" : "chat");
   redraw();
 }
 
+/** @param {string | null} name */
 function open(name) {
   const hash = name === null ? "" : hashOf(name);
-  if (location.hash === hash) return onAddress();
-  if (name === null) {
+  if (location.hash === hash) {
+    onUrl();
+  } else if (name === null) {
     history.pushState(null, "", location.pathname + location.search);
-    onAddress();
+    onUrl();
   } else {
     location.hash = hash;
   }
@@ -67,31 +71,34 @@ function write() {
   openRoom.focus();
 }
 
-// --- What the reader does ---
+// --- What the user does ---
 
+/** @param {string} name */
 async function create(name) {
   try {
     await rest.createTopic(name);
   } catch (error) {
-    if (error.code !== "TOPIC_EXISTS") throw error;
+    if (codeOf(error) !== "TOPIC_EXISTS") throw error;
   }
-  rooms.topics?.set(name, rooms.topics.get(name) ?? 0);
+  rooms.addTopic(name);
   rooms.join(name);
   if (name === openRoom.name) openRoom.open(name);
   redraw();
   poll.now();
 }
 
+/** @param {string} name */
 function leave(name) {
   rooms.leave(name);
   if (name === openRoom.name) open(null);
 }
 
+/** @param {string} name */
 async function remove(name) {
-  const dialog = byId("confirm");
+  const dialog = byId("confirm", HTMLDialogElement);
   byId("confirm-title").textContent = `Delete “${name}”?`;
   byId("confirm-text").textContent =
-    "Everybody in it is told, and nothing more can be said there. Other rooms are not touched.";
+    "Everyone in the room will be notified, and no more messages can be posted.";
   dialog.returnValue = "no";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
@@ -99,8 +106,8 @@ async function remove(name) {
   try {
     await rest.deleteTopic(name);
   } catch (error) {
-    if (error.code !== "TOPIC_NOT_FOUND") {
-      rooms.note(name, `Not deleted: ${error.message}.`);
+    if (codeOf(error) !== "TOPIC_NOT_FOUND") {
+      rooms.note(name, `The room was not deleted: ${messageOf(error)}.`);
       return;
     }
   }
@@ -108,29 +115,41 @@ async function remove(name) {
   leave(name);
 }
 
-function step(by) {
-  const names = [...document.querySelectorAll("#room-lists a")].map(({ title }) => title);
-  if (!names.length) return;
-  const at = names.indexOf(openRoom.name);
-  open(names[at < 0 ? 0 : (at + by + names.length) % names.length]);
+/** @param {unknown} error */
+function codeOf(error) {
+  return error instanceof rest.RestError ? error.code : undefined;
 }
 
-// --- What changes by itself ---
+/** @param {number} by */
+function step(by) {
+  const { names } = list;
+  const at = names.findIndex((name) => name === openRoom.name);
+  const name = names[at < 0 ? 0 : (at + by + names.length) % names.length];
+  if (name !== undefined) open(name);
+}
+
+// --- Updates ---
 
 function isIdle() {
   return document.activeElement === document.body || document.activeElement?.id === "welcome-title";
 }
 
-let drawing = 0;
+let isScheduled = false;
 
-/** Lists and counts, at most twenty times a second; also in a hidden page, for its title. */
+/** Redraw lists and counts, at most 20 times a second, even in a hidden page: its title changes. */
 function redraw() {
-  drawing ||= setTimeout(() => {
-    drawing = 0;
+  if (isScheduled) return;
+  isScheduled = true;
+  setTimeout(() => {
+    isScheduled = false;
     list.draw();
     openRoom.draw();
     showUnread();
   }, 50);
+}
+
+function markRead() {
+  if (openRoom.markRead()) redraw();
 }
 
 function showUnread() {
@@ -151,30 +170,41 @@ rooms.addEventListener("added", ({ detail: { room, entry } }) => {
 });
 rooms.addEventListener("entry", ({ detail: { room, entry } }) => openRoom.onChanged(room, entry));
 poll.addEventListener("figures", ({ detail: { stats } }) => {
-  const names = Object.keys(stats.topics).sort();
-  rooms.update(new Map(names.map((name) => [name, stats.topics[name].subscribers])));
-  // Opened by a link to a room that has just been created, or is known only now.
+  const topics = new Map(
+    Object.entries(stats.topics).map(([name, { subscribers }]) => [name, subscribers]),
+  );
+  rooms.update(topics);
+  // The room in the URL may only have become known, or been created, after the page was opened.
   const { name } = openRoom;
-  if (name !== null && !rooms.joined.has(name) && rooms.topics.has(name)) {
-    onAddress({ focus: isIdle() });
-  }
+  if (name !== null && !rooms.joined.has(name) && topics.has(name)) onUrl({ focus: isIdle() });
 });
-chat.addEventListener("state", ({ detail: { state } }) => state === "open" && poll.now());
-window.addEventListener("hashchange", () => onAddress());
-document.addEventListener("visibilitychange", () => openRoom.markRead() && redraw());
-byId("messages-scroll").addEventListener("scroll", () => openRoom.markRead() && redraw());
-document.querySelector("[data-skip]").addEventListener("click", (event) => {
+chat.addEventListener("state", ({ detail: { state } }) => {
+  if (state === "open") poll.now();
+});
+window.addEventListener("hashchange", () => onUrl());
+document.addEventListener("visibilitychange", markRead);
+byId("messages-scroll").addEventListener("scroll", markRead);
+byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
   write();
 });
 
 shortcuts({
   room: step,
-  find: () => (show("rooms"), byId("find-text").focus()),
+  find: () => {
+    show("rooms");
+    byId("find-text").focus();
+  },
   write,
   newest: () => openRoom.goToNewest(),
-  wire: () => (show("wire"), byId("frames").focus()),
-  health: () => (show("health"), byId("health").focus()),
+  wire: () => {
+    show("wire");
+    byId("frames").focus();
+  },
+  health: () => {
+    show("health");
+    byId("health").focus();
+  },
 });
-onAddress({ focus: nameInAddress() !== null });
+onUrl({ focus: nameInUrl() !== null });
 poll.start();

@@ -4,12 +4,49 @@
  * @module rest
  */
 
-/** Milliseconds that an answer may take. */
+/** Milliseconds to wait for an answer. */
 const TIMEOUT = 10_000;
 
-const base = new URL(document.documentElement.dataset.rest, location.href);
+const base = new URL(document.documentElement.dataset.rest ?? "", location.href);
 
+/** @typedef {{messages: number, delivered: number, dropped: number}} Totals */
+
+/**
+ * @typedef {object} HealthAnswer
+ * @property {number} uptime_sec
+ * @property {number} topics
+ * @property {number} clients
+ * @property {number} subscribers
+ */
+
+/**
+ * @typedef {object} StatsAnswer
+ * @property {Record<string, {subscribers: number}>} topics
+ * @property {Totals} totals
+ * @property {number} uptime_sec
+ */
+
+/** The server refused a request, or did not answer. */
+export class RestError extends Error {
+  /**
+   * @param {string} message
+   * @param {string} [code] The server's error code, if it answered with one.
+   */
+  constructor(message, code) {
+    super(message);
+    this.name = "RestError";
+    this.code = code;
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path Relative to the page.
+ * @param {object} [body]
+ * @returns {Promise<any>} The JSON of a successful answer. Rejected with a `RestError`.
+ */
 async function request(method, path, body) {
+  /** @type {RequestInit} */
   const init = { method, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) };
   if (body) {
     init.body = JSON.stringify(body);
@@ -20,20 +57,32 @@ async function request(method, path, body) {
     response = await fetch(new URL(path, base), init);
     answer = await response.json();
   } catch {
-    throw new Error(response ? `HTTP ${response.status}` : "the server does not answer");
+    throw new RestError(response ? `HTTP ${response.status}` : "the server is not responding");
   }
   if (response.ok) return answer;
-  const error = new Error(answer.error?.message ?? `HTTP ${response.status}`);
-  throw Object.assign(error, { code: answer.error?.code });
+  throw new RestError(answer.error?.message ?? `HTTP ${response.status}`, answer.error?.code);
 }
 
-function path(name) {
-  // URL parsers take these for steps in the path, also when they are percent-encoded.
-  if (name === "." || name === "..") throw new Error("no browser can address a room of this name");
-  return `topics/${encodeURIComponent(name)}`;
+/** @returns {Promise<HealthAnswer>} */
+export function health() {
+  return request("GET", "health");
 }
 
-export const health = () => request("GET", "health");
-export const stats = () => request("GET", "stats");
-export const createTopic = (name) => request("POST", "topics", { name });
-export const deleteTopic = async (name) => request("DELETE", path(name));
+/** @returns {Promise<StatsAnswer>} */
+export function stats() {
+  return request("GET", "stats");
+}
+
+/** @param {string} name */
+export function createTopic(name) {
+  return request("POST", "topics", { name });
+}
+
+/** @param {string} name */
+export async function deleteTopic(name) {
+  // URL parsers treat these names as path segments to resolve, even when they are percent-encoded.
+  if (name === "." || name === "..") {
+    throw new RestError("browsers cannot request a URL with this name");
+  }
+  return request("DELETE", `topics/${encodeURIComponent(name)}`);
+}

@@ -1,26 +1,108 @@
 /**
- * The list of rooms, with the field that finds or creates one.
+ * The list of rooms, and the field that finds or creates one.
  *
  * @module room-list
  */
 
-import { byId, count, element, say } from "./dom.js";
+import { byId, count, element, messageOf, showMessage } from "./dom.js";
 
-/** Rooms in the document at most; the field finds the others. */
+/** The maximum number of rooms in the document; the field finds the others. */
 const SHOWN = 200;
 
-/** The name of a room as the part of an address behind "#". */
+/**
+ * Return the fragment of the URL that opens a room.
+ *
+ * @param {string} name
+ */
 export function hashOf(name) {
   return `#${encodeURIComponent(name)}`;
 }
 
+/** One room in the list. Its element stays the same while its figures change under the pointer. */
+class Item {
+  #badge = element("span", { class: "badge" });
+  #unread = document.createTextNode("");
+  #figure = document.createTextNode("");
+  #noun = document.createTextNode("");
+
+  /** @param {string} name */
+  constructor(name) {
+    this.name = name;
+    this.#badge.append(this.#unread, element("span", { class: "hidden" }, " unread"));
+    const noun = element("span", { class: "hidden" }, this.#noun);
+    this.link = element(
+      "a",
+      { href: hashOf(name), class: "room-link", title: name },
+      element("span", { class: "room-name", dir: "auto" }, name),
+      this.#badge,
+      element("span", { class: "subscribers" }, this.#figure, noun),
+    );
+    this.node = element("li", {}, this.link);
+  }
+
+  /**
+   * @param {object} figures
+   * @param {boolean} figures.isOpen
+   * @param {boolean} figures.isGone
+   * @param {number} figures.unread
+   * @param {number} figures.subscribers
+   */
+  update({ isOpen, isGone, unread, subscribers }) {
+    if (isOpen) this.link.setAttribute("aria-current", "true");
+    else this.link.removeAttribute("aria-current");
+    this.link.classList.toggle("is-gone", isGone);
+    this.#badge.hidden = !unread;
+    write(this.#unread, unread > 999 ? "999+" : String(unread));
+    write(this.#figure, isGone ? "deleted" : subscribers.toLocaleString("en"));
+    write(this.#noun, isGone ? "" : subscribers === 1 ? " subscriber" : " subscribers");
+  }
+}
+
+/** A part of the list: its heading, and a link for each of its rooms. */
+class Section {
+  /** @type {Map<string, Item>} In the order of the document. */ #items = new Map();
+
+  /** @param {string} title */
+  constructor(title) {
+    this.heading = element("h3", {}, title);
+    this.list = element("ul");
+  }
+
+  /**
+   * Show these rooms, up to the maximum number.
+   *
+   * @param {string[]} names In order.
+   * @param {(item: Item) => void} update
+   */
+  fill(names, update) {
+    /** @type {Map<string, Item>} */
+    const items = new Map();
+    for (const name of names.slice(0, SHOWN)) {
+      const item = this.#items.get(name) ?? new Item(name);
+      update(item);
+      items.set(name, item);
+    }
+    for (const [name, { node }] of this.#items) if (!items.has(name)) node.remove();
+    let next = this.list.firstElementChild; // the remaining elements are in the same order
+    for (const { node } of items.values()) {
+      if (node === next) next = next.nextElementSibling;
+      else this.list.insertBefore(node, next);
+    }
+    this.#items = items;
+  }
+
+  /** @returns {string[]} The rooms that are shown, from top to bottom. */
+  get names() {
+    return [...this.#items.keys()];
+  }
+}
+
 export class RoomList {
-  #field = byId("find-text");
+  #field = byId("find-text", HTMLInputElement);
   #problem = byId("find-problem");
   #create = byId("find-create");
-  #headings = { joined: element("h3", {}, "Joined"), others: element("h3", {}, "Others") };
-  #joined = element("ul");
-  #others = element("ul");
+  #joined = new Section("Joined");
+  #others = new Section("Others");
   #hint = element("p", { class: "quiet hint" });
   #rooms;
   #isOpen;
@@ -34,14 +116,15 @@ export class RoomList {
     this.#rooms = rooms;
     this.#isOpen = isOpen;
     const lists = byId("room-lists");
-    const { joined, others } = this.#headings;
-    lists.append(joined, this.#joined, others, this.#others, this.#hint);
+    for (const { heading, list } of [this.#joined, this.#others]) lists.append(heading, list);
+    lists.append(this.#hint);
     lists.addEventListener("click", ({ target }) => {
-      const name = target.closest("a")?.title;
-      if (isOpen(name)) open(name); // it may be out of view, and its address is no news
+      const link = target instanceof Element ? target.closest("a") : null;
+      // The open room may be hidden by another view, and its link does not change the URL.
+      if (link && isOpen(link.title)) open(link.title);
     });
     this.#field.addEventListener("input", () => {
-      say(this.#problem, "");
+      showMessage(this.#problem, "");
       this.draw();
     });
     byId("find").addEventListener("submit", async (event) => {
@@ -51,86 +134,75 @@ export class RoomList {
       try {
         if (!this.#exists(name)) await create(name);
       } catch (error) {
-        say(this.#problem, error.message);
+        showMessage(this.#problem, messageOf(error));
         return;
       }
       this.#field.value = "";
-      say(this.#problem, "");
+      showMessage(this.#problem, "");
       this.draw();
       open(name);
     });
   }
 
-  /** Draw the list. Links stay the same elements while figures change under the pointer. */
+  /** @returns {string[]} The rooms that are shown, from top to bottom. */
+  get names() {
+    return [...this.#joined.names, ...this.#others.names];
+  }
+
   draw() {
     const wanted = this.#field.value.trim();
     this.#create.hidden = !wanted || this.#exists(wanted);
     const { topics, joined } = this.#rooms;
+    /** @param {string} name */
     const matches = (name) => name.toLowerCase().includes(wanted.toLowerCase());
     const mine = [...joined.keys()].filter(matches).sort();
-    const isOther = (name) => !joined.has(name) && matches(name);
-    const others = [...(topics?.keys() ?? [])].filter(isOther).sort();
-    this.#fill(this.#joined, mine);
-    this.#fill(this.#others, others);
-    this.#headings.joined.hidden = !mine.length;
-    this.#headings.others.hidden = !mine.length || !others.length;
-    say(this.#hint, this.#hintFor(mine.length + others.length, others.length - SHOWN, wanted));
+    const others = [...(topics?.keys() ?? [])]
+      .filter((name) => !joined.has(name) && matches(name))
+      .sort();
+    this.#joined.fill(mine, (item) => this.#update(item));
+    this.#others.fill(others, (item) => this.#update(item));
+    this.#joined.heading.hidden = !mine.length;
+    this.#others.heading.hidden = !mine.length || !others.length;
+    const hint = this.#hintFor(mine.length + others.length, others.length - SHOWN, wanted);
+    showMessage(this.#hint, hint);
   }
 
-  #fill(list, names) {
-    const shown = new Set(names.slice(0, SHOWN));
-    for (const item of [...list.children]) if (!shown.has(item.firstChild.title)) item.remove();
-    let next = list.firstChild; // what is left is in the same order
-    for (const name of shown) {
-      const known = next?.firstChild.title === name;
-      const item = known ? next : itemOf(name);
-      this.#update(item.firstChild);
-      if (known) next = next.nextSibling;
-      else list.insertBefore(item, next);
-    }
-  }
-
+  /** @param {string} name */
   #exists(name) {
     return Boolean(this.#rooms.topics?.has(name));
   }
 
-  #update(link) {
-    const name = link.title;
+  /** @param {Item} item */
+  #update(item) {
+    const { name } = item;
     const room = this.#rooms.joined.get(name);
-    const gone = room?.state === "gone";
-    const unread = room?.unread ?? 0;
-    const subscribers = this.#rooms.topics?.get(name) ?? 0;
-    const [, badge, figure] = link.children;
-    if (this.#isOpen(name)) link.setAttribute("aria-current", "true");
-    else link.removeAttribute("aria-current");
-    link.classList.toggle("is-gone", gone);
-    badge.hidden = !unread;
-    write(badge.firstChild, unread > 999 ? "999+" : String(unread));
-    write(figure.firstChild, gone ? "gone" : subscribers.toLocaleString("en"));
-    write(figure.lastChild.firstChild, gone ? "" : subscribers === 1 ? " subscriber" : " subscribers");
+    item.update({
+      isOpen: this.#isOpen(name),
+      isGone: room?.state === "gone",
+      unread: room?.unread ?? 0,
+      subscribers: this.#rooms.topics?.get(name) ?? 0,
+    });
   }
 
-  #hintFor(shown, more, wanted) {
-    if (more > 0) return `${count(more, "more room")}: type to find one.`;
-    if (shown) return "";
-    if (wanted) return "No room has this in its name.";
-    return this.#rooms.topics ? "There are no rooms yet." : "Asking the server…";
+  /**
+   * @param {number} matching How many rooms match.
+   * @param {number} more How many of them are not shown.
+   * @param {string} wanted The text in the field.
+   */
+  #hintFor(matching, more, wanted) {
+    if (more > 0) return `${count(more, "more room")}. Type to find one.`;
+    if (matching) return "";
+    if (wanted) return "No room matches.";
+    return this.#rooms.topics ? "No rooms yet" : "Loading…";
   }
 }
 
-/** Write a text that has changed; to write the same again would have it laid out again. */
+/**
+ * Write a text only if it has changed, because writing the same text again still causes a layout.
+ *
+ * @param {Text} node
+ * @param {string} text
+ */
 function write(node, text) {
   if (node.data !== text) node.data = text;
-}
-
-function itemOf(name) {
-  const figure = (text) => [document.createTextNode(""), element("span", { class: "hidden" }, text)];
-  const link = element(
-    "a",
-    { href: hashOf(name), class: "room-link", title: name },
-    element("span", { class: "room-name", dir: "auto" }, name),
-    element("span", { class: "badge" }, ...figure(" unread")),
-    element("span", { class: "subscribers" }, ...figure(" ")),
-  );
-  return element("li", {}, link);
 }

@@ -1,43 +1,59 @@
 /**
- * The rooms: which ones there are, which are joined, and what was said in those.
+ * All rooms: which ones exist, which ones are joined, and the history of those.
  *
  * @module rooms
  */
 
+import { newId } from "./chatroom.js";
+import { timeOf } from "./dom.js";
 import { History, entryOf } from "./history.js";
 import { joined } from "./storage.js";
-import { timeOf } from "./dom.js";
-import { newId } from "./chatroom.js";
 
-/** Messages that the server is asked to replay; it has some if the topic keeps a history. */
+/** @typedef {import("./history.js").Entry} Entry */
+/** @typedef {import("./history.js").Chat} Chat */
+/** @typedef {import("./history.js").NoticeEntry} NoticeEntry */
+
+/** How many messages the server is asked to replay, if the topic keeps history. */
 const REPLAY = 100;
 
 /**
- * A joined room. `state`: "joining" until the server has acknowledged; "gone" when it says that
- * there is no such topic; "refused" for any other reason, which `problem` gives.
+ * A joined room. Its `state` is "joining" until the server acknowledges, "gone" once the server says
+ * that there is no such topic, and "refused" after any other error, which `problem` describes.
  */
-class Joined {
+export class Joined {
   /** @type {"joining" | "joined" | "gone" | "refused"} */ state = "joining";
   problem = "";
   unread = 0;
   draft = "";
-  /** Whether it was joined before the page was loaded, and has not been since. */
+  /** Whether it was joined before the page was loaded, and has not been acknowledged since. */
   restored = false;
   history = new History();
 
+  /** @param {string} name */
   constructor(name) {
     this.name = name;
   }
 }
 
 /**
- * Dispatches `change` (something to be seen in the list), `membership`
- * (the server has noted that a room was joined or left), `added` (`{room, entry}`: a new entry),
- * and `entry` (`{room, entry}`: an entry has changed).
+ * @typedef {object} RoomsEvents What the `detail` of each event is.
+ * @property {null} change The list has changed.
+ * @property {null} membership The server has acknowledged that a room was joined or left.
+ * @property {{room: Joined, entry: Entry}} added There is a new entry.
+ * @property {{room: Joined, entry: Chat}} entry An entry has changed.
  */
-export class Rooms extends EventTarget {
-  /** Subscribers by topic, as the server last said; nothing before the first answer.
-   * @type {Map<string, number> | null} */
+
+const RoomsTarget = /** @type {new () => import("./chatroom.js").Dispatcher<RoomsEvents>} */ (
+  EventTarget
+);
+
+/** Dispatches the events of `RoomsEvents`. */
+export class Rooms extends RoomsTarget {
+  /**
+   * Subscribers by topic, from the server's latest answer; `null` before the first one.
+   *
+   * @type {Map<string, number> | null}
+   */
   topics = null;
   /** @type {Map<string, Joined>} */ joined = new Map();
   #chat;
@@ -46,11 +62,17 @@ export class Rooms extends EventTarget {
   constructor(chat) {
     super();
     this.#chat = chat;
-    chat.addEventListener("state", ({ detail }) => detail.state === "open" && this.#askAgain());
+    chat.addEventListener("state", ({ detail }) => {
+      if (detail.state === "open") this.#retryRefused();
+    });
     for (const name of joined.get()) this.join(name).restored = true;
   }
 
-  /** Take note of the server's topics; a joined room that was gone and is there again is joined again. */
+  /**
+   * Update the server's topics. A joined room that was gone and exists again is joined again.
+   *
+   * @param {Map<string, number>} topics
+   */
   update(topics) {
     this.topics = topics;
     for (const room of this.joined.values()) {
@@ -59,7 +81,19 @@ export class Rooms extends EventTarget {
     this.#changed();
   }
 
-  /** @returns {Joined} */
+  /**
+   * Add a room that has just been created, without waiting for the server's next figures.
+   *
+   * @param {string} name
+   */
+  addTopic(name) {
+    if (this.topics && !this.topics.has(name)) this.topics.set(name, 0);
+  }
+
+  /**
+   * @param {string} name
+   * @returns {Joined}
+   */
   join(name) {
     const known = this.joined.get(name);
     if (known) {
@@ -73,42 +107,65 @@ export class Rooms extends EventTarget {
     return room;
   }
 
+  /** @param {string} name */
   leave(name) {
     const room = this.joined.get(name);
     if (!room) return;
     this.joined.delete(name);
     if (this.#chat.topics.includes(name)) {
-      const left = () => this.dispatchEvent(new Event("membership"));
+      const left = () => this.#emit("membership", null);
       this.#chat.unsubscribe(name).then(left, () => {});
     }
     this.#remember();
   }
 
-  /** Publish a chat message, or a refused one again; it is in the history at once. */
+  /**
+   * Publish a chat message. It is added to the history immediately.
+   *
+   * @param {Joined} room
+   * @param {{name: string, text: string}} message
+   */
   send(room, { name, text }) {
+    /** @type {Chat} */
     const entry = { kind: "chat", time: new Date(), id: newId(), name, text, mine: true };
     room.history.add(entry);
     this.#publish(room, entry);
-    this.dispatchEvent(new CustomEvent("added", { detail: { room, entry } }));
+    this.#emit("added", { room, entry });
   }
 
+  /**
+   * Publish a refused message again.
+   *
+   * @param {Joined} room
+   * @param {Chat} entry
+   */
   retry(room, entry) {
     this.#publish(room, entry);
-    this.dispatchEvent(new CustomEvent("entry", { detail: { room, entry } }));
+    this.#emit("entry", { room, entry });
   }
 
-  /** Say something in a joined room, to its reader alone. */
+  /**
+   * Add a notice to a joined room; only this page shows it.
+   *
+   * @param {string} name
+   * @param {string} text
+   */
   note(name, text) {
     const room = this.joined.get(name);
     if (room) this.#add(room, notice(text));
   }
 
+  /**
+   * @param {Joined} room
+   * @param {Chat} entry
+   */
   #publish(room, entry) {
     const { id, name, text } = entry;
     entry.status = "sending";
+    /** @param {Partial<Chat>} change */
     const settle = (change) => {
       Object.assign(entry, change);
-      this.dispatchEvent(new CustomEvent("entry", { detail: { room, entry } }));
+      this.#emit("entry", { room, entry });
     };
     this.#chat.publish(room.name, { name, text }, { id }).then(
       ({ ts }) => settle({ status: "acknowledged", time: new Date(ts) }),
@@ -120,71 +177,104 @@ export class Rooms extends EventTarget {
     );
   }
 
+  /** @param {Joined} room */
   #subscribe(room) {
     const wasGone = room.state === "gone";
     room.state = "joining";
-    const callbacks = {
-      onEvent: (event) => this.#add(room, entryOf(event)),
-      onNotice: (notice) => this.#onNotice(room, notice),
-    };
-    this.#chat.subscribe(room.name, { lastN: REPLAY, ...callbacks }).then(
-      () => {
-        room.restored = false;
-        this.#setState(room, "joined");
-        this.dispatchEvent(new Event("membership"));
-        if (wasGone) this.#add(room, notice("The room is there again."));
-      },
-      (error) => {
-        if (error.code === "TOPIC_NOT_FOUND") this.#lose(room);
-        else if (error.code !== "CANCELLED") this.#refuse(room, error);
-      },
-    );
+    this.#chat
+      .subscribe(room.name, {
+        lastN: REPLAY,
+        onEvent: (event) => this.#add(room, entryOf(event)),
+        onNotice: (notice) => this.#onNotice(room, notice),
+      })
+      .then(
+        () => {
+          room.restored = false;
+          this.#setState(room, "joined");
+          this.#emit("membership", null);
+          if (wasGone) this.#add(room, notice("The room was created again."));
+        },
+        (error) => {
+          if (error.code === "TOPIC_NOT_FOUND") this.#lose(room);
+          else if (error.code !== "CANCELLED") this.#refuse(room, error);
+        },
+      );
   }
 
-  /** On a new connection, for the rooms that were refused on the last one. */
-  #askAgain() {
+  /** On a new connection, subscribe again to the rooms that were refused on the previous one. */
+  #retryRefused() {
     for (const room of this.joined.values()) if (room.state === "refused") this.#subscribe(room);
   }
 
+  /** @param {Joined} room */
   #lose(room) {
     if (room.restored && room.history.end === 0) {
-      this.leave(room.name); // it went while this tab was away
+      this.leave(room.name); // it was deleted before this page was loaded
       return;
     }
     this.topics?.delete(room.name);
     this.#setState(room, "gone");
   }
 
+  /**
+   * @param {Joined} room
+   * @param {import("./chatroom.js").ChatError} error
+   */
   #refuse(room, { code, message }) {
     this.#setState(room, "refused", `${code}: ${message}`);
   }
 
+  /**
+   * @param {Joined} room
+   * @param {Joined["state"]} state
+   * @param {string} [problem]
+   */
   #setState(room, state, problem = "") {
     Object.assign(room, { state, problem });
     this.#changed();
   }
 
-  #onNotice(room, { kind, dropped, from, until, error }) {
-    const fate = error ? "The room was deleted, or the server has forgotten it." : "The room was deleted.";
-    const entry = notice(fate);
-    if (kind === "slow") {
-      entry.code = "SLOW_CONSUMER";
-      entry.text = `${dropped.toLocaleString("en")} ${dropped === 1 ? "message was" : "messages were"} dropped here, because this page did not read fast enough.`;
-    } else if (kind === "gap") {
-      entry.text = `There was no connection from ${timeOf(from)} to ${timeOf(until)}. What was said in between may be missing here.`;
-    } else if (error && error.code !== "TOPIC_NOT_FOUND") {
-      this.#refuse(room, error);
-      entry.code = error.code;
-      entry.text = `The room could not be joined again: ${error.message}.`;
+  /**
+   * @param {Joined} room
+   * @param {import("./chatroom.js").Notice} news
+   */
+  #onNotice(room, news) {
+    if (news.kind === "deleted") {
+      this.#add(room, this.#onDeleted(room, news.error));
+    } else if (news.kind === "slow") {
+      const messages = news.dropped === 1 ? "message was" : "messages were";
+      const dropped = `${news.dropped.toLocaleString("en")} ${messages} dropped here`;
+      const text = `${dropped} because this page was not reading fast enough.`;
+      this.#add(room, notice(text, "SLOW_CONSUMER"));
     } else {
-      this.#lose(room);
+      const lost = `The connection was lost from ${timeOf(news.from)} to ${timeOf(news.until)}.`;
+      this.#add(room, notice(`${lost} Messages sent in that time may be missing here.`));
     }
-    this.#add(room, entry);
   }
 
+  /**
+   * @param {Joined} room
+   * @param {import("./chatroom.js").ChatError} [error] Why subscribing again was refused, if it was.
+   * @returns {NoticeEntry}
+   */
+  #onDeleted(room, error) {
+    if (error && error.code !== "TOPIC_NOT_FOUND") {
+      this.#refuse(room, error);
+      return notice(`The room could not be joined again: ${error.message}.`, error.code);
+    }
+    this.#lose(room);
+    return notice(
+      error ? "The room was deleted, or lost when the server restarted." : "The room was deleted.",
+    );
+  }
+
+  /**
+   * @param {Joined} room
+   * @param {Entry} entry
+   */
   #add(room, entry) {
     room.history.add(entry);
-    this.dispatchEvent(new CustomEvent("added", { detail: { room, entry } }));
+    this.#emit("added", { room, entry });
   }
 
   #remember() {
@@ -193,10 +283,24 @@ export class Rooms extends EventTarget {
   }
 
   #changed() {
-    this.dispatchEvent(new Event("change"));
+    this.#emit("change", null);
+  }
+
+  /**
+   * @template {keyof RoomsEvents} Type
+   * @param {Type} type
+   * @param {RoomsEvents[Type]} detail
+   */
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 
-function notice(text) {
-  return { kind: "notice", time: new Date(), text };
+/**
+ * @param {string} text
+ * @param {string} [code]
+ * @returns {NoticeEntry}
+ */
+function notice(text, code) {
+  return { kind: "notice", time: new Date(), text, code };
 }

@@ -1,5 +1,5 @@
 /**
- * Keyboard shortcuts and the list of them.
+ * Keyboard shortcuts, and the dialog that lists them.
  *
  * @module shortcuts
  */
@@ -7,18 +7,19 @@
 import { byId, element } from "./dom.js";
 import { singleKeys } from "./storage.js";
 
+/** @type {[keys: string[], what: string][]} */
 const LIST = [
   [["Enter"], "Send the message"],
   [["Shift", "Enter"], "New line"],
-  [["Alt", "↑"], "Room above (also with Ctrl)"],
-  [["Alt", "↓"], "Room below (also with Ctrl)"],
-  [["Esc"], "Leave a field, close a dialog"],
+  [["Alt", "↑"], "Previous room (or with Ctrl)"],
+  [["Alt", "↓"], "Next room (or with Ctrl)"],
+  [["Esc"], "Leave a field or close a dialog"],
   [["/"], "Find or create a room"],
   [["m"], "Write a message"],
-  [["n"], "Go to the newest message"],
-  [["w"], "Wire"],
-  [["h"], "Health"],
-  [["?"], "This list (also with Ctrl /)"],
+  [["n"], "Jump to the latest message"],
+  [["w"], "Show the wire"],
+  [["h"], "Show the server's health"],
+  [["?"], "Show this list (or Ctrl /)"],
 ];
 
 const FIELDS = "input, textarea, select, [contenteditable]";
@@ -28,9 +29,12 @@ const FIELDS = "input, textarea, select, [contenteditable]";
  *     newest: () => void, wire: () => void, health: () => void}} actions
  */
 export function shortcuts(actions) {
-  const dialog = byId("shortcuts");
-  const single = byId("single-keys");
-  const help = () => dialog.open || dialog.showModal();
+  const dialog = byId("shortcuts", HTMLDialogElement);
+  const single = byId("single-keys", HTMLInputElement);
+  const help = () => {
+    if (!dialog.open) dialog.showModal();
+  };
+  /** @type {Record<string, () => void>} */
   const keys = {
     "/": actions.find,
     m: actions.write,
@@ -50,25 +54,26 @@ export function shortcuts(actions) {
   single.addEventListener("change", () => singleKeys.set(single.checked));
   byId("help").addEventListener("click", help);
 
-  function onKey(event) {
-    const { key, altKey, ctrlKey, metaKey, target } = event;
-    if (document.querySelector("dialog[open]")) return false;
-    const step = { ArrowUp: -1, ArrowDown: 1 }[key];
-    const inList = target.closest("select"); // which Alt and an arrow open
-    if (step && altKey !== ctrlKey && !metaKey && !inList) return run(() => actions.room(step));
-    if (key === "/" && ctrlKey) return run(help);
+  /**
+   * @param {KeyboardEvent} event
+   * @returns {(() => void) | undefined} What the key does, if it is a shortcut here.
+   */
+  function actionOf({ key, altKey, ctrlKey, metaKey, target }) {
+    if (!(target instanceof HTMLElement) || document.querySelector("dialog[open]")) return undefined;
+    const step = key === "ArrowUp" ? -1 : key === "ArrowDown" ? 1 : 0;
+    const inList = target.closest("select"); // Alt with an arrow key opens it
+    if (step && altKey !== ctrlKey && !metaKey && !inList) return () => actions.room(step);
+    if (key === "/" && ctrlKey) return help;
     const inField = target.closest(FIELDS);
-    if (key === "Escape" && inField) return run(() => target.blur());
-    if (inField || altKey || ctrlKey || metaKey || !single.checked || !(key in keys)) return false;
-    return run(keys[key]);
-  }
-
-  function run(action) {
-    action();
-    return true;
+    if (key === "Escape" && inField) return () => target.blur();
+    if (inField || altKey || ctrlKey || metaKey || !single.checked) return undefined;
+    return keys[key];
   }
 
   document.addEventListener("keydown", (event) => {
-    if (onKey(event)) event.preventDefault();
+    const action = actionOf(event);
+    if (!action) return;
+    event.preventDefault();
+    action();
   });
 }

@@ -1,42 +1,50 @@
 /**
- * The theme, before anything is painted; this is why it is no module. The choice is one of "auto"
- * (what the system says), "light" and "dark".
+ * Applies the theme before the first paint, which is why this script is not a module. The theme is
+ * "auto" (the system's preference), "light" or "dark".
  */
 (() => {
+  /** @typedef {"auto" | "light" | "dark"} Theme */
   const root = document.documentElement;
-  const themes = ["auto", "light", "dark"];
-  const names = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
-  const signs = { auto: "◐", light: "☀", dark: "☾" };
+  /** @type {Record<Theme, {label: string, sign: string, next: Theme}>} */
+  const themes = {
+    auto: { label: "Theme: system", sign: "◐", next: "light" },
+    light: { label: "Theme: light", sign: "☀", next: "dark" },
+    dark: { label: "Theme: dark", sign: "☾", next: "auto" },
+  };
 
   function saved() {
     try {
-      return localStorage.getItem("chatroom.theme") ?? "auto";
+      const theme = localStorage.getItem("chatroom.theme");
+      return theme === "light" || theme === "dark" ? theme : "auto";
     } catch {
-      return "auto"; // storage may be switched off
+      return "auto"; // storage may be disabled
     }
   }
 
-  function apply(theme) {
-    root.dataset.theme = themes.includes(theme) ? theme : "auto";
-  }
+  /** @type {Theme} */
+  let theme = saved();
+  root.dataset.theme = theme;
 
+  /** @param {HTMLElement} button */
   function show(button) {
-    button.textContent = signs[root.dataset.theme];
-    button.title = names[root.dataset.theme];
-    button.setAttribute("aria-label", names[root.dataset.theme]);
+    const { label, sign } = themes[theme];
+    button.textContent = sign;
+    button.title = label;
+    button.setAttribute("aria-label", label);
   }
 
-  apply(saved());
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
+    if (!button) return;
     show(button);
     button.addEventListener("click", () => {
-      apply(themes[(themes.indexOf(root.dataset.theme) + 1) % themes.length]);
+      theme = themes[theme].next;
+      root.dataset.theme = theme;
       show(button);
       try {
-        localStorage.setItem("chatroom.theme", root.dataset.theme);
+        localStorage.setItem("chatroom.theme", theme);
       } catch {
-        // It holds until the page is left.
+        // Without storage, the choice lasts until the page is left.
       }
     });
   });

@@ -1,6 +1,6 @@
 /**
- * The wire: every frame in both directions, as it was, and an editor for a raw one. Rows have one
- * height, so that of hundreds only those in view are in the document.
+ * The wire: every frame in both directions, unchanged. All rows have the same height, so the
+ * document only needs to hold the visible ones.
  *
  * @module wire
  */
@@ -8,34 +8,38 @@
 import { byId, count, element, size, timeOf } from "./dom.js";
 import { layOut } from "./json-text.js";
 
-export const MAX_FRAMES = 500;
+const MAX_FRAMES = 500;
 
-/** Pixels; the same as --row in the style sheet. */
+/** The height of a row in pixels; the same as --row in the style sheet. */
 const ROW = 46;
 
 const encoder = new TextEncoder();
 
+/** @typedef {import("./chatroom.js").Frame & {number: number, bytes?: number}} NumberedFrame */
+
 export class Wire {
   #list = byId("frames");
-  #filter = byId("wire-filter");
-  #direction = byId("wire-direction");
+  #filter = byId("wire-filter", HTMLInputElement);
+  #direction = byId("wire-direction", HTMLSelectElement);
   #pause = byId("wire-pause");
   #rows = element("div", { class: "rows", role: "presentation" });
-  /** @type {(import("./chatroom.js").Frame & {number: number})[]} */ #frames = [];
-  #shown = [];
+  /** @type {NumberedFrame[]} */ #frames = [];
+  /** @type {NumberedFrame[]} The frames that match the filter. */ #shown = [];
   /** @type {Map<number, HTMLElement>} The rows in the document, by the number of the frame. */
   #drawn = new Map();
   #paused = false;
   #number = 0;
   #missed = 0;
-  /** What the details show; it may be kept no more. */ #selected = null;
-  /** Whether the newest is in view, or would be if the panel were. */ #atEnd = true;
+  /** @type {NumberedFrame | null} The frame in the details, even if it has since been discarded. */
+  #selected = null;
+  /** Whether the newest frame is visible, or would be if the panel were. */
+  #atEnd = true;
   #drawing = 0;
   #edit;
 
   /**
    * @param {import("./chatroom.js").ChatRoom} chat
-   * @param {(text: string) => void} edit Takes a frame's text into the editor.
+   * @param {(text: string) => void} edit Puts a frame's text into the editor.
    */
   constructor(chat, edit) {
     this.#edit = edit;
@@ -44,20 +48,26 @@ export class Wire {
     this.#list.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     this.#list.addEventListener("keydown", (event) => this.#onKey(event));
     this.#list.addEventListener("click", ({ target }) => {
-      const row = target.closest("[data-number]");
-      if (row) this.#select(this.#shown.find(({ number }) => number === Number(row.dataset.number)));
+      const row = target instanceof Element ? target.closest(".frame") : null;
+      if (row) this.#select(this.#shown.find(({ number }) => row.id === idOf(number)) ?? null);
     });
-    // It has come into view, or has made room for the details of a frame, which is to stay in view.
-    const onResize = () => (this.#selected ? this.#reveal() : this.#refresh());
+    // The list became visible, or it shrank to make room for the details of the selected frame.
+    const onResize = () => {
+      if (this.#selected) this.#reveal();
+      else this.#refresh();
+    };
     new ResizeObserver(onResize).observe(this.#list);
     this.#filter.addEventListener("input", () => this.#restart());
     this.#direction.addEventListener("change", () => this.#restart());
     this.#pause.addEventListener("click", () => this.#togglePause());
     byId("wire-clear").addEventListener("click", () => this.#clear());
     byId("frame-close").addEventListener("click", () => this.#select(null));
-    byId("frame-edit").addEventListener("click", () => this.#edit(this.#selected.text));
+    byId("frame-edit").addEventListener("click", () => {
+      if (this.#selected) this.#edit(this.#selected.text);
+    });
   }
 
+  /** @param {import("./chatroom.js").Frame} frame */
   #add(frame) {
     this.#number += 1;
     if (this.#paused) {
@@ -83,7 +93,7 @@ export class Wire {
     this.#restart();
   }
 
-  /** What is shown is another choice of frames, from its newest. */
+  /** Show another selection of frames, starting at the newest one. */
   #restart() {
     this.#atEnd = true;
     this.#refresh();
@@ -109,9 +119,9 @@ export class Wire {
     const frames = count(this.#shown.length, "frame");
     const filtered = this.#shown.length < this.#frames.length;
     const shown = filtered ? `${frames} of ${this.#frames.length}` : frames;
-    const limit = this.#frames.length === MAX_FRAMES ? ` (the last ${MAX_FRAMES})` : "";
-    if (this.#paused) return `${shown}; paused, ${count(this.#missed, "frame")} not kept.`;
-    return this.#frames.length ? `${shown}${limit}.` : "No frames yet.";
+    const limit = this.#frames.length === MAX_FRAMES ? ` (the latest ${MAX_FRAMES})` : "";
+    if (this.#paused) return `${shown}; paused, ${count(this.#missed, "frame")} skipped`;
+    return this.#frames.length ? `${shown}${limit}` : "No frames yet";
   }
 
   #onScroll() {
@@ -123,12 +133,12 @@ export class Wire {
   #draw() {
     const { scrollTop, clientHeight } = this.#list;
     const first = Math.max(0, Math.floor(scrollTop / ROW) - 2);
-    const last = Math.min(this.#shown.length, Math.ceil((scrollTop + clientHeight) / ROW) + 2);
+    const end = Math.ceil((scrollTop + clientHeight) / ROW) + 2;
+    /** @type {Map<number, HTMLElement>} */
     const rows = new Map();
-    for (let index = first; index < last; index += 1) {
-      const frame = this.#shown[index];
+    for (const [offset, frame] of this.#shown.slice(first, end).entries()) {
       const row = this.#drawn.get(frame.number) ?? rowOf(frame);
-      this.#place(row, index);
+      this.#place(row, frame, first + offset);
       rows.set(frame.number, row);
     }
     this.#replace(rows);
@@ -137,17 +147,28 @@ export class Wire {
     else this.#list.removeAttribute("aria-activedescendant");
   }
 
-  #place(row, index) {
-    row.setAttribute("aria-selected", String(this.#shown[index] === this.#selected));
-    row.setAttribute("aria-posinset", index + 1);
-    row.setAttribute("aria-setsize", this.#shown.length);
+  /**
+   * @param {HTMLElement} row
+   * @param {NumberedFrame} frame
+   * @param {number} index
+   */
+  #place(row, frame, index) {
+    row.setAttribute("aria-selected", String(frame === this.#selected));
+    row.setAttribute("aria-posinset", String(index + 1));
+    row.setAttribute("aria-setsize", String(this.#shown.length));
     row.style.top = `${index * ROW}px`;
   }
 
-  /** Rows that stay are not touched: one may be under a finger, between down and up. */
+  /**
+   * Put these rows into the document. Rows that stay are not moved, because one of them may be
+   * under the user's finger, between touching and releasing.
+   *
+   * @param {Map<number, HTMLElement>} rows
+   */
   #replace(rows) {
     for (const [number, row] of this.#drawn) if (!rows.has(number)) row.remove();
     this.#drawn = rows;
+    /** @type {HTMLElement | null} */
     let before = null;
     for (const row of rows.values()) {
       if (row.parentNode !== this.#rows || row.previousElementSibling !== before) {
@@ -158,22 +179,28 @@ export class Wire {
     }
   }
 
+  /** @param {KeyboardEvent} event */
   #onKey(event) {
+    /** @type {Record<string, number>} */
     const steps = { ArrowUp: -1, ArrowDown: 1, Home: -Infinity, End: Infinity };
     if (event.key === "Escape" && this.#selected) this.#select(null);
-    if (!(event.key in steps) || event.altKey || event.ctrlKey || !this.#shown.length) return;
+    const step = steps[event.key];
+    if (!step || event.altKey || event.ctrlKey || !this.#shown.length) return;
     event.preventDefault();
     const last = this.#shown.length - 1;
-    const at = this.#shown.indexOf(this.#selected);
+    const at = this.#indexOfSelected();
     const from = at < 0 ? last + (event.key === "ArrowUp" ? 1 : 0) : at;
-    const index = Math.min(last, Math.max(0, from + steps[event.key]));
-    this.#select(this.#shown[index]);
+    this.#select(this.#shown[Math.min(last, Math.max(0, from + step))] ?? null);
     this.#reveal();
   }
 
-  /** Scroll as little as is needed for the selected row to be in view. */
+  #indexOfSelected() {
+    return this.#selected ? this.#shown.indexOf(this.#selected) : -1;
+  }
+
+  /** Scroll just enough to make the selected row visible. */
   #reveal() {
-    const index = this.#shown.indexOf(this.#selected);
+    const index = this.#indexOfSelected();
     const top = index * ROW;
     const list = this.#list;
     if (index >= 0 && top < list.scrollTop) list.scrollTop = top;
@@ -183,6 +210,7 @@ export class Wire {
     this.#draw();
   }
 
+  /** @param {NumberedFrame | null} frame */
   #select(frame) {
     this.#selected = frame;
     byId("frame-detail").hidden = !frame;
@@ -196,16 +224,17 @@ export class Wire {
   }
 }
 
+/** @param {number} number */
+function idOf(number) {
+  return `frame-${number}`;
+}
+
+/** @param {NumberedFrame} frame */
 function rowOf(frame) {
   const sent = frame.direction === "out";
   return element(
     "div",
-    {
-      class: `frame ${frame.direction}`,
-      role: "option",
-      id: `frame-${frame.number}`,
-      "data-number": frame.number,
-    },
+    { class: `frame ${frame.direction}`, role: "option", id: idOf(frame.number) },
     element("span", { class: "arrow", "aria-hidden": "true" }, sent ? "↑" : "↓"),
     element("span", { class: "hidden" }, sent ? "sent " : "received "),
     element("strong", {}, typeOf(frame)),
@@ -214,12 +243,21 @@ function rowOf(frame) {
   );
 }
 
+/**
+ * Return the size of a frame, which is only calculated for frames that are shown.
+ *
+ * @param {NumberedFrame} frame
+ */
 function bytesOf(frame) {
   frame.bytes ??= encoder.encode(frame.text).length;
   return frame.bytes;
 }
 
-/** What it says that it is; an editor may send anything. */
+/**
+ * Return the type that a frame states, or "?": the editor can send any text.
+ *
+ * @param {NumberedFrame} frame
+ */
 function typeOf(frame) {
   return /"type"\s*:\s*"(\w{1,20})"/.exec(frame.text)?.[1] ?? "?";
 }

@@ -21,6 +21,11 @@ REJECTED_BYTES = 4
 """Bytes of a rejected message that cost one unit; building the error text needs a second, slower
 parse."""
 
+CHUNK_BYTES = 16 * 1024
+"""Bytes that are read from a socket at a time.
+
+Few enough that parsing a chunk of the shortest messages takes a few milliseconds."""
+
 TICK_SLICE = 256
 """Sockets that are written to at a stretch: about 2 ms, mostly system calls.
 

@@ -1,0 +1,166 @@
+"""Processes that serve a room on one port notice each other, and nobody else is counted."""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pubsub.processes import Neighbours
+
+PROJECT = Path(__file__).parents[1]
+
+# Listens where it is told to, and carries out the commands that it reads: `claim` and `close`.
+OTHER = """
+import socket, sys
+from pubsub.processes import Neighbours
+address, port = sys.argv[1:]
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind((address, int(port)))
+listener.listen()
+neighbours = Neighbours()
+print("ready", flush=True)
+for command in sys.stdin:
+    if command == "claim\\n":
+        neighbours.look({"server": (address, int(port))})
+    else:
+        listener.close()
+    print(neighbours.message, flush=True)
+"""
+
+
+class Other:
+    """Another process that listens on a port."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", OTHER, address, str(port)],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._read() == "ready"
+
+    def _read(self) -> str:
+        return self._process.stdout.readline().rstrip("\n")
+
+    def ask(self, command: str) -> str:
+        """Have a command carried out; return the message that the process has by then."""
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def close(self) -> None:
+        """Kill the process."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Listen on a port, together with those that want to."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def look(port: int) -> str:
+    """Look for neighbours; return the message."""
+    with closing(Neighbours()) as neighbours:
+        neighbours.look({"server": ("127.0.0.1", port)})
+        return neighbours.message
+
+
+def test_alone(port: int) -> None:
+    """A process without neighbours has nothing to report, however often it looks."""
+    assert look(port) == look(port) == ""
+
+
+def test_two_rooms_on_one_port(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Both processes notice, and log how many there are, on which port, and what to do."""
+    caplog.set_level(logging.WARNING)
+    with closing(Neighbours()) as neighbours, closing(Other("127.0.0.1", port)) as other:
+        neighbours.look({"server": ("127.0.0.1", port)})
+        assert neighbours.message == ""
+        message = other.ask("claim")
+        assert message.startswith(f"2 processes serve the chat room on port {port}, ")
+        assert message.endswith("Run one process (for example --workers 1)")
+        assert look(port) == message
+    assert [record.getMessage() for record in caplog.records] == [message]
+
+
+def test_processes_that_are_no_rooms(port: int) -> None:
+    """A supervisor that holds the port and does not serve the room is not counted."""
+    with closing(Other("127.0.0.1", port)):
+        assert look(port) == ""
+
+
+def test_draining(port: int) -> None:
+    """An old process that no longer listens is not counted, though it still serves its clients."""
+    with closing(Other("127.0.0.1", port)) as other:
+        other.ask("claim")
+        assert look(port) != ""
+        other.ask("close")
+        assert look(port) == ""
+
+
+def test_same_port_of_another_address(port: int) -> None:
+    """A room on another address of the port is a different room on purpose."""
+    with closing(Other("127.0.0.2", port)) as other:
+        other.ask("claim")
+        assert look(port) == ""
+
+
+def test_ended(port: int) -> None:
+    """A process that was killed leaves nothing behind."""
+    with closing(Other("127.0.0.1", port)) as other:
+        other.ask("claim")
+    assert look(port) == ""
+
+
+def test_unix_sockets(tmp_path: Path) -> None:
+    """Servers on a Unix socket have no port; a fork that inherits the socket is a neighbour."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        listener.listen()
+        code = (
+            "from pubsub.processes import Neighbours; neighbours = Neighbours();"
+            "neighbours.look({'server': None}); print(neighbours.message, flush=True); input()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=PROJECT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        ) as other:
+            assert other.stdout.readline() == b"\n"
+            with closing(Neighbours()) as neighbours:
+                neighbours.look({"server": (str(tmp_path / "socket"), None)})
+                assert neighbours.message.startswith("2 processes serve the chat room on one Unix")
+            other.stdin.close()
+
+
+def test_many_looks_are_one(port: int) -> None:
+    """Every connection may ask, because a process looks again only after a second."""
+    now = 5.0
+    neighbours = Neighbours(clock=lambda: now)
+    with closing(neighbours), closing(Other("127.0.0.1", port)) as other:
+        neighbours.look({"server": ("127.0.0.1", port)})
+        other.ask("claim")
+        neighbours.look({"server": ("127.0.0.1", port)})
+        assert neighbours.message == ""
+        now = 6.0
+        neighbours.look({"server": ("127.0.0.1", port)})
+        assert neighbours.message != ""
