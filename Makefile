@@ -56,6 +56,9 @@ test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Dj
 	@.ci/test-versions oldest $(T)
 	@.ci/test-versions newest $(T)
 
+# Their unit tests alone cover every branch of them.
+COVERED := connection core protocol transport websocket
+
 .PHONY: check
 check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and the required coverage
 	$(BIN)/ruff check .
@@ -64,7 +67,7 @@ check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check
-	$(BIN)/coverage run -m pytest -q tests/core tests/protocol
+	$(BIN)/coverage run -m pytest -q $(COVERED:%=tests/%)
 	$(BIN)/coverage report
 	@if node -e '$(NODE_IS_RECENT)' 2> /dev/null; then \
 		$(MAKE) --no-print-directory check-js; \

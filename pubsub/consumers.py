@@ -98,6 +98,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await super().close(code, reason)
         else:
             number = 1000 if code is None or code is True else int(code)
+            self.connection.on_writable()  # what was sent before it leaves first
             self.connection.close(OwnReason(number, reason or ""))
 
     def _not_there(self) -> NoReturn:

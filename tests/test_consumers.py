@@ -1,23 +1,29 @@
-"""The consumer as any Channels application may test it, and what only a fake can provoke."""
+"""The consumer: what an application with Channels may do with it."""
 
 import asyncio
-import logging
 from typing import Any
 
 import pytest
+from channels.exceptions import AcceptConnection, DenyConnection
 from channels.testing import WebsocketCommunicator
 
-from pubsub.consumers import BUDGET, COST_OF_COMMAND, ChatConsumer
+from pubsub.consumers import ChatConsumer
 from pubsub.core.configuration import Configuration
-from pubsub.core.publication import Frame
 from pubsub.runtime import Runtime
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
-def open_socket(runtime: Runtime) -> WebsocketCommunicator:
+def make_runtime() -> Runtime:
+    """Return a runtime whose topics are created on demand."""
+    return Runtime(Configuration(auto_create_topics=True))
+
+
+def open_socket(
+    runtime: Runtime, consumer: type[ChatConsumer] = ChatConsumer, **options: Any
+) -> WebsocketCommunicator:
     """Return a connection to a consumer that serves this runtime."""
-    return WebsocketCommunicator(ChatConsumer.as_asgi(runtime=runtime), "/ws")
+    return WebsocketCommunicator(consumer.as_asgi(runtime=runtime), "/ws", **options)
 
 
 async def ask(socket: WebsocketCommunicator, **message: Any) -> Any:
@@ -27,8 +33,8 @@ async def ask(socket: WebsocketCommunicator, **message: Any) -> Any:
 
 
 async def test_conversation() -> None:
-    """Subscribe, publish, leave, with the communicator of channels.testing."""
-    runtime = Runtime(Configuration(auto_create_topics=True))
+    """Clients subscribe, publish and leave, with the communicator of channels.testing."""
+    runtime = make_runtime()
     alice, bob = open_socket(runtime), open_socket(runtime)
     await alice.connect()
     await bob.connect()
@@ -45,7 +51,7 @@ async def test_conversation() -> None:
 
 async def test_cancelled_connection_leaves_every_topic() -> None:
     """A server may end an application at any time."""
-    runtime = Runtime(Configuration(auto_create_topics=True))
+    runtime = make_runtime()
     socket = open_socket(runtime)
     await socket.connect()
     await ask(socket, type="subscribe", topic="t")
@@ -55,60 +61,9 @@ async def test_cancelled_connection_leaves_every_topic() -> None:
     assert runtime.broker.subscriptions() == {}
 
 
-class FaultyRuntime(Runtime):
-    """Its broker fails in a way that nobody has thought of."""
-
-    def __init__(self) -> None:
-        super().__init__(Configuration())
-        self.broker.publish = self.fail
-
-    def fail(self, name: str, frame: Frame, **more: Any) -> int:
-        """Fail."""
-        raise ZeroDivisionError("a secret")
-
-
-async def test_fault_of_the_server_is_logged_and_not_shown(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The client gets INTERNAL with its request id, and stays connected."""
-    socket = open_socket(FaultyRuntime())
-    await socket.connect()
-    message = {"id": UUID, "payload": 1}
-    answer = await ask(socket, type="publish", topic="t", message=message, request_id="r")
-    assert answer["error"] == {"code": "INTERNAL", "message": "internal error"}
-    assert answer["request_id"] == "r"
-    (record,) = caplog.records
-    assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
-    assert (await ask(socket, type="ping"))["type"] == "pong"
-    await socket.disconnect()
-
-
-async def test_fault_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    """With 1011, and no other one."""
-    runtime = Runtime(Configuration(auto_create_topics=True))
-    broken, other = open_socket(runtime), open_socket(runtime)
-    await broken.connect()
-    await ask(broken, type="subscribe", topic="t")
-    await other.connect()
-    await ask(other, type="subscribe", topic="t")
-    connection = next(iter(runtime._connections))
-    connection.transport.write_nowait = None
-    runtime.broker.publish("t", Frame(b"1", "t"))
-    assert await other.receive_from() == "1"
-    assert runtime.broker.client_count == 1
-    assert "Failed to write" in caplog.text
-    assert await broken.receive_output() == {
-        "type": "websocket.close",
-        "code": 1011,
-        "reason": "internal error",
-    }
-    await broken.disconnect()
-    await other.disconnect()
-
-
 async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
-    """What it sends before its socket is closed must not subscribe it again."""
-    runtime = Runtime(Configuration(auto_create_topics=True))
+    """What it sends before its socket is closed does not subscribe it again."""
+    runtime = make_runtime()
     consumer = ChatConsumer(runtime)
     messages = iter(
         [
@@ -123,7 +78,8 @@ async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
         message = next(messages)
         if "after" in str(message):
             assert list(runtime.broker.subscriptions().values()) == [["before"]]
-            consumer.on_lost()
+            assert consumer.connection is not None
+            consumer.connection.on_lost()
         return message
 
     async def send(message: dict[str, Any]) -> None:
@@ -133,31 +89,133 @@ async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
     assert runtime.broker.subscriber_counts() == {"before": 0}
 
 
-async def test_one_client_does_not_keep_the_event_loop() -> None:
-    """After its share it gives way, although more of its messages wait."""
-    runtime = Runtime(Configuration())
-    turns = 0
-    received = 0
-    share = BUDGET // COST_OF_COMMAND
+# --- The handshake ---
 
-    async def receive() -> dict[str, Any]:
-        nonlocal received
-        received += 1
-        if received == 1:
-            return {"type": "websocket.connect"}
-        if received <= 1 + 3 * share:
-            return {"type": "websocket.receive", "text": "{}"}
-        return {"type": "websocket.disconnect", "code": 1000}
 
-    async def send(message: dict[str, Any]) -> None:
-        """Take everything."""
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [([], None), (["chatroom.v1"], "chatroom.v1"), (["a", "chatroom.v1"], "chatroom.v1")],
+)
+async def test_subprotocol(offered: list[str], chosen: str | None) -> None:
+    """That of the chat room is chosen if it is offered, and none otherwise."""
+    socket = open_socket(make_runtime(), subprotocols=offered)
+    assert await socket.connect() == (True, chosen)
+    await socket.disconnect()
 
-    async def count_turns() -> None:
-        nonlocal turns
-        while received <= 3 * share:
-            await asyncio.sleep(0)
-            turns += 1
 
-    consumer = ChatConsumer(runtime)
-    await asyncio.gather(consumer({"type": "websocket"}, receive, send), count_turns())
-    assert turns >= 2
+class Connecting(ChatConsumer):
+    """A consumer that deals with the handshake in its own way."""
+
+    async def connect(self) -> None:
+        """Do what the first subprotocol says."""
+        match self.scope["subprotocols"]:
+            case ["raise accept"]:
+                raise AcceptConnection
+            case ["raise deny"]:
+                raise DenyConnection
+            case ["close"]:
+                await self.close()
+            case ["headers"]:
+                await self.accept(headers=[(b"x", b"y")])
+            case ["send"]:
+                await self.send("too early")
+
+
+@pytest.mark.parametrize("way", ["raise deny", "close"])
+async def test_subclass_may_deny(way: str) -> None:
+    """No client of the broker is made then."""
+    runtime = make_runtime()
+    socket = open_socket(runtime, Connecting, subprotocols=[way])
+    assert (await socket.connect())[0] is False
+    await socket.wait()
+    assert runtime.broker.client_count == 0
+
+
+async def test_subclass_may_accept_with_the_exception_of_channels() -> None:
+    """It is the same as calling `accept`."""
+    socket = open_socket(make_runtime(), Connecting, subprotocols=["raise accept"])
+    assert (await socket.connect())[0] is True
+    assert (await ask(socket, type="ping"))["type"] == "pong"
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize(("way", "message"), [("headers", "headers"), ("send", "accepted")])
+async def test_what_cannot_be_done_in_the_handshake(way: str, message: str) -> None:
+    """It is an error, rather than silence."""
+    socket = open_socket(make_runtime(), Connecting, subprotocols=[way])
+    with pytest.raises(ValueError, match=message):
+        await socket.connect()
+
+
+# --- What a subclass may do later ---
+
+
+class Own(ChatConsumer):
+    """A consumer that can be reached from the test."""
+
+    latest: "Own"
+    code: int | None = None
+
+    async def connect(self) -> None:
+        """Accept."""
+        Own.latest = self
+        await super().connect()
+
+    async def disconnect(self, code: int) -> None:
+        """Take note of the code."""
+        self.code = code
+
+
+async def test_subclass_learns_of_the_end() -> None:
+    """`disconnect` gets the close code, once."""
+    socket = open_socket(make_runtime(), Own)
+    await socket.connect()
+    await socket.disconnect(4000)
+    assert Own.latest.code == 4000
+
+
+async def test_subclass_may_send_text() -> None:
+    """It leaves behind the replies that wait, and anything else is an error."""
+    socket = open_socket(make_runtime(), Own)
+    await socket.connect()
+    await Own.latest.send("a text of its own")
+    assert await socket.receive_from() == "a text of its own"
+    with pytest.raises(ValueError, match="only text"):
+        await Own.latest.send(bytes_data=b"x")
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [((), 1000, ""), ((True,), 1000, ""), ((4001,), 4001, ""), ((4001, "why"), 4001, "why")],
+)
+async def test_subclass_may_close(arguments: tuple[Any, ...], code: int, reason: str) -> None:
+    """The client gets the code and the reason, and leaves the broker at once."""
+    runtime = make_runtime()
+    socket = open_socket(runtime, Own)
+    await socket.connect()
+    await Own.latest.close(*arguments)
+    assert runtime.broker.client_count == 0
+    expected = {"type": "websocket.close", "code": code, "reason": reason}
+    assert await socket.receive_output() == expected
+    await socket.disconnect()
+    assert Own.latest.code == code
+
+
+async def test_subclass_may_send_and_close() -> None:
+    """The text comes before the close frame."""
+    socket = open_socket(make_runtime(), Own)
+    await socket.connect()
+    await Own.latest.send("last words", close=True)
+    assert (await socket.receive_output())["text"] == "last words"
+    assert (await socket.receive_output())["type"] == "websocket.close"
+    await socket.disconnect()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dispatch", "receive", "websocket_connect", "websocket_receive", "websocket_disconnect"],
+)
+def test_nothing_is_inherited_that_would_not_work(name: str) -> None:
+    """The dispatch loop of Channels is not used, so its methods are not there."""
+    assert not hasattr(ChatConsumer(make_runtime()), name)

@@ -4,7 +4,7 @@ from pubsub.connection.rate import PATIENCE, RateLimit
 
 
 def test_a_second_may_be_used_at_once() -> None:
-    """Then as many as the rate gives, and never more than a second's worth again."""
+    """After that the rate applies, and no more than a second's worth is ever saved up."""
     limit = RateLimit(5, now=0)
     assert [limit.admit(0) for _ in range(7)] == [True] * 5 + [False] * 2
     assert [limit.admit(0.5) for _ in range(3)] == [True, True, False]
@@ -12,13 +12,13 @@ def test_a_second_may_be_used_at_once() -> None:
 
 
 def test_less_than_one_a_second() -> None:
-    """The first passes, the next after its time."""
+    """The first message passes, and the next one after its time."""
     limit = RateLimit(0.5, now=0)
     assert [limit.admit(now) for now in (0, 1, 2, 3, 4)] == [True, False, True, False, True]
 
 
-def test_whoever_goes_on_and_on_exhausts_the_patience() -> None:
-    """But not one that is refused now and then."""
+def test_client_that_goes_on_and_on_exhausts_the_patience() -> None:
+    """A client that is refused only now and then does not."""
     limit = RateLimit(10, now=0)
     for step in range(10_000):
         limit.admit(step / 15)  # half as much again as is allowed

@@ -1,1 +1,1 @@
-"""Tests of what moves frames and watches over it, with fakes for the socket."""
+"""Tests of what carries bytes to a client, and of what watches over it."""

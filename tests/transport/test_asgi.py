@@ -1,22 +1,35 @@
 """The portable transport, before a server whose `send` waits, or fails."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
-from pubsub.transport.asgi import ASGITransport
+from pubsub.transport.asgi import ASGITransport, payload_of
+from pubsub.transport.timeouts import Timeouts
 
 
-class Peer:
-    """A server's `send`, which takes a message only when it is told to, and a listener."""
+class Server:
+    """An ASGI server that takes a message only when the test lets it, and a peer."""
 
-    def __init__(self) -> None:
+    def __init__(self, write_timeout: float = 30) -> None:
+        self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.sent: list[dict[str, Any]] = []
         self.permits = asyncio.Semaphore(0)
         self.broken = False
-        self.told: list[str] = []
+        self.read: list[Any] = []
+        self.events: list[str] = []
         self.changed = asyncio.Event()
+        timeouts = Timeouts(write_timeout=write_timeout, ping_interval=20)
+        self.transport = ASGITransport(self.incoming.get, self.send, timeouts)
+
+    def receive(self, text: str) -> None:
+        """Let a message arrive."""
+        self.incoming.put_nowait({"type": "websocket.receive", "text": text})
 
     async def send(self, message: dict[str, Any]) -> None:
         """Take a message."""
@@ -27,102 +40,250 @@ class Peer:
         self.sent.append(message)
         self.changed.set()
 
-    def on_writable(self) -> None:
-        """There is room."""
-        self.told.append("writable")
+    def permit(self, count: int) -> None:
+        """Take so many text messages more."""
+        for _ in range(count):
+            self.permits.release()
+
+    def on_readable(self) -> None:
+        """There is a message."""
+        while (message := self.transport.next_message()) is not None:
+            self.read.append(message)
         self.changed.set()
 
-    def on_blocked(self) -> None:
-        """There is none."""
+    def on_writable(self) -> None:
+        """There is room."""
+        self.events.append("writable")
+        self.changed.set()
 
     def on_lost(self) -> None:
         """It is gone."""
-        self.told.append("lost")
+        self.events.append("lost")
         self.changed.set()
+
+    @property
+    def texts(self) -> list[str]:
+        """The text messages that were sent."""
+        return [each["text"] for each in self.sent if each["type"] == "websocket.send"]
+
+    async def until(self, condition: Any) -> None:
+        """Wait until something holds; the time limit only ends a test that has failed."""
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[asyncio.Task[None]]:
+    """Have the transport serve its peer."""
+    task = asyncio.create_task(server.transport.serve(server))
+    await asyncio.sleep(0)
+    yield task
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def frames(*texts: str) -> list[Frame]:
+    """Return these texts as frames."""
+    return [Frame(text.encode()) for text in texts]
+
+
+# --- Reading ---
+
+
+@pytest.mark.parametrize(
+    ("message", "payload"),
+    [
+        ({"text": "a"}, "a"),
+        ({"text": ""}, ""),
+        ({"bytes": b"a"}, b"a"),
+        ({"text": None, "bytes": b"a"}, b"a"),
+        ({"text": "a", "bytes": None}, "a"),
+        ({"text": None, "bytes": None}, b""),
+    ],
+)
+def test_payload(message: dict[str, Any], payload: str | bytes) -> None:
+    """Of the two keys one may be missing, or ``None``."""
+    assert payload_of(message) == payload
+
+
+async def test_messages_are_passed_on() -> None:
+    """They come one by one, in order, and the end is reported with its code."""
+    server = Server()
+    async with serving(server) as task:
+        server.receive("a")
+        server.receive("b")
+        await server.until(lambda: server.read == ["a", "b"])
+        server.incoming.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await task
+        assert server.events == ["lost"]
+        assert server.transport.close_code == 1001
+        await server.transport.wait_closed()
+
+
+async def test_disconnection_without_a_code() -> None:
+    """It counts as abnormal."""
+    server = Server()
+    async with serving(server) as task:
+        server.incoming.put_nowait({"type": "websocket.disconnect"})
+        await task
+        assert server.transport.close_code == 1006
+
+
+async def test_server_is_not_asked_for_messages_while_reading_is_paused() -> None:
+    """What was taken already is all that there is."""
+    server = Server()
+    async with serving(server):
+        server.transport.pause_reading()
+        server.receive("a")
+        server.receive("b")
+        await server.until(lambda: server.read)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (server.read, server.incoming.qsize()) == (["a"], 1)
+        server.transport.resume_reading()
+        await server.until(lambda: server.read == ["a", "b"])
+
+
+async def test_cancelled_task_loses_the_connection() -> None:
+    """The peer is notified, whatever ends the task."""
+    server = Server()
+    async with serving(server) as task:
+        task.cancel()
+        await asyncio.wait([task])
+        assert server.events == ["lost"]
+        assert not server.transport.writable
+
+
+# --- Writing ---
 
 
 async def test_not_writable_while_send_waits() -> None:
-    """The backlog is what `send` has not come back from."""
-    peer = Peer()
-    transport = ASGITransport(peer.send, peer)
-    assert transport.writable
-    assert not transport.write_nowait([Frame(b"a"), Frame(b"b")])
-    assert (transport.writable, transport.backlog, transport.progress) == (True, 2, 0)
-    await asyncio.sleep(0)
-    assert (transport.writable, transport.backlog, transport.progress) == (False, 2, 0)
-    peer.permits.release()
-    await peer.changed.wait()
-    await asyncio.sleep(0)
-    assert (transport.writable, transport.backlog, transport.progress) == (False, 1, 1)
-    peer.changed.clear()
-    peer.permits.release()
-    while not peer.told:
-        peer.changed.clear()
-        await peer.changed.wait()
-    assert (transport.writable, transport.backlog, peer.told) == (True, 0, ["writable"])
-    assert [message["text"] for message in peer.sent] == ["a", "b"]
+    """The transport is writable again when `send` has taken everything."""
+    server = Server()
+    transport = server.transport
+    async with serving(server):
+        assert transport.writable
+        transport.write(frames("a", "b"))
+        assert (transport.writable, transport.blocked) == (True, True)
+        await asyncio.sleep(0)
+        assert (transport.writable, transport.blocked, server.events) == (False, True, [])
+        unread = transport.unread
+        server.permit(1)
+        await server.until(lambda: server.texts == ["a"])
+        await asyncio.sleep(0)
+        assert (transport.writable, transport.unread < unread) == (False, True)
+        server.permit(1)
+        await server.until(lambda: server.events)
+        assert (transport.writable, transport.blocked) == (True, False)
+        assert (server.texts, server.events) == (["a", "b"], ["writable"])
 
 
 async def test_takes_everything_until_send_has_been_tried() -> None:
-    """Before that nobody knows whether the socket is full."""
-    peer = Peer()
-    for _ in range(1000):
-        peer.permits.release()
-    transport = ASGITransport(peer.send, peer)
-    for number in range(1000):
-        assert transport.writable
-        transport.write_nowait([Frame(str(number).encode())])
-    while not peer.told:
-        peer.changed.clear()
-        await peer.changed.wait()
-    assert [message["text"] for message in peer.sent] == [str(number) for number in range(1000)]
-    assert transport.write_nowait([Frame(b"more")]) is False
+    """Before that, nobody knows whether the socket is full."""
+    server = Server()
+    server.permit(1000)
+    async with serving(server):
+        for number in range(1000):
+            assert server.transport.writable
+            server.transport.write(frames(str(number)))
+        await server.until(lambda: server.events)
+        assert server.texts == [str(number) for number in range(1000)]
 
 
-async def test_lost() -> None:
-    """Whatever the server raises."""
-    peer = Peer()
-    peer.broken = True
-    transport = ASGITransport(peer.send, peer)
-    transport.write_nowait([Frame(b"a")])
-    await peer.changed.wait()
-    assert (peer.told, transport.closed, transport.writable) == (["lost"], True, False)
-
-
-async def test_close_gives_up_what_waits() -> None:
-    """A stuck `send` does not keep the close frame back."""
-    peer = Peer()
-    transport = ASGITransport(peer.send, peer)
-    transport.write_nowait([Frame(b"a")])
+async def test_nobody_is_notified_before_the_connection_is_served() -> None:
+    """Frames may be written as soon as the transport exists."""
+    server = Server()
+    server.permit(1)
+    server.transport.write(frames("a"))
+    await server.until(lambda: server.texts)
     await asyncio.sleep(0)
-    transport.close(Close.SLOW)
-    await peer.changed.wait()
-    assert peer.sent == [{"type": "websocket.close", "code": 3008, "reason": "slow"}]
-    transport.resume_reading()
+    assert server.events == []
+    assert server.transport.writable
+
+
+async def test_send_that_fails_loses_the_connection() -> None:
+    """The peer is notified once, and nothing more is sent."""
+    server = Server()
+    async with serving(server) as task:
+        server.broken = True
+        server.transport.write(frames("a"))
+        await server.until(lambda: server.events)
+        assert (server.events, server.transport.writable) == (["lost"], False)
+        await server.transport.wait_closed()
+        server.incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await task
+        assert server.events == ["lost"]
+
+
+# --- Closing ---
+
+
+async def test_close_of_a_slow_client_discards_what_waits() -> None:
+    """A stuck `send` does not hold the close frame back."""
+    server = Server()
+    async with serving(server):
+        server.transport.write(frames("a"))
+        await asyncio.sleep(0)
+        server.transport.close(Close.SLOW)
+        await server.transport.wait_closed()
+        assert server.sent == [{"type": "websocket.close", "code": 3008, "reason": "slow"}]
+        assert server.transport.close_code == 3008
 
 
 async def test_close_sends_what_waits_unless_the_client_is_slow() -> None:
     """A stop loses nothing that was acknowledged."""
-    peer = Peer()
-    for _ in range(2):
-        peer.permits.release()
-    transport = ASGITransport(peer.send, peer)
-    transport.write_nowait([Frame(b"a"), Frame(b"b")])
-    transport.close(Close.SHUTDOWN)
-    while not transport.closed:
-        await asyncio.wait_for(peer.changed.wait(), 10)
-        peer.changed.clear()
-        await asyncio.sleep(0)
-    assert [message["type"] for message in peer.sent] == [
-        *("websocket.send", "websocket.send", "websocket.close")
-    ]
+    server = Server()
+    async with serving(server):
+        server.transport.write(frames("a", "b"))
+        server.transport.close(Close.SHUTDOWN)
+        server.permit(2)
+        await server.transport.wait_closed()
+        assert server.texts == ["a", "b"]
+        assert server.sent[-1] == {"type": "websocket.close", "code": 3001, "reason": "shutdown"}
+        assert server.events == []
+        assert not server.transport.writable
+
+
+async def test_code_of_the_first_close_frame_counts() -> None:
+    """The client's answer does not change it."""
+    server = Server()
+    async with serving(server) as task:
+        server.transport.close(Close.SLOW)
+        await server.transport.wait_closed()
+        server.incoming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await task
+        assert server.transport.close_code == 3008
 
 
 async def test_close_of_a_lost_connection() -> None:
-    """It is noticed like any other write."""
-    peer = Peer()
-    peer.broken = True
-    transport = ASGITransport(peer.send, peer)
-    transport.close(Close.SLOW)
-    await peer.changed.wait()
-    assert peer.told == ["lost"]
+    """A failure is noticed as with any other write."""
+    server = Server()
+    async with serving(server):
+        server.broken = True
+        server.transport.close(Close.SLOW)
+        await server.transport.wait_closed()
+        assert server.events == ["lost"]
+
+
+# --- The write timeout ---
+
+
+async def test_client_that_takes_nothing_is_disconnected() -> None:
+    """It is closed with 3008, and leaves at once."""
+    server = Server(write_timeout=0.01)
+    async with serving(server):
+        server.transport.write(frames("a"))
+        await server.transport.wait_closed()
+        assert server.events == ["lost"]
+        assert server.sent == [{"type": "websocket.close", "code": 3008, "reason": "slow"}]
+
+
+async def test_transport_that_nobody_serves_yet_expires_as_well() -> None:
+    """There is no peer to notify."""
+    server = Server(write_timeout=0.01)
+    server.transport.write(frames("a"))
+    await server.transport.wait_closed()
+    assert server.events == []
+    assert server.transport.close_code == 3008

@@ -7,7 +7,7 @@ from pubsub.transport.tick import EndOfTick
 
 
 async def test_runs_once_everything_begun_in_the_tick_is_done() -> None:
-    """In the order of the calls, and before the next round of callbacks."""
+    """Callbacks run in the order of the calls, before the next round of the event loop."""
     end_of_tick, order = EndOfTick(), []
     loop = asyncio.get_running_loop()
     loop.call_soon(lambda: end_of_tick.call(lambda: order.append("end")))
@@ -19,7 +19,7 @@ async def test_runs_once_everything_begun_in_the_tick_is_done() -> None:
 
 
 async def test_long_work_is_done_in_slices() -> None:
-    """The event loop gets its turn between two of them."""
+    """The event loop gets its turn between two slices."""
     end_of_tick, done = EndOfTick(), []
     for number in range(2 * TICK_SLICE + 1):
         end_of_tick.call(lambda number=number: done.append(number))
@@ -32,7 +32,7 @@ async def test_long_work_is_done_in_slices() -> None:
 
 
 async def test_work_that_makes_more_work() -> None:
-    """It is done in the next tick."""
+    """The new work is done in the next tick."""
     end_of_tick, done = EndOfTick(), []
     end_of_tick.call(lambda: end_of_tick.call(lambda: done.append(1)))
     await asyncio.sleep(0)
@@ -42,7 +42,7 @@ async def test_work_that_makes_more_work() -> None:
 
 
 async def test_new_work_does_not_wait_for_what_is_left_of_older_work() -> None:
-    """Half of each slice belongs to it; the older work goes on, in its order."""
+    """Half of each slice belongs to new work; older work goes on, in its order."""
     end_of_tick, done = EndOfTick(), []
     for number in range(2 * TICK_SLICE):
         end_of_tick.call(lambda number=number: done.append(number))
@@ -59,7 +59,7 @@ async def test_new_work_does_not_wait_for_what_is_left_of_older_work() -> None:
 
 
 async def test_work_after_long_work() -> None:
-    """When nothing is left, the next call starts anew."""
+    """When nothing is left, the next call starts another run."""
     end_of_tick, done = EndOfTick(), []
     for _ in range(TICK_SLICE + 1):
         end_of_tick.call(lambda: None)

@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = {
     "STATE_OPEN": "the state of a connection after its handshake",
+    "STATE_CLOSED": "the state of a connection that was lost",
     "state": "whether the handshake was completed",
     "transport": "Twisted's transport of the socket",
     "factory": "Autobahn's count of connections",
@@ -89,6 +90,16 @@ def check(protocol: Any) -> None:
         _check(tcp, TRANSPORT)
         _check(tcp, BUFFER)
         _check(tcp, DIRECT)
+
+
+def is_lost(protocol: Any) -> bool:
+    """Tell whether the client has left already; Twisted's transport is half empty then.
+
+    Raises:
+        NotAsExpected: There is no telling.
+    """
+    _check(protocol, ("state", "STATE_CLOSED"))
+    return bool(protocol.state == protocol.STATE_CLOSED)
 
 
 def _check(of: Any, names: Any) -> None:

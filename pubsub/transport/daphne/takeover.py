@@ -28,6 +28,8 @@ def prepare(scope: Mapping[str, Any], send: Send) -> "TakeOver | None":
         return None
     try:
         protocol = _protocol_of(scope, send)
+        if foreign.is_lost(protocol):
+            return None
         foreign.check(protocol)
     except foreign.NotAsExpected as error:
         foreign.warn_once(str(error))

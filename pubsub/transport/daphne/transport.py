@@ -166,10 +166,10 @@ class DaphneTransport:
 
     async def serve(self, peer: Peer) -> None:
         """Pass everything on to ``peer``; return when the socket is closed."""
-        self._peer = peer
-        self._timeouts.pings.watch(self)
         if self._state is State.CLOSED:
             return
+        self._peer = peer
+        self._timeouts.pings.watch(self)
         peer.on_readable()  # what came together with the handshake
         await self.wait_closed()
 

@@ -1,1 +1,1 @@
-"""Tests of what moves frames and watches over it, with fakes for the socket."""
+"""Tests of the transport for Daphne, with a real Daphne and real sockets in the test's own loop."""

@@ -1,0 +1,75 @@
+"""The table of commands: what each does, and what it is charged."""
+
+from typing import Any
+
+from pubsub import fairness
+from pubsub.connection.commands import EXECUTE
+from pubsub.protocol.commands import decode_command
+from pubsub.protocol.messages import COMMANDS
+from tests.connection.support import Room, open_room, publication, turn
+
+
+def test_every_command_has_a_function() -> None:
+    """There is one list of commands, and the table covers it."""
+    assert set(EXECUTE) == set(COMMANDS)
+
+
+def execute(room: Room, client: Any, text: str) -> int:
+    """Execute a command; return what it costs beyond a command."""
+    command = decode_command(text, max_bytes=1000)
+    return EXECUTE[type(command)](room.runtime.broker, client, command)
+
+
+async def test_subscribing_without_a_replay_costs_nothing_more() -> None:
+    """The subscription is acknowledged."""
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        text = '{"type":"subscribe","topic":"t","request_id":"r"}'
+        assert execute(room, connection.client, text) == 0
+        await turn()
+        (ack,) = transport.sent
+        assert (ack["type"], ack["topic"], ack["request_id"]) == ("ack", "t", "r")
+        assert room.runtime.broker.subscriber_counts() == {"t": 1}
+
+
+async def test_replays_are_charged_like_deliveries() -> None:
+    """Each past event counts, and they follow the acknowledgement."""
+    async with open_room(history_size=10) as room:
+        transport, connection = await room.connect()
+        publisher, _ = await room.connect()
+        publisher.receive(*(publication(payload=number) for number in range(5)))
+        text = '{"type":"subscribe","topic":"t","last_n":3}'
+        assert execute(room, connection.client, text) == 3 * fairness.REPLAYED_EVENT
+        await turn()
+        ack, *events = transport.sent
+        assert ack["type"] == "ack"
+        assert [event["message"]["payload"] for event in events] == [2, 3, 4]
+        assert execute(room, connection.client, text) == 0  # subscribed already: no second replay
+
+
+async def test_publishing_costs_its_deliveries() -> None:
+    """The publisher is not among the subscribers that are served."""
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        others = [await room.connect() for _ in range(3)]
+        for other, _ in [(transport, connection), *others]:
+            other.receive({"type": "subscribe", "topic": "t"})
+        text = '{"type":"publish","topic":"t","message":{"id":"%s","payload":[1]}}'
+        assert execute(room, connection.client, text % publication()["message"]["id"]) == 3
+        await turn()
+        assert [message["type"] for message in transport.sent] == ["ack", "ack"]
+        for other, _ in others:
+            assert other.sent[-1]["message"]["payload"] == [1]
+
+
+async def test_unsubscribing_and_pinging_cost_nothing_more() -> None:
+    """Both are answered."""
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"})
+        assert execute(room, connection.client, '{"type":"unsubscribe","topic":"t"}') == 0
+        assert execute(room, connection.client, '{"type":"ping","request_id":"r"}') == 0
+        await turn()
+        _, ack, pong = transport.sent
+        assert (ack["type"], pong["type"], pong["request_id"]) == ("ack", "pong", "r")
+        assert room.runtime.broker.subscriber_counts() == {"t": 0}

@@ -1,0 +1,361 @@
+"""A connection: its read pump, its write pump, its budget, its rate and its end."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from pubsub import fairness
+from pubsub.connection.commands import EXECUTE
+from pubsub.connection.connection import BATCH_BYTES
+from pubsub.connection.rate import PATIENCE
+from pubsub.core.configuration import Overflow
+from pubsub.protocol.codes import Close
+from pubsub.protocol.messages import Ping
+from pubsub.transport.base import OTHER
+from pubsub.websocket.engine import TooLarge
+from tests.connection.support import open_room, publication, turn
+
+PING = {"type": "ping"}
+
+
+def fill(transport: Any, count: int) -> None:
+    """Fill an outbox of ``count`` frames while the socket is full."""
+    transport.writable = False
+    transport.receive(*([PING] * count))
+
+
+# --- The read pump ---
+
+
+async def test_commands_are_executed_at_once_and_answered_in_one_write() -> None:
+    """The replies to all that came together leave at the end of the tick, in order."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"}, {"type": "ping", "request_id": "r"})
+        assert room.runtime.broker.subscriber_counts() == {"t": 1}
+        assert transport.batches == []
+        await turn()
+        assert [message["type"] for message in transport.sent] == ["ack", "pong"]
+        assert len(transport.batches) == 1
+
+
+async def test_refused_command() -> None:
+    """What the broker refuses is answered with the code, the request id and the topic."""
+    async with open_room(auto_create_topics=False) as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "unsubscribe", "topic": "t", "request_id": "r"})
+        transport.receive({"type": "subscribe", "topic": "t"})
+        await turn()
+        first, second = transport.sent
+        assert (first["error"]["code"], first["request_id"]) == ("NOT_SUBSCRIBED", "r")
+        assert (second["error"]["code"], second["topic"]) == ("TOPIC_NOT_FOUND", "t")
+
+
+async def test_message_that_is_no_command() -> None:
+    """It is answered with the field at fault, and the next message is read."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "subscribe", "request_id": "r"}, PING)
+        await turn()
+        error, pong = transport.sent
+        assert (error["error"]["code"], error["request_id"]) == ("BAD_REQUEST", "r")
+        assert "topic" in error["error"]["message"]
+        assert pong["type"] == "pong"
+
+
+async def test_binary_message() -> None:
+    """It is refused, with the request id of the JSON that it contains."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        too_large = TooLarge(False, 5000, b'{"type":"ping","request_id":"s","x":"', b'y"}')
+        transport.receive(b'{"type":"ping","request_id":"r"}', b"\xff", too_large)
+        await turn()
+        assert [message["error"]["code"] for message in transport.sent] == ["BAD_REQUEST"] * 3
+        assert [message.get("request_id") for message in transport.sent] == ["r", None, "s"]
+
+
+async def test_message_over_the_limit() -> None:
+    """It is refused, with the request id from its beginning or its end."""
+    async with open_room(max_message_bytes=100) as room:
+        transport, _ = await room.connect()
+        text = json.dumps({"type": "ping", "x": "y" * 100, "request_id": "r"})
+        transport.receive(text, TooLarge(True, 5000, b'{"x":"yyy', b'y","request_id":"s"}'))
+        await turn()
+        codes = [message["error"]["code"] for message in transport.sent]
+        assert codes == ["MESSAGE_TOO_LARGE"] * 2
+        assert [message["request_id"] for message in transport.sent] == ["r", "s"]
+
+
+async def test_bug_of_the_server_is_logged_and_not_shown(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client gets INTERNAL with its request id, and stays connected."""
+
+    def fail(*args: Any) -> int:
+        raise ZeroDivisionError("a secret")
+
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        monkeypatch.setitem(EXECUTE, Ping, fail)
+        transport.receive({"type": "ping", "request_id": "r"}, {"type": "subscribe", "topic": "t"})
+        await turn()
+        error, ack = transport.sent
+        assert error["error"] == {"code": "INTERNAL", "message": "internal error"}
+        assert (error["request_id"], ack["type"]) == ("r", "ack")
+        (record,) = caplog.records
+        assert (record.levelno, record.exc_info is not None) == (logging.ERROR, True)
+
+
+# --- The budget ---
+
+
+@pytest.mark.parametrize(
+    ("message", "cost"),
+    [
+        (json.dumps(PING), fairness.COMMAND),
+        (OTHER, fairness.OTHER_FRAME),
+        ("x" * 4000, fairness.COMMAND + 4000 // fairness.REJECTED_BYTES),
+        (b"x" * 4000, fairness.COMMAND + 4000 // fairness.REJECTED_BYTES),
+        (TooLarge(True, 8000, b"", b""), fairness.COMMAND + 8000 // fairness.REJECTED_BYTES),
+    ],
+    ids=["command", "control frame", "bad text", "binary", "too large"],
+)
+async def test_client_that_has_spent_its_budget_waits_for_a_turn(message: Any, cost: int) -> None:
+    """Each message is charged what it costs, and its socket is not read meanwhile."""
+    share = -(-fairness.BUDGET // cost)
+    async with open_room(queue_size=10_000) as room:
+        transport, _ = await room.connect()
+        transport.receive(*([message] * 3 * share))
+        assert not transport.reading
+        assert len(transport.input) == 2 * share
+        await asyncio.sleep(0)
+        assert len(transport.input) == share
+        await turn()
+        assert (len(transport.input), transport.reading) == (0, True)
+
+
+async def test_deliveries_and_replays_are_charged() -> None:
+    """A client that causes much for others, or for itself, waits sooner."""
+    async with open_room(history_size=1000, queue_size=10_000) as room:
+        transport, _ = await room.connect()
+        publisher, _ = await room.connect()
+        for _ in range(3):
+            publisher.receive(*([publication()] * 333))
+            await turn()
+        commands = [{"type": kind, "topic": "t"} for kind in ("subscribe", "unsubscribe")]
+        commands[0]["last_n"] = 999
+        cost = 2 * fairness.COMMAND + 999 * fairness.REPLAYED_EVENT
+        transport.receive(*(commands * 100))
+        done = (200 - len(transport.input)) / 2
+        assert fairness.BUDGET / cost <= done < fairness.BUDGET / cost + 1
+
+
+# --- Waiting for room ---
+
+
+async def test_client_that_does_not_read_is_not_read() -> None:
+    """Its message is held, and executed in order once the outbox has room."""
+    async with open_room(queue_size=3) as room:
+        transport, _ = await room.connect()
+        fill(transport, 3)
+        assert transport.reading
+        transport.receive({"type": "subscribe", "topic": "held"}, {"type": "ping"})
+        await turn()
+        assert not transport.reading
+        assert room.runtime.broker.subscriber_counts() == {}
+        transport.drain()
+        await turn()
+        assert transport.reading
+        types = [message["type"] for message in transport.sent]
+        assert types == ["pong"] * 3 + ["ack", "pong"]
+
+
+async def test_full_outbox_is_flushed_before_anyone_waits() -> None:
+    """The outbox counts as full only when the socket is full, too."""
+    async with open_room(queue_size=3) as room:
+        transport, _ = await room.connect()
+        transport.receive(*([PING] * 10))
+        assert transport.reading
+        assert len(transport.sent) == 9
+        await turn()
+        assert len(transport.sent) == 10
+
+
+async def test_held_message_is_dropped_with_the_connection() -> None:
+    """A client that is gone subscribes to nothing any more."""
+    async with open_room(queue_size=1) as room:
+        transport, _ = await room.connect()
+        fill(transport, 1)
+        transport.receive({"type": "subscribe", "topic": "held"})
+        transport.lose()
+        await turn()
+        assert room.runtime.broker.subscriber_counts() == {}
+        assert room.runtime.broker.client_count == 0
+
+
+async def test_messages_after_the_end_are_ignored() -> None:
+    """What a client sends before its socket is closed must not subscribe it again."""
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        connection.on_lost()
+        transport.receive({"type": "subscribe", "topic": "late"})
+        await turn()
+        assert room.runtime.broker.subscriber_counts() == {}
+        assert transport.sent == []
+
+
+# --- The rate ---
+
+
+async def test_client_over_its_rate_is_refused() -> None:
+    """Each message is answered, whatever it is, with its request id."""
+    async with open_room(rate_limit=0.001) as room:
+        transport, _ = await room.connect()
+        question = json.dumps({"type": "ping", "request_id": "r"})
+        too_large = TooLarge(True, 5000, b"", question.encode())
+        transport.receive(question, question, question.encode(), too_large)
+        await turn()
+        pong, *errors = transport.sent
+        assert pong["type"] == "pong"
+        assert [error["error"]["code"] for error in errors] == ["RATE_LIMITED"] * 3
+        assert [error["request_id"] for error in errors] == ["r"] * 3
+
+
+async def test_client_that_goes_on_over_its_rate_is_disconnected() -> None:
+    """It is closed with 3501, which asks it not to come back."""
+    async with open_room(rate_limit=0.001) as room:
+        transport, _ = await room.connect()
+        transport.receive(*([PING] * (int(PATIENCE) + 5)))
+        assert transport.closed_with is None
+        await turn()
+        assert transport.closed_with is Close.BAD_REQUEST
+
+
+async def test_without_a_rate_limit_any_number_passes() -> None:
+    """The default is no limit."""
+    async with open_room(queue_size=10_000) as room:
+        transport, _ = await room.connect()
+        transport.receive(*([PING] * 2000))
+        while transport.input:
+            await turn()
+        await turn()
+        assert {message["type"] for message in transport.sent} == {"pong"}
+
+
+# --- The write pump ---
+
+
+async def test_frames_wait_while_the_socket_is_full() -> None:
+    """They leave, in order, once it has room."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        fill(transport, 2)
+        await turn()
+        assert transport.batches == []
+        transport.drain()
+        assert len(transport.sent) == 2
+
+
+async def test_much_is_written_in_pieces() -> None:
+    """A piece is not larger than a batch, and the socket is asked before each of them."""
+    async with open_room(queue_bytes=10_000_000) as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"})
+        await turn()
+        publisher, _ = await room.connect()
+        publisher.receive(*(publication(payload="x" * 20_000) for _ in range(10)))
+        await turn()
+        sizes = [sum(map(len, batch)) for batch in transport.batches]
+        assert max(sizes) <= BATCH_BYTES
+        assert len(sizes) == 1 + 4
+        assert len(transport.sent) == 11
+
+
+async def test_bug_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    """It is closed with 1011, after the publication, and no other connection is."""
+    async with open_room() as room:
+        broken, other = [(await room.connect())[0] for _ in range(2)]
+        for transport in (broken, other):
+            transport.receive({"type": "subscribe", "topic": "t"})
+        await turn()
+        broken.broken = True
+        publisher, _ = await room.connect()
+        publisher.receive(publication())
+        await turn()
+        assert broken.closed_with is Close.INTERNAL
+        assert other.closed_with is None
+        assert other.sent[-1]["type"] == "event"
+        assert room.runtime.broker.subscriber_counts() == {"t": 1}
+        assert "Failed to write" in caplog.text
+
+
+# --- The end ---
+
+
+async def test_overflow_can_disconnect() -> None:
+    """With 3008, and not in the middle of the publication."""
+    async with open_room(queue_size=1, overflow=Overflow.DISCONNECT) as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"})
+        await turn()
+        transport.writable = False
+        publisher, _ = await room.connect()
+        publisher.receive(publication(), publication())
+        assert transport.closed_with is None
+        await turn()
+        assert transport.closed_with is Close.SLOW
+        assert room.runtime.broker.subscriber_counts() == {"t": 0}
+
+
+async def test_stop_sends_what_waits_and_closes() -> None:
+    """Nothing that was acknowledged is lost because of a stop."""
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        transport.receive(PING)
+        connection.stop()
+        assert [message["type"] for message in transport.sent] == ["pong"]
+        assert transport.closed_with is Close.SHUTDOWN
+
+
+async def test_closing_twice_does_nothing_more() -> None:
+    """The first reason counts."""
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        connection.close(Close.SLOW)
+        connection.close(Close.INTERNAL)
+        connection.stop()
+        assert transport.closed_with is Close.SLOW
+
+
+async def test_lost_connection_leaves_every_topic_at_once() -> None:
+    """Whatever its task is doing."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"})
+        transport.lose()
+        assert room.runtime.broker.subscriber_counts() == {"t": 0}
+        assert room.runtime.broker.client_count == 0
+        await asyncio.wait_for(room.tasks[0], 10)
+        assert not room.runtime._connections
+
+
+async def test_cancelled_task_leaves_every_topic() -> None:
+    """A server may end an application at any time."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"})
+        room.tasks[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await room.tasks[0]
+        assert room.runtime.broker.subscriptions() == {}
+        assert not room.runtime._connections
+
+
+async def test_repr() -> None:
+    """It names the client."""
+    async with open_room() as room:
+        _, connection = await room.connect()
+        assert connection.client.id in repr(connection)

@@ -1,0 +1,14 @@
+"""The host project's application, with the users of Django's sessions in the scope."""
+
+from channels.routing import ProtocolTypeRouter
+from django.core.asgi import get_asgi_application
+
+http_application = get_asgi_application()
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+
+from pubsub.routing import websocket_application  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": http_application, "websocket": AuthMiddlewareStack(websocket_application())}
+)

@@ -1,0 +1,194 @@
+"""Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import daphne.server
+import pytest
+import twisted.internet
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+
+from pubsub.transport import on_stop
+from pubsub.transport.daphne import before_stop, is_running
+from pubsub.transport.daphne.server import SCOPE_KEY, install
+from pubsub.transport.daphne.transport import DaphneTransport
+from tests.transport.daphne.support import installed_reactor, running_daphne
+
+
+@pytest.fixture
+def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daphne as it is before anything was installed, and again afterwards."""
+    server = daphne.server.Server
+    original = getattr(server.create_application, "__wrapped__", server.create_application)
+    monkeypatch.setattr(server, "create_application", original)
+
+
+@pytest.fixture
+def reactor(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioSelectorReactor]:
+    """A reactor with a loop of its own, which runs and stops as in a process of Daphne's."""
+    loop = asyncio.new_event_loop()
+    reactor = AsyncioSelectorReactor(loop)
+    monkeypatch.setattr(twisted.internet, "reactor", reactor)
+    monkeypatch.setitem(sys.modules, "twisted.internet.reactor", reactor)
+    yield reactor
+    for reader in [*reactor.removeAll(), *reactor._internalReaders]:
+        reader.connectionLost(None)
+    loop.close()
+
+
+@pytest.fixture
+def hangup() -> Iterator[Callable[[], Any]]:
+    """What SIGHUP does, at first the default."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield lambda: signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, before)
+
+
+def run(reactor: Any, when_running: Callable[[], None]) -> None:
+    """Run the reactor until something stops it; after some time it is the test that failed."""
+    reactor.callWhenRunning(when_running)
+    reactor.callLater(20, reactor.crash)
+    reactor.run(installSignalHandlers=False)
+
+
+# --- Whether it is the server ---
+
+
+async def test_daphne_is_running() -> None:
+    """Its reactor runs."""
+    async with running_daphne():
+        assert is_running()
+
+
+async def test_daphne_is_imported_only() -> None:
+    """Another server may run the application, in a project that has Daphne among its apps."""
+    async with installed_reactor():
+        assert not is_running()
+
+
+def test_daphne_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is installed, and nothing is imported for it."""
+    monkeypatch.delitem(sys.modules, "twisted.internet.reactor", raising=False)
+    monkeypatch.delitem(sys.modules, "daphne.server")
+    assert not is_running()
+    install.__wrapped__()
+    on_stop(fail)
+    assert "daphne.server" not in sys.modules
+
+
+async def fail() -> None:
+    """Fail."""
+    pytest.fail("the drain was started")
+
+
+# --- What it is made to tell ---
+
+
+@pytest.mark.usefixtures("fresh_daphne")
+async def test_scope_refers_to_the_protocol() -> None:
+    """A transport finds it, whatever stands before `send`, and keeps nothing of it alive."""
+
+    def wrapped(send: Any) -> Any:
+        async def forward(message: dict[str, Any]) -> None:
+            await send(message)
+
+        return forward
+
+    install.__wrapped__()
+    async with running_daphne() as server:
+        server.wrap_send = wrapped
+        session = await server.request()
+        assert session.scope[SCOPE_KEY]() is server.protocol
+        session.may_serve.set()
+        await server.accept(session)
+        assert isinstance(session.transport, DaphneTransport)
+
+
+@pytest.mark.usefixtures("fresh_daphne")
+async def test_scope_of_a_request_refers_to_nothing() -> None:
+    """Only WebSockets are taken over."""
+    install.__wrapped__()
+    scopes: list[dict[str, Any]] = []
+    async with running_daphne() as server:
+
+        async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            scopes.append(scope)
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+
+        server.server.application = application
+        client = await server.connect_socket(())
+        await client.send_bytes(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.writer.transport.resume_reading()
+        assert (await client.reader.readline()).startswith(b"HTTP/1.1 204")
+        client.writer.close()
+        await client.writer.wait_closed()
+        assert scopes[0]["type"] == "http"
+        assert SCOPE_KEY not in scopes[0]
+
+
+# --- How it stops ---
+
+
+def test_stop_waits_for_the_drain(reactor: Any, hangup: Callable[[], Any]) -> None:
+    """The drain is started at once, and the reactor runs until it is done."""
+    order: list[str] = []
+
+    def start_drain() -> Awaitable[None]:
+        order.append("started")
+        return drain()
+
+    async def drain() -> None:
+        await asyncio.sleep(0)
+        order.append("drained")
+
+    def when_running() -> None:
+        on_stop(start_drain)
+        reactor.addSystemEventTrigger("after", "shutdown", lambda: order.append("stopped"))
+        reactor.stop()
+
+    run(reactor, when_running)
+    assert order == ["started", "drained", "stopped"]
+
+
+async def nothing() -> None:
+    """Have nothing to do at a stop."""
+
+
+def test_hangup_stops_the_server(reactor: Any, hangup: Callable[[], Any]) -> None:
+    """SIGHUP does what SIGTERM does."""
+    order: list[str] = []
+
+    def when_running() -> None:
+        before_stop(nothing)
+        reactor.addSystemEventTrigger("after", "shutdown", lambda: order.append("stopped"))
+        assert callable(hangup())
+        signal.raise_signal(signal.SIGHUP)
+
+    run(reactor, when_running)
+    assert order == ["stopped"]
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "handled"])
+def test_hangup_that_somebody_else_deals_with(
+    reactor: Any, hangup: Callable[[], Any], handler: Any
+) -> None:
+    """Their handler stays, as that of `nohup` does."""
+    signal.signal(signal.SIGHUP, handler)
+    before_stop(nothing)
+    assert hangup() is handler
+
+
+def test_server_in_another_thread_leaves_signals_alone(
+    reactor: Any, hangup: Callable[[], Any]
+) -> None:
+    """Python would refuse to set a handler there."""
+    thread = threading.Thread(target=before_stop, args=(nothing,))
+    thread.start()
+    thread.join()
+    assert hangup() is signal.SIG_DFL
+    assert reactor._eventTriggers["shutdown"].before
