@@ -9,10 +9,18 @@ import pytest
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
 
+IGNORE_HANGUP = """
+import runpy, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+sys.argv[1:] = ["-p", "0", "chatroom_project.asgi:application"]
+runpy.run_module("daphne", run_name="__main__")
+"""
+"""Daphne, started with SIGHUP ignored, as ``nohup`` starts a program."""
 
-@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_clients_are_told_to_reconnect(start_server: StartServer, with_signal: int) -> None:
-    """1,000 clients get close code 3001, on SIGTERM as on Ctrl-C."""
+    """1,000 clients get close code 3001, on SIGTERM as on Ctrl-C and on SIGHUP."""
     server = start_server()
     clients = [server.connect() for _ in range(1000)]
     clients[0].ask(type="ping")
@@ -78,7 +86,20 @@ def test_a_client_that_takes_its_time(start_server: StartServer) -> None:
     assert subscriber.receive_close() == (3001, "shutdown")
 
 
-def test_stop_without_clients(start_server: StartServer) -> None:
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stop_without_clients(start_server: StartServer, with_signal: int) -> None:
     """There need not have been any."""
     server = start_server()
+    server.request("GET", "/health")  # it listens a moment before it handles signals
+    assert server.stop(with_signal) == 0
+
+
+def test_hangup_that_is_ignored(start_server: StartServer) -> None:
+    """A server that was started with ``nohup`` outlives the terminal."""
+    server = start_server("-c", IGNORE_HANGUP)
+    server.create_topic("t")
+    server.send_signal(signal.SIGHUP)
+    subscriber, publisher = server.subscriber("t"), server.connect()
+    assert publisher.publish("t", 1)["type"] == "ack"
+    assert subscriber.receive()["type"] == "event"
     assert server.stop() == 0

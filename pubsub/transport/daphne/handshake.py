@@ -1,19 +1,14 @@
-"""What a handshake on Daphne costs, beside what it has to.
+"""What a handshake on Daphne costs beyond what is necessary.
 
 For each connection Autobahn formats all of its options with `pprint`, and colours a dozen names,
-for debug messages. With its default verbosity Daphne directs them to nowhere; formatting them
-takes a third of the handshake all the same.
+for debug messages. With its default verbosity Daphne discards them, but formatting them takes a
+third of the handshake all the same.
 """
 
 import functools
-import sys
 from typing import Any
 
-FORMATTERS = {
-    "autobahn.websocket.protocol": ("pformat", "hltype", "hlval"),
-    "autobahn.twisted.websocket": ("hltype", "hlval"),
-}
-"""Modules of Autobahn, and their functions that only format debug messages."""
+from pubsub.transport.daphne import foreign
 
 
 def _unformatted(*args: Any, **kwargs: Any) -> str:
@@ -22,9 +17,9 @@ def _unformatted(*args: Any, **kwargs: Any) -> str:
 
 @functools.cache
 def spare_debug_messages() -> None:
-    """Have Autobahn format no more debug messages; call it only if nobody reads them."""
-    for name, functions in FORMATTERS.items():
-        module = sys.modules.get(name)
+    """Stop Autobahn from formatting debug messages; call it only if nobody reads them."""
+    if foreign.missing(foreign.DEBUG_MESSAGES):
+        return
+    for module, functions in foreign.DEBUG_MESSAGES.items():
         for function in functions:
-            if hasattr(module, function):
-                setattr(module, function, _unformatted)
+            setattr(foreign.find(module), function, _unformatted)

@@ -1,8 +1,10 @@
 """One HTTP connection on Daphne and its requests, with bounds that Twisted's do not have."""
 
 import asyncio
+import fcntl
 import math
 import sys
+import termios
 import time
 from io import BytesIO
 from typing import Any
@@ -15,10 +17,6 @@ from twisted.web.http import RESPONSES, HTTPChannel
 
 from pubsub.protocol.codes import ErrorCode
 from pubsub.transport.daphne.http_connections import HttpConnections
-
-if sys.platform != "win32":
-    import fcntl
-    import termios
 
 KEEP_ALIVE_TIMEOUT = 60.0
 """Seconds for which a connection is kept between two requests."""
@@ -198,8 +196,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Close the connection as soon as the request at work is answered."""
-        if self._is_http2():
-            return
         request = self.requests[0] if self._handlingRequest and self.requests else None
         if request is None or request.finished or not request.started:
             self.loseConnection()
@@ -218,8 +214,6 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._check_progress(now)
         elif now <= self._deadline:
             return
-        elif self._is_http2():
-            self.upgraded()
         elif self._refused:
             self.transport.abortConnection()
         elif self.requests or self._buffer:
@@ -241,15 +235,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         transport: Any = self.transport
         tcp = transport if isinstance(transport, FileDescriptor) else transport.transport
         buffered = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen
-        if sys.platform == "win32":
-            return int(buffered)
         # The kernel takes much at once from Twisted; that a slow client reads shows only there.
         in_kernel = fcntl.ioctl(tcp.fileno(), termios.TIOCOUTQ, bytes(4))
         return int(buffered) + int.from_bytes(in_kernel, sys.byteorder)
-
-    def _is_http2(self) -> bool:
-        # Twisted gives such a connection to another object, without a word to this one.
-        return getattr(self.transport, "negotiatedProtocol", None) == b"h2"
 
 
 class Request(WebRequest):  # type: ignore[misc]

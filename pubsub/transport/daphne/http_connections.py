@@ -5,8 +5,6 @@ import time
 from collections import deque
 from typing import Any, Protocol, cast
 
-from twisted.internet import reactor
-
 from pubsub.transport.daphne.http_limits import HttpLimits
 
 MAX_STARTING = 100
@@ -77,7 +75,7 @@ class HttpConnections:
         self._channels.add(channel)
 
     def discard(self, channel: Channel) -> None:
-        """Forget a connection that is closed, or is no longer HTTP/1.1. Safe to call twice."""
+        """Forget a connection that is closed, or is a WebSocket now. Safe to call twice."""
         self._channels.discard(channel)
         if self.stopping and not self._channels:
             self._all_closed.set()
@@ -114,6 +112,8 @@ class HttpConnections:
 
         One timer for all is cheaper than resetting one with each request and each read.
         """
+        from twisted.internet import reactor
+
         now = time.monotonic()
         for channel in list(self._channels):
             channel.check(now)

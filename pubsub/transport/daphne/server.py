@@ -19,17 +19,18 @@ def is_running() -> bool:
     return bool(getattr(reactor, "running", False))
 
 
-@functools.cache
 def refer_to_protocols() -> None:
-    """Have every WebSocket's scope refer to Daphne's protocol, if Daphne is the server.
+    """Have every WebSocket's scope refer to Daphne's protocol. Safe to call twice.
 
     So a transport finds it, whatever middlewares put in the place of ``send``; Channels' own
     SessionMiddleware is one of them.
     """
-    daphne = sys.modules.get("daphne.server")
-    if daphne is None:
+    from daphne.server import Server
+
+    create_application = getattr(Server, "create_application", None)
+    # Without it every connection is warned of: it is a name that the transport relies on.
+    if create_application is None or hasattr(create_application, "__wrapped__"):
         return
-    create_application = daphne.Server.create_application
 
     @functools.wraps(create_application)
     def with_protocol_in_scope(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
@@ -37,7 +38,27 @@ def refer_to_protocols() -> None:
             scope[SCOPE_KEY] = weakref.ref(protocol)
         return create_application(server, protocol, scope)
 
-    daphne.Server.create_application = with_protocol_in_scope
+    Server.create_application = with_protocol_in_scope
+
+
+def stop_on_hangup() -> None:
+    """Let SIGHUP stop Daphne as SIGTERM does, from its start on. Safe to call twice.
+
+    Nothing changes if something else handles the signal, or ignores it, as ``nohup`` does.
+    """
+    from twisted.internet import reactor
+
+    # Another server may run the application although Daphne is imported; it never gets here.
+    cast(Any, reactor).callWhenRunning(_stop_on_hangup, reactor)
+
+
+def _stop_on_hangup(reactor: Any) -> None:
+    if (
+        # Python sets handlers in the main thread alone; `runserver` may serve in another one.
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))
 
 
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
@@ -53,13 +74,3 @@ def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
         return Deferred.fromFuture(asyncio.ensure_future(start_drain()))
 
     cast(Any, reactor).addSystemEventTrigger("before", "shutdown", drain)
-    _stop_cleanly_on_hangup(cast(Any, reactor))
-
-
-def _stop_cleanly_on_hangup(reactor: Any) -> None:
-    """Let SIGHUP stop the server as SIGTERM does, unless something else handles or ignores it."""
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-    ):
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))

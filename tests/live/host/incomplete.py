@@ -1,27 +1,15 @@
 """The chat room on a Daphne that lacks a name, as it may after an upgrade.
 
-``GET /hide/<place>/<name>`` hides a name from the chat room, and from it alone; ``GET /restore``
-shows all names again.
+``GET /hide/<place>/<name>`` hides a name of `foreign.WEBSOCKET` from the chat room, and from it
+alone; ``GET /restore`` shows all names again.
 """
 
 import json
 import sys
 from typing import Any
 
-from daphne.server import Server
-from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
-from twisted.internet import tcp
-
 from chatroom_project.asgi import application as chat_room
-
-PLACES: dict[str, type] = {
-    "PROTOCOL": WebSocketProtocol,
-    "FACTORY": WebSocketFactory,
-    "SERVER": Server,
-    "TRANSPORT": tcp.Server,
-    "BUFFER": tcp.Server,
-    "DIRECT": tcp.Server,
-}
+from pubsub.transport.daphne import foreign
 
 
 def hide(of: type, missing: str) -> None:
@@ -38,7 +26,7 @@ def hide(of: type, missing: str) -> None:
 
 def restore() -> None:
     """Show all names again."""
-    for of in PLACES.values():
+    for of in map(foreign.find, foreign.WEBSOCKET):
         if "__getattribute__" in vars(of):
             del of.__getattribute__
 
@@ -48,7 +36,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "http" and scope["path"].startswith(("/hide/", "/restore")):
         match scope["path"].split("/")[1:]:
             case ["hide", place, name]:
-                hide(PLACES[place], name)
+                hide(foreign.find(place), name)
             case _:
                 restore()
         headers = [(b"content-type", b"application/json")]

@@ -7,24 +7,21 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import daphne.server
 import pytest
 import twisted.internet
+from daphne.http_protocol import HTTPFactory
+from daphne.server import Server
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from pubsub.transport import on_stop
-from pubsub.transport.daphne import before_stop, is_running
-from pubsub.transport.daphne.server import SCOPE_KEY, install
+from pubsub.transport.daphne import HttpLimits, foreign, install, is_running
+from pubsub.transport.daphne.server import SCOPE_KEY, refer_to_protocols, stop_on_hangup
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import installed_reactor, running_daphne
 
-
-@pytest.fixture
-def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Daphne as it is before anything was installed, and again afterwards."""
-    server = daphne.server.Server
-    original = getattr(server.create_application, "__wrapped__", server.create_application)
-    monkeypatch.setattr(server, "create_application", original)
+LIMITS = HttpLimits(
+    max_body=100, is_bounded=lambda path: True, request_timeout=20.0, write_timeout=30.0
+)
 
 
 @pytest.fixture
@@ -75,7 +72,7 @@ def test_daphne_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "twisted.internet.reactor", raising=False)
     monkeypatch.delitem(sys.modules, "daphne.server")
     assert not is_running()
-    install.__wrapped__()
+    install(LIMITS)
     on_stop(fail)
     assert "daphne.server" not in sys.modules
 
@@ -88,7 +85,6 @@ async def fail() -> None:
 # --- What it is made to tell ---
 
 
-@pytest.mark.usefixtures("fresh_daphne")
 async def test_scope_refers_to_the_protocol() -> None:
     """A transport finds it, whatever stands before `send`, and keeps nothing of it alive."""
 
@@ -98,8 +94,7 @@ async def test_scope_refers_to_the_protocol() -> None:
 
         return forward
 
-    install.__wrapped__()
-    async with running_daphne() as server:
+    async with running_daphne(limits=LIMITS) as server:
         server.wrap_send = wrapped
         session = await server.request()
         assert session.scope[SCOPE_KEY]() is server.protocol
@@ -108,12 +103,10 @@ async def test_scope_refers_to_the_protocol() -> None:
         assert isinstance(session.transport, DaphneTransport)
 
 
-@pytest.mark.usefixtures("fresh_daphne")
 async def test_scope_of_a_request_refers_to_nothing() -> None:
     """Only WebSockets are taken over."""
-    install.__wrapped__()
     scopes: list[dict[str, Any]] = []
-    async with running_daphne() as server:
+    async with running_daphne(limits=LIMITS) as server:
 
         async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
             scopes.append(scope)
@@ -129,6 +122,24 @@ async def test_scope_of_a_request_refers_to_nothing() -> None:
         await client.writer.wait_closed()
         assert scopes[0]["type"] == "http"
         assert SCOPE_KEY not in scopes[0]
+
+
+def test_second_installation_changes_nothing() -> None:
+    """A project may make more than one application."""
+    install(LIMITS)
+    before = Server.create_application, Server.handle_reply, HTTPFactory.protocol
+    install(LIMITS)
+    assert before == (Server.create_application, Server.handle_reply, HTTPFactory.protocol)
+
+
+def test_daphne_without_the_function_that_makes_applications(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is wrapped; the table has the name, so every connection is warned of."""
+    monkeypatch.delattr(Server, "create_application")
+    refer_to_protocols()
+    assert not hasattr(Server, "create_application")
+    assert "create_application" in foreign.WEBSOCKET[foreign.SERVER]
 
 
 # --- How it stops ---
@@ -155,20 +166,16 @@ def test_stop_waits_for_the_drain(reactor: Any, hangup: Callable[[], Any]) -> No
     assert order == ["started", "drained", "stopped"]
 
 
-async def nothing() -> None:
-    """Have nothing to do at a stop."""
-
-
 def test_hangup_stops_the_server(reactor: Any, hangup: Callable[[], Any]) -> None:
-    """SIGHUP does what SIGTERM does."""
+    """SIGHUP does what SIGTERM does, from the start on, whether or not there are clients."""
     order: list[str] = []
 
     def when_running() -> None:
-        before_stop(nothing)
         reactor.addSystemEventTrigger("after", "shutdown", lambda: order.append("stopped"))
-        assert callable(hangup())
         signal.raise_signal(signal.SIGHUP)
 
+    install(LIMITS)
+    assert hangup() is signal.SIG_DFL
     run(reactor, when_running)
     assert order == ["stopped"]
 
@@ -179,7 +186,8 @@ def test_hangup_that_somebody_else_deals_with(
 ) -> None:
     """Their handler stays, as that of `nohup` does."""
     signal.signal(signal.SIGHUP, handler)
-    before_stop(nothing)
+    stop_on_hangup()
+    run(reactor, reactor.stop)
     assert hangup() is handler
 
 
@@ -187,8 +195,15 @@ def test_server_in_another_thread_leaves_signals_alone(
     reactor: Any, hangup: Callable[[], Any]
 ) -> None:
     """Python would refuse to set a handler there."""
-    thread = threading.Thread(target=before_stop, args=(nothing,))
+    stop_on_hangup()
+    thread = threading.Thread(target=run, args=(reactor, reactor.stop))
     thread.start()
     thread.join()
     assert hangup() is signal.SIG_DFL
-    assert reactor._eventTriggers["shutdown"].before
+
+
+async def test_hangup_of_another_server(hangup: Callable[[], Any]) -> None:
+    """It is left to that server, although Daphne is imported."""
+    async with installed_reactor():
+        stop_on_hangup()
+        assert hangup() is signal.SIG_DFL

@@ -2,28 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from typing import Any
 
-import autobahn
 import pytest
-from autobahn.websocket import protocol
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from pubsub.transport.asgi import ASGITransport
-from pubsub.transport.daphne import foreign, handshake, takeover
+from pubsub.transport.daphne import takeover
 from pubsub.transport.daphne.server import SCOPE_KEY
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import Session, running_daphne
-
-
-@pytest.fixture(autouse=True)
-def anew() -> Iterator[None]:
-    """Have every test find things as in a process of its own."""
-    foreign.warn_once.cache_clear()
-    yield
-    handshake.spare_debug_messages.cache_clear()
 
 
 async def converse(session: Session) -> None:
@@ -145,29 +134,3 @@ async def test_compression(caplog: pytest.LogCaptureFixture) -> None:
         assert isinstance(session.transport, ASGITransport)
         await converse(session)
         assert "compression is on" in caplog.text
-
-
-def formatted(*args: Any, **kwargs: Any) -> str:
-    """Format a debug message."""
-    return "formatted"
-
-
-@pytest.mark.parametrize("verbosity", [1, 2])
-async def test_debug_messages_of_autobahn(verbosity: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are formatted only if Daphne's verbosity lets anyone read them."""
-    for name, functions in handshake.FORMATTERS.items():
-        for function in functions:
-            monkeypatch.setattr(f"{name}.{function}", formatted)
-    handshake.spare_debug_messages.cache_clear()
-    async with running_daphne(verbosity=verbosity) as server:
-        await converse(await server.connect())
-        assert (protocol.pformat is formatted) is (verbosity > 1)
-        await converse(await server.connect())
-
-
-def test_version_of_autobahn_without_these_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing happens then."""
-    monkeypatch.setattr(handshake, "FORMATTERS", {"autobahn": ("missing",), "missing": ("a",)})
-    handshake.spare_debug_messages.cache_clear()
-    handshake.spare_debug_messages()
-    assert not hasattr(autobahn, "missing")
