@@ -225,7 +225,10 @@ async def test_request_that_arrives_while_the_server_stops(stack: AsyncExitStack
         site.server.reactor.addSystemEventTrigger(
             "before", "shutdown", lambda: Deferred.fromFuture(held)
         )
+        (idle,) = await ask(stack, site, b"")
+        await site.until_read()
         stopping = asyncio.ensure_future(site.stop())
+        assert await idle.read_to_the_end() == b""
         (busy,) = await ask(stack, site, get("/a"))
         assert await busy.read_error() == (503, "UNAVAILABLE", "the server is stopping")
         (websocket,) = await ask(stack, site, HANDSHAKE)
