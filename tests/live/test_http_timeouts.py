@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
 
 from tests.live.client import Client
-from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection, get, post
+from tests.live.server import Server
 
-TIMEOUT = "2"
-"""Seconds."""
+TIMEOUT = 1.0
+"""Seconds, as in CHATROOM_REQUEST_TIMEOUT."""
 
 HANDSHAKE = get(
     "/ws",
@@ -18,6 +20,15 @@ HANDSHAKE = get(
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One Daphne for all of these tests, which keeps a clean log."""
+    with closing(Server(CHATROOM_REQUEST_TIMEOUT=str(TIMEOUT))) as server:
+        yield server
+        assert server.stop() == 0
+        assert server.complaints() == []
 
 
 @contextmanager
@@ -43,9 +54,8 @@ def dripping(connection: RawConnection, data: bytes) -> Iterator[None]:
         thread.join()
 
 
-def test_request_that_is_never_complete_is_answered_by_408(start_server: StartServer) -> None:
+def test_request_that_is_never_complete_is_answered_by_408(server: Server) -> None:
     """Whether it lacks a part of its head or of its body, and also when it drips in."""
-    server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
     silent = [
         get("/health")[:-2],
         HANDSHAKE[:-2],
@@ -64,19 +74,17 @@ def test_request_that_is_never_complete_is_answered_by_408(start_server: StartSe
         for connection in (*connections, drips):
             status, code, message = connection.read_error()
             assert (status, code) == (408, "BAD_REQUEST")
-            assert message.startswith("the request was not complete within ")
+            assert message == f"the request was not complete within {TIMEOUT:g} seconds"
 
 
-def test_connection_without_a_request_is_closed(start_server: StartServer) -> None:
+def test_connection_without_a_request_is_closed(server: Server) -> None:
     """Without an answer, since there is no question."""
-    server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
     with RawConnection(server.port) as connection:
         assert connection.read_to_the_end() == b""
 
 
-def test_connections_that_are_in_use_are_not_limited(start_server: StartServer) -> None:
+def test_connections_that_are_in_use_are_not_limited(server: Server) -> None:
     """A WebSocket stays, silent or not, and so does an HTTP connection between two requests."""
-    server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
     websocket: Client = server.connect()
     with RawConnection(server.port) as kept, RawConnection(server.port) as unfinished:
         kept.sendall(get("/health"))

@@ -89,12 +89,12 @@ class Connection:
 
     async def read_to_the_end(self) -> bytes:
         """Return everything that comes before the server ends the connection."""
-        data = b""
+        data = bytearray()
         async with asyncio.timeout(TIME_LIMIT):
             with contextlib.suppress(ConnectionError):
                 while piece := await self.reader.read(1 << 20):
                     data += piece
-        return data
+        return bytes(data)
 
     def reset(self) -> None:
         """Leave without a word."""
@@ -289,3 +289,10 @@ async def running_site(
     """Run a site on a Daphne in which everything is installed."""
     async with running_daphne(limits=replace(LIMITS, **(limits or {})), **options) as server:
         yield Site(server)
+        # A connection that is not read when the server stops ends with the process.
+        for request in list(server.server.connections):
+            if channel := getattr(request, "channel", None):
+                channel.transport.abortConnection()
+        await server.turn_until(
+            lambda: not any(getattr(each, "channel", None) for each in server.server.connections)
+        )
