@@ -27,6 +27,7 @@ def server() -> Iterator[Server]:
     """One Daphne for all of these tests, which keeps a clean log."""
     with closing(Server(CHATROOM_REQUEST_TIMEOUT=str(TIMEOUT))) as server:
         yield server
+        server.reset_clients()
         assert server.stop() == 0
         assert server.complaints() == []
 

@@ -102,4 +102,5 @@ def test_hangup_that_is_ignored(start_server: StartServer) -> None:
     subscriber, publisher = server.subscriber("t"), server.connect()
     assert publisher.publish("t", 1)["type"] == "ack"
     assert subscriber.receive()["type"] == "event"
+    server.reset_clients()
     assert server.stop() == 0
