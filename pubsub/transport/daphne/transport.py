@@ -58,20 +58,27 @@ class State(Enum):
     CLOSED = "closed"
 
 
-_last_serialized: tuple[Sequence[Frame], bytes] = ((), b"")
+_last_joined: tuple[Sequence[Frame], bytes] = ((), b"")
 
 
 def serialize(batch: Sequence[Frame]) -> bytes:
     """Return these frames as WebSocket frames.
 
-    All subscribers of a topic get the same frames in turn, so the last result is kept.
+    All subscribers of a topic get the same frames in turn. So each frame keeps its form, and the
+    last result for several frames is kept here.
     """
-    global _last_serialized
-    last, data = _last_serialized
+    global _last_joined
+    if len(batch) == 1:
+        return batch[0].wire or _serialize(batch[0])
+    last, data = _last_joined
     if batch != last:
-        data = b"".join([frames.text_frame(frame.payload) for frame in batch])
-        _last_serialized = batch, data
+        data = b"".join([frame.wire or _serialize(frame) for frame in batch])
+        _last_joined = batch, data
     return data
+
+
+def _serialize(frame: Frame) -> bytes:
+    return frame.keep(frames.text_frame(frame.payload))
 
 
 def _send_nothing(data: bytes) -> int:
@@ -235,7 +242,9 @@ class DaphneTransport:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
         # All that happens to a socket in a publication. That the transport is writable means that
         # nothing waits in Twisted's buffers, so they need not be looked at.
-        data = serialize(batch)
+        data = batch[0].wire if len(batch) == 1 else None
+        if data is None:
+            data = serialize(batch)
         try:
             sent = self._send(data)
         except OSError:
