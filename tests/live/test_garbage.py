@@ -217,7 +217,6 @@ def test_ended_connections_leave_nothing(
     assert_nothing_is_left(server, before)
 
 
-@pytest.mark.xfail(reason="Autobahn's protocol refers to itself, and nobody takes it apart")
 def test_refused_handshakes_leave_nothing(server: Server) -> None:
     """For a path that does not exist."""
     settle(server)

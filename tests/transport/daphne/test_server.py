@@ -1,6 +1,7 @@
 """Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
 
 import asyncio
+import gc
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ import twisted.internet
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from pubsub.transport import on_stop
-from pubsub.transport.daphne import before_stop, is_running
+from pubsub.transport.daphne import before_stop, foreign, is_running
 from pubsub.transport.daphne.server import SCOPE_KEY, install
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import installed_reactor, running_daphne
@@ -129,6 +130,35 @@ async def test_scope_of_a_request_refers_to_nothing() -> None:
         await client.writer.wait_closed()
         assert scopes[0]["type"] == "http"
         assert SCOPE_KEY not in scopes[0]
+
+
+@pytest.mark.usefixtures("fresh_daphne")
+async def test_refused_handshake_is_freed_without_the_garbage_collector() -> None:
+    """Nothing takes such a protocol apart, so it must not refer to itself."""
+    install.__wrapped__()
+    references: list[Any] = []
+    async with running_daphne() as server:
+
+        async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            references.append(scope[SCOPE_KEY])
+            await receive()
+            await send({"type": "websocket.close"})
+
+        server.server.application = application
+        gc.disable()
+        try:
+            client = await server.connect_socket(())
+            client.protocol.send_request(client.protocol.connect())
+            await client.answer()
+            client.writer.transport.resume_reading()
+            assert (await client.reader.readline()).startswith(b"HTTP/1.1 403")
+            client.writer.close()
+            await server.turn_until(lambda: foreign.is_lost(references[0]()))
+            await asyncio.sleep(0)
+            server.server.application_checker()
+            await server.turn_until(lambda: references[0]() is None)
+        finally:
+            gc.enable()
 
 
 # --- How it stops ---
