@@ -25,7 +25,7 @@ RUNS, RUNS_AGAINST = 3, 7
 
 EXAMPLES = """\
 examples:
-  python -m bench --quick                         the core of it, beside the main peers
+  python -m bench --quick                         the main scenarios, beside the main peers
   python -m bench --against HEAD~3                beside a commit, in a temporary worktree
   python -m bench --against ../other --runs 11    beside a checkout in another folder
   python -m bench --against main --scenario connect idle
@@ -33,14 +33,18 @@ examples:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="the core of it, in two minutes")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="measure the main scenarios and peers only, in two minutes",
+    )
     parser.add_argument(
         "--against",
         metavar="CHECKOUT",
@@ -59,10 +63,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", nargs="+", metavar="NAME", choices=names, help="see --list")
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peer", nargs="+", metavar="NAME", choices=names, help="see --list")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write all samples there")
-    parser.add_argument("--page", metavar="FILE", type=Path, help="write tables and plots there")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all samples to this file")
     parser.add_argument(
-        "--from", metavar="FILE", type=Path, dest="source", help="measure nothing, read that JSON"
+        "--page", metavar="FILE", type=Path, help="write tables and plots to this page"
+    )
+    parser.add_argument(
+        "--from",
+        metavar="FILE",
+        type=Path,
+        dest="source",
+        help="measure nothing, and read this file that --json wrote",
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and the peers")
     args = parser.parse_args()
@@ -76,7 +86,7 @@ def parse_arguments() -> argparse.Namespace:
 def selected(
     args: argparse.Namespace, other: Sequence[Peer] = ()
 ) -> tuple[list[Peer], list[Scenario]]:
-    """Return the peers and scenarios that are asked for.
+    """Return the peers and scenarios that the command line selects.
 
     Args:
         args: The command line.
@@ -105,7 +115,7 @@ def without_impossible(
         if scenario.connections + SPARE_DESCRIPTORS <= limit:
             possible.append(scenario)
         else:
-            print(f"skipped: {scenario.title}: needs more files than `ulimit -Hn` allows, {limit}")
+            print(f"skipped: {scenario.title}: `ulimit -Hn` allows only {limit} open files")
     ready = []
     for peer in peers:
         if missing := peer.prepare():
@@ -117,7 +127,7 @@ def without_impossible(
 
 
 def measure(args: argparse.Namespace) -> Results:
-    """Measure what is asked for; return what there is when that is interrupted."""
+    """Measure what the command line selects; if interrupted, return the results so far."""
     about = {"runs": args.runs, "seconds": args.seconds, **machine.describe()}
     results = Results(about=about)
     with other_checkout(args.against) as other:
@@ -150,7 +160,7 @@ def run(
     """Measure these scenarios of these peers."""
     cores = Cores.available()
     if cores.shared:
-        print("only one processor core: the load generator takes its time from the server")
+        print("only one processor core: the load generator slows the server down")
     begin = time.monotonic()
 
     def say(line: str) -> None:
@@ -166,7 +176,7 @@ def run(
 
 
 def main() -> None:
-    """Do what the command line asks for."""
+    """Run the benchmark."""
     args = parse_arguments()
     if args.list:
         for one in (*SCENARIOS, *PEERS):

@@ -15,7 +15,7 @@ HEAD = ("median", "lowest to highest", *(f"× {name}" for name in REFERENCES.val
 
 
 def write(results: Results, page: Path) -> None:
-    """Write all that is generated, beside the page and between the marks in it.
+    """Write everything that is generated: files beside the page, and the part between its marks.
 
     Raises:
         ValueError: The page has no marks.
@@ -52,7 +52,7 @@ def _about(results: Results) -> Iterator[str]:
     )
     for peer in PEERS:
         if peer.name in results.skipped:
-            yield f"\nNot measured: {peer.title}, for want of {results.skipped[peer.name]}."
+            yield f"\nNot measured: {peer.title}. Missing: {results.skipped[peer.name]}."
 
 
 def _figures(
@@ -76,7 +76,7 @@ def _spread(metric: Metric, figure: Figure) -> str:
 
 
 def _summary(results: Results) -> Iterator[str]:
-    """Give the table of the chat room alone, with every ratio."""
+    """Give the table of the chat room alone, with all its ratios."""
     yield "### The chat room on Daphne\n"
     head = [
         "scenario",
@@ -98,7 +98,7 @@ def _summary(results: Results) -> Iterator[str]:
 
 
 def _groups(results: Results) -> Iterator[str]:
-    """Give a table for each group: peers by row, medians by column."""
+    """Give a table for each group, with a row for each peer and a column for each median."""
     for group, heading in GROUPS.items():
         columns = list(
             _figures(results, [scenario for scenario in SCENARIOS if scenario.group == group])
@@ -123,9 +123,9 @@ def _cell(metric: Metric, figure: Figure) -> str:
 
 
 def _everything(results: Results) -> Iterator[str]:
-    """Give a page with a table for each metric: spread and ratios of all peers."""
+    """Give a page with a table for each metric: the spread and the ratios of all peers."""
     yield "# All figures\n"
-    yield "Written by `make bench`; what they mean is in [performance](../performance.md)."
+    yield "Written by `make bench`. [Performance](../performance.md) explains what they mean."
     head = ["", *HEAD]
     for scenario, metric, figures in _figures(results):
         yield f"\n## {scenario.title}: {metric.heading}\n"
@@ -135,7 +135,7 @@ def _everything(results: Results) -> Iterator[str]:
             if (figure := figures.get(peer.name))
         ]
         yield from _table(head, rows)
-    yield "\n¹ The load generator was busy for more than 90 % of the time in a run at least."
+    yield "\n¹ In at least one run the load generator was busy for more than 90 % of the time."
     failures = [
         f"- {peer.title}, {scenario.title}, {reason}"
         for scenario in SCENARIOS

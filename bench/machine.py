@@ -24,7 +24,7 @@ TOOLS = {
 
 
 def describe() -> dict[str, Any]:
-    """Return all of it, ready for JSON."""
+    """Return all of that, ready for JSON."""
     return {
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
@@ -36,14 +36,14 @@ def describe() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit of the working tree, and whether anything was changed since."""
+    """Return the commit of the working tree, and whether there are uncommitted changes."""
     name = _output("git", "rev-parse", "--short", "HEAD")
     changed = _output("git", "status", "--porcelain", "--", ".", ":!docs")
     return f"{name or 'unknown'}{' with changes' if changed else ''}"
 
 
 def cpu() -> str:
-    """Return the processor's model, as the kernel has it."""
+    """Return the processor's model, as the kernel names it."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -51,7 +51,7 @@ def cpu() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, of the packages and tools that are here."""
+    """Return the versions of Python and of the installed packages and tools."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -65,7 +65,7 @@ def versions() -> dict[str, str]:
 
 
 def _output(*command: str) -> str:
-    """Return what a command prints, or nothing if it fails or does not exist."""
+    """Return the output of a command; it is empty if the command fails or does not exist."""
     if not shutil.which(command[0]):
         return ""
     folder = Path(__file__).parent

@@ -22,23 +22,23 @@ class Metric:
     """After the decimal point, where it is shown."""
 
     compared: bool = True
-    """Whether a ratio to another peer says anything; a growth may be nothing, or less."""
+    """Whether a ratio to another peer means anything; a growth may be zero or negative."""
 
     @property
     def heading(self) -> str:
-        """What it is, in which unit, and which way is better."""
+        """The title, the unit, and whether higher or lower is better."""
         unit = f"{self.unit}, " if self.unit else ""
         return f"{self.title} ({unit}{'higher' if self.higher_is_better else 'lower'} is better)"
 
     def show(self, value: float) -> str:
-        """Return a figure as tables have it."""
+        """Return a figure as it is shown in tables."""
         return f"{value:,.{self.digits}f}"
 
 
 def lower(
     key: str, title: str, column: str, unit: str, digits: int = 0, *, compared: bool = True
 ) -> Metric:
-    """Return a metric of which less is better."""
+    """Return a metric for which lower is better."""
     return Metric(key, title, column, unit, False, digits, compared)
 
 

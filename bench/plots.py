@@ -9,10 +9,10 @@ from bench.results import Results
 from bench.scenarios import SCENARIOS, Scenario
 
 BLUES = ("#9ecae1", "#4292c6", "#08519c", "#062a52")
-"""From little to much in flight."""
+"""From few publications in flight to many."""
 
 LEAST_DELIVERIES = 100
-"""Where the logarithmic axes begin."""
+"""The lower ends of the logarithmic axes."""
 
 CHAT_ROOM, OTHERS = "#d94801", "#6b7280"
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -20,7 +20,7 @@ OVERVIEW = ("rooms", "connect", "idle", "stalled", "flood", "rest")
 
 
 def draw(results: Results, folder: Path) -> dict[str, Path]:
-    """Write the images of what was measured; return them by their titles."""
+    """Write the images for what was measured; return their paths by title."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

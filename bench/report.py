@@ -9,7 +9,7 @@ from bench.scenarios import SCENARIOS
 
 
 def terminal_table(results: Results) -> Iterator[str]:
-    """Give the lines: for each metric the median of each peer, its spread and its ratios."""
+    """Give the lines: for each metric the median, the spread and the ratios of each peer."""
     for scenario in SCENARIOS:
         for metric in scenario.metrics:
             figures = results.figures(scenario.name, metric)

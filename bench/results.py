@@ -10,7 +10,7 @@ from typing import Any
 from bench.metrics import Metric
 
 BUSY_GENERATOR = 0.9
-"""The share of a processor above which the load generator may have been the limit."""
+"""The share of a processor core above which the load generator may have been the limit."""
 
 REFERENCES = {"go": "Go", "group-send": "group_send", "ordinary": "ordinary"}
 """The peers that the others are compared with, and their names in the tables."""
@@ -20,7 +20,7 @@ Sample = dict[str, float]
 
 @dataclass(frozen=True)
 class Figure:
-    """What a peer reached in a scenario."""
+    """What a peer achieved in a scenario."""
 
     median: float
     lowest: float
@@ -29,7 +29,7 @@ class Figure:
     """By reference: the median, over the runs, of this peer's sample divided by the reference's."""
 
     generator_was_busy: bool = False
-    """In one run at least."""
+    """In at least one run."""
 
 
 @dataclass
@@ -43,16 +43,16 @@ class Results:
     """The commit, the machine, the versions (`bench.machine`)."""
 
     def add(self, scenario: str, peer: str, run: int, sample: Sample) -> None:
-        """Note a sample. Runs are numbered by text, as in JSON."""
+        """Record a sample. The numbers of runs are text, as in JSON."""
         self.samples.setdefault(scenario, {}).setdefault(peer, {})[str(run)] = sample
 
     def fail(self, scenario: str, peer: str, run: int, reason: str) -> None:
-        """Note a failure."""
+        """Record a failure."""
         reasons = self.failures.setdefault(scenario, {}).setdefault(peer, [])
         reasons.append(f"run {run}: {reason}")
 
     def figures(self, scenario: str, metric: Metric) -> dict[str, Figure]:
-        """Return the figure of each peer that gave one, by the peer's name."""
+        """Return the figure of each peer that has one, by the peer's name."""
         runs_of = {
             peer: {run: sample[metric.key] for run, sample in runs.items() if metric.key in sample}
             for peer, runs in self.samples.get(scenario, {}).items()

@@ -1,4 +1,4 @@
-"""The order of the measurements: interleaved, so that all peers share the machine's moods."""
+"""The order of the measurements: interleaved, so that a busy moment affects all peers alike."""
 
 import json
 import os
@@ -15,29 +15,29 @@ from bench.servers import Server, ServerFailed, running
 WARM_UP = ("fanout", "--subscribers", "10", "--window", "8", "--seconds", "0.3")
 
 IDLE_TIMEOUT = 5.0
-"""Seconds that a server may still be busy after a load; a new one takes its place then."""
+"""Seconds that a server may stay busy after a load before it is replaced by a new one."""
 
 
 class LoadFailed(Exception):
-    """A load gives no figures; the message says why."""
+    """A load produced no figures; the message says why."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Where the server runs, and where the load generator does."""
+    """The processor core of the server and that of the load generator."""
 
     server: int
     load: int
 
     @classmethod
     def available(cls) -> "Cores":
-        """Take the first two of the cores that this process may use, or the only one twice."""
+        """Take the first two cores that this process may use, or the only one twice."""
         cores = sorted(os.sched_getaffinity(0))
         return cls(cores[0], cores[min(1, len(cores) - 1)])
 
     @property
     def shared(self) -> bool:
-        """Whether both run on one core."""
+        """Whether both run on the same core."""
         return self.server == self.load
 
 
@@ -46,8 +46,8 @@ class Runner:
     """Measures scenarios of peers.
 
     Args:
-        seconds: How long each is measured, where that is not fixed by the scenario.
-        say: What to call with each line of progress.
+        seconds: How long each scenario is measured, unless the scenario determines that itself.
+        say: Called with each line of progress.
     """
 
     cores: Cores
@@ -57,7 +57,7 @@ class Runner:
     def run(
         self, peers: Sequence[Peer], scenarios: Sequence[Scenario], runs: int, results: Results
     ) -> None:
-        """Measure everything so many times, in each run peer by peer."""
+        """Measure everything ``runs`` times, in each run peer by peer."""
         for number in range(1, runs + 1):
             for peer in peers:
                 self.say(f"run {number} of {runs}: {peer.title}")
@@ -67,10 +67,10 @@ class Runner:
     def run_side_by_side(
         self, peers: Sequence[Peer], scenarios: Sequence[Scenario], runs: int, results: Results
     ) -> None:
-        """Measure everything so many times, in each run scenario by scenario.
+        """Measure everything ``runs`` times, in each run scenario by scenario.
 
-        The peers follow each other within seconds, each on a server of its own, and change places
-        from run to run: so small differences show that `run` would lose in the noise.
+        The peers follow each other within seconds, each on a server of its own, and swap places
+        from run to run. That shows small differences, which `run` would lose in the noise.
         """
         for number in range(1, runs + 1):
             order = peers if number % 2 else peers[::-1]
@@ -83,7 +83,7 @@ class Runner:
     def _serve(
         self, peer: Peer, scenarios: Sequence[Scenario], number: int, results: Results
     ) -> None:
-        """Measure scenarios one after the other, on one server while that does well."""
+        """Measure scenarios one after the other, on one server for as long as it can go on."""
         remaining = list(scenarios)
         while remaining:
             try:
@@ -101,7 +101,7 @@ class Runner:
     def _measure(
         self, server: Server, peer: Peer, remaining: list[Scenario], number: int, results: Results
     ) -> bool:
-        """Measure the first that remains; return whether the server can go on."""
+        """Measure the first remaining scenario; return whether the server can go on."""
         scenario = remaining.pop(0)
         seconds = ("--seconds", str(self.seconds))
         try:
@@ -132,10 +132,10 @@ class Runner:
                 preexec_fn=lambda: os.sched_setaffinity(0, {self.cores.load}),
             )
         except subprocess.TimeoutExpired:
-            raise LoadFailed(f"not done after {timeout + self.seconds:.0f} s") from None
+            raise LoadFailed(f"not finished after {timeout + self.seconds:.0f} s") from None
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise LoadFailed(f"{reason} (the server's last words: {server.last_words()})")
+            raise LoadFailed(f"{reason} (the server's last line: {server.last_words()})")
         sample: Sample = json.loads(done.stdout)
         return sample
 
@@ -143,7 +143,7 @@ class Runner:
 def _sessions(peer: Peer, scenarios: Sequence[Scenario]) -> Iterator[list[Scenario]]:
     """Give the scenarios of a peer as lists, each for a server of its own.
 
-    Those with few clients come first: thousands leave traces in a server's memory.
+    Scenarios with few clients come first, because thousands of clients leave traces in memory.
     """
     own = [scenario for scenario in scenarios if scenario.takes(peer)]
     own.sort(key=lambda scenario: scenario.connections)

@@ -12,33 +12,33 @@ class Scenario:
     """A load, and the figures it gives."""
 
     name: str
-    """As the command line and the results have it."""
+    """The name on the command line and in the results."""
 
     group: str
-    """The key in `GROUPS` of those that it is shown together with."""
+    """The key in `GROUPS` of the group that it is shown in."""
 
     title: str
     column: str
-    """The same in a word or two, for the head of a column of its group."""
+    """A short title, for the head of a column of its group."""
 
     load: tuple[str, ...]
     """The arguments of `bench.load`."""
 
     metrics: tuple[Metric, ...]
     connections: int = 100
-    """About how many file descriptors it takes on either side."""
+    """About how many file descriptors each side needs."""
 
     fresh_server: bool = False
-    """Whether it needs a server that has served nobody."""
+    """Whether it needs a server that has had no clients yet."""
 
     quick: bool = False
     """Whether it is part of a quick run."""
 
     compared: bool = False
-    """Whether two checkouts are compared in it, when no scenario is asked for."""
+    """Whether two checkouts are compared in it by default."""
 
     timeout: float = 60.0
-    """Seconds that it may take beside those of the measurement itself."""
+    """Seconds that it may take in addition to the measurement itself."""
 
     takes: Callable[[Peer], bool] = lambda peer: True
     """Which peers take part."""
@@ -56,13 +56,14 @@ GROUPS = {
     "slow": "Slow clients",
     "rest": "Publication over REST",
 }
-"""What is shown together, in this order."""
+"""The groups in which results are shown, in this order."""
 
 
 def fanout(subscribers: int, window: int, *, quick: bool = False) -> Scenario:
-    """One publisher, so many subscribers, so many publications in flight.
+    """Return the scenario of one publisher with ``window`` publications in flight.
 
-    `group_send` to 5,000 takes seconds for one publication, so more in flight tell nothing.
+    `group_send` to 5,000 subscribers takes seconds for one publication, so it is measured with
+    one in flight only.
     """
     return Scenario(
         name=f"fanout-{subscribers}-window-{window}",
@@ -95,7 +96,7 @@ SCENARIOS = (
     Scenario(
         "rooms",
         "rooms",
-        "100 rooms of 10 who all talk",
+        "100 rooms of 10, all publishing",
         "100 rooms of 10",
         ("rooms", "--rooms", "100", "--members", "10"),
         (DELIVERIES,),
@@ -149,8 +150,8 @@ SCENARIOS = (
         "stop",
         ("stop", "--count", "1000"),
         (
-            Metric("told", "clients told 3001", "of 1,000 told 3001"),
-            lower("stop_seconds", "time until it is gone", "s", "s", digits=2),
+            Metric("told", "clients that got 3001", "of 1,000 got 3001"),
+            lower("stop_seconds", "time until the process ends", "s", "s", digits=2),
         ),
         connections=1000,
         fresh_server=True,
@@ -170,7 +171,7 @@ SCENARIOS = (
     Scenario(
         "flood",
         "slow",
-        "a client that publishes without a pause and never reads, 5 s",
+        "a client that publishes non-stop and never reads, 5 s",
         "floods",
         ("flood", "--flood", "5"),
         (

@@ -1,4 +1,4 @@
-"""Servers of peers as processes: started on a free port, pinned to a core, watched and stopped."""
+"""The server processes of peers: started on a free port, pinned to a core, and stopped."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ class Server:
         self.pid = process.pid
 
     def alive(self) -> bool:
-        """Return whether the process is there."""
+        """Return whether the process is running."""
         return self._process.poll() is None
 
     def last_words(self) -> str:
@@ -45,7 +45,7 @@ class Server:
         return (output.splitlines() or ["no output"])[-1]
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """Wait until it has done with its last clients; return whether it has."""
+        """Wait until it has finished with its last clients; return whether it has."""
         deadline = time.monotonic() + timeout
         before = cpu_seconds(self.pid)
         while self.alive() and time.monotonic() < deadline:
@@ -57,7 +57,7 @@ class Server:
         return False
 
     def kill(self) -> None:
-        """End it and its children, politely first."""
+        """Terminate it, and kill whatever is left of it and its children."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT)
@@ -75,7 +75,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(peer: Peer, server_core: int, other_core: int) -> Iterator[Server]:
-    """Start a peer's server on one core, and what it needs beside it on the other.
+    """Start a peer's server on one core, and any process that it needs on the other.
 
     Raises:
         ServerFailed: It does not start.

@@ -25,7 +25,7 @@ from pubsub.routing import lifespan, websocket_application  # noqa: E402
 application = ProtocolTypeRouter(
     {
         "http": http_application,
-        "websocket": websocket_application(),
+        "websocket": websocket_application(whole_site=True),
         "lifespan": lifespan,
     }
 )

@@ -72,6 +72,7 @@ if STATIC_ROOT is not None:
 
 # The views allow a body of one client message, and answer 413 for more.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * _config.max_message_bytes
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE  # no body ever needs the disk
 
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -7,8 +7,9 @@ from urllib.parse import SplitResult, urlsplit
 from channels.routing import URLRouter
 from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
-from django.urls import path, re_path
+from django.urls import Resolver404, path, re_path, resolve
 
+from pubsub.api import api
 from pubsub.consumers import ChatConsumer
 from pubsub.processes import neighbours
 from pubsub.runtime import get_runtime
@@ -17,17 +18,39 @@ from pubsub.transport import daphne
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 
 
-def websocket_application() -> "BrowserOriginValidator":
+def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidator":
     """Return the application for ASGI's ``websocket``: the routes behind a check of the origin.
+
+    On Daphne this also bounds what HTTP requests and responses may cost.
+
+    Args:
+        whole_site: Whether request bodies for any path are limited to one client message, not
+            only those for the paths of `pubsub.urls`. Other views of a project may take uploads.
 
     Raises:
         ImproperlyConfigured: The setting ``CHATROOM`` is wrong.
     """
-    get_runtime()
-    daphne.install()
+    config = get_runtime().config
+    daphne.install(
+        daphne.HttpLimits(
+            max_body=config.max_message_bytes,
+            is_bounded=(lambda path: True) if whole_site else _is_ours,
+            request_timeout=config.request_timeout,
+            write_timeout=config.write_timeout,
+        )
+    )
     # URLRouter raises ValueError for an unknown path, so the last route matches and refuses it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
+
+
+def _is_ours(path: str) -> bool:
+    """Tell whether a path leads to a view of `pubsub.urls`, wherever a project includes it."""
+    try:
+        match = resolve(path.removeprefix(settings.FORCE_SCRIPT_NAME or ""))
+    except Resolver404:
+        return False
+    return api.urls_namespace in match.namespaces or match.func.__module__.startswith("pubsub.")
 
 
 class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]

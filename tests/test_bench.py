@@ -1,4 +1,4 @@
-"""The benchmark: what it counts, and what it makes of that."""
+"""The benchmark: what it counts, and what it concludes from that."""
 
 import json
 import subprocess
@@ -49,7 +49,7 @@ def run_load(server: Server, *arguments: str) -> Any:
 def test_load_counts_what_the_server_counts(
     server: Server, arguments: tuple[str, ...], calibration: int
 ) -> None:
-    """Deliveries, besides those of the one publication that shows how large an event is."""
+    """Both count the same deliveries, apart from one publication that shows an event's size."""
     figures = run_load(server, *arguments)
     totals = server.request("GET", "/stats")[1]["totals"]
     assert figures["deliveries"] > calibration
@@ -67,7 +67,7 @@ def sampled(metric: Metric, **values: list[float]) -> Results:
 
 
 def test_median_and_spread() -> None:
-    """Of an odd and of an even number of runs."""
+    """The median is right for an odd and for an even number of runs."""
     figures = sampled(DELIVERIES, odd=[30, 10, 20], even=[10, 20]).figures("some", DELIVERIES)
     odd, even = figures["odd"], figures["even"]
     assert (odd.median, odd.lowest, odd.highest) == (20, 10, 30)
@@ -75,7 +75,7 @@ def test_median_and_spread() -> None:
 
 
 def test_ratios_are_of_the_same_run() -> None:
-    """A run that was slow for both counts no less."""
+    """A run that was slow for both peers counts as much as any other."""
     results = sampled(DELIVERIES, chatroom=[20, 2, 30], go=[10, 1, 10])
     figures = results.figures("some", DELIVERIES)
     assert figures["chatroom"].ratios == {"go": 2}
@@ -83,27 +83,27 @@ def test_ratios_are_of_the_same_run() -> None:
 
 
 def test_ratios_leave_out_what_failed() -> None:
-    """A run in which one of both gave no figure."""
+    """A run in which one of the two peers has no figure is ignored."""
     results = sampled(DELIVERIES, chatroom=[20, 40])
     results.add("some", "go", 2, {DELIVERIES.key: 10, "generator_share": 0.1})
     assert results.figures("some", DELIVERIES)["chatroom"].ratios == {"go": 4}
 
 
 def test_growth_has_no_ratio() -> None:
-    """It may be nothing, or negative."""
+    """A growth may be zero or negative, so it has no ratio."""
     figures = sampled(GROWTH, chatroom=[0.5], go=[-0.5]).figures("some", GROWTH)
     assert figures["chatroom"].ratios == {}
 
 
 def test_busy_generator_is_marked() -> None:
-    """If it was busy in one run."""
+    """A figure is marked if the generator was busy in at least one run."""
     figures = sampled(DELIVERIES, busy=[50, 91], idle=[50, 90]).figures("some", DELIVERIES)
     assert figures["busy"].generator_was_busy
     assert not figures["idle"].generator_was_busy
 
 
 def test_results_survive_a_file(tmp_path: Path) -> None:
-    """Written and read, they give the same figures."""
+    """Results that are written and read again give the same figures."""
     results = sampled(DELIVERIES, chatroom=[20, 2], go=[10, 1])
     results.fail("some", "go", 3, "a reason")
     results.save(tmp_path / "results.json")

@@ -25,12 +25,12 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
         {"subscribers": 100, "window": 8},
     ),
     "rooms": (
-        "rooms whose members all talk",
+        "rooms whose members all publish",
         lambda of: Rooms(of.port, of.dialect, of.rooms, of.members, of.pid).run(of.seconds),
         {"rooms": 100, "members": 10},
     ),
     "roundtrip": (
-        "latency at a rate, or at some percent of the maximum",
+        "latency at a fixed rate, or at a percentage of the maximum",
         lambda of: roundtrip.run(of.port, of.dialect, of.seconds, of.rate, of.percent),
         {"rate": 0, "percent": 30},
     ),
@@ -70,7 +70,7 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
         {"count": 1000},
     ),
 }
-"""Each load: what it is, how it runs, and what it can be told beside the common arguments."""
+"""Each load: a description, the function that runs it, and options with their defaults."""
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ CLOSE_SHUTDOWN = b"\x88\x0a\x0b\xb9shutdown"
 
 
 def connect(port: int, dialect: Dialect, pid: int | None, count: int) -> dict[str, float]:
-    """Open so many WebSockets, until each has the response to its handshake."""
+    """Open ``count`` WebSockets, each until the response to its handshake has arrived."""
     scripts = [dialect.opening[:1]] * count
     meter = Meter(pid)
     connections = open_connections(port, scripts)
@@ -26,7 +26,7 @@ def connect(port: int, dialect: Dialect, pid: int | None, count: int) -> dict[st
 
 
 def stop(port: int, dialect: Dialect, pid: int, count: int) -> dict[str, float]:
-    """Send SIGTERM to a server with so many clients; wait for the close frames and its end."""
+    """Send SIGTERM to a server with ``count`` clients; wait for the close frames and its end."""
     connections = open_connections(port, [dialect.opening] * count)
     process = os.pidfd_open(pid)
     meter = Meter()

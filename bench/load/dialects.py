@@ -24,10 +24,10 @@ def _json(value: object) -> str:
 
 
 class Dialect(Protocol):
-    """What differs between the wire formats of the peers."""
+    """The differences between the wire formats of the peers."""
 
     opening: tuple[Step, ...]
-    """The steps until the server takes commands; the first one ends with the HTTP response."""
+    """The steps until the server accepts commands; the first ends with the HTTP response."""
 
     def subscribe(self, topic: str) -> Step:
         """Return the step that subscribes a connection."""
@@ -36,7 +36,7 @@ class Dialect(Protocol):
         """Return the frame that publishes a text."""
 
     def ping(self) -> bytes:
-        """Return the frame that the server answers at once, and does nothing for."""
+        """Return a frame that the server answers at once and without other work."""
 
 
 class ChatRoom:
@@ -45,15 +45,15 @@ class ChatRoom:
     opening = (Step(handshake("/ws"), b"\r\n\r\n"),)
 
     def subscribe(self, topic: str) -> Step:
-        """Acknowledged by an object, which ends with the only brace."""
+        """The acknowledgement is an object; it ends with its only closing brace."""
         return Step(text_frame(_json(_command("subscribe", topic))), b"}")
 
     def publish(self, topic: str, text: str) -> bytes:
-        """Acknowledged likewise."""
+        """The acknowledgement has the same form."""
         return text_frame(_json(_command("publish", topic, text)))
 
     def ping(self) -> bytes:
-        """Answered by a pong."""
+        """The answer is a pong."""
         return text_frame(_json({"type": "ping", "request_id": ACK_MARK.decode()}))
 
 
@@ -70,15 +70,15 @@ class SocketIO:
         return text_frame("421" + _json([command["type"], command]))
 
     def subscribe(self, topic: str) -> Step:
-        """Acknowledged by 431[…]."""
+        """The acknowledgement is 431[…]."""
         return Step(self._event(_command("subscribe", topic)), b"]")
 
     def publish(self, topic: str, text: str) -> bytes:
-        """Acknowledged likewise."""
+        """The acknowledgement has the same form."""
         return self._event(_command("publish", topic, text))
 
     def ping(self) -> bytes:
-        """Answered by an acknowledgement."""
+        """The answer is an acknowledgement."""
         return self._event({"type": "ping", "request_id": ACK_MARK.decode()})
 
 

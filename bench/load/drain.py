@@ -1,4 +1,4 @@
-"""The end of a closed loop: nothing more is published, and what is under way must arrive."""
+"""The end of a closed loop: publishing stops, and everything in flight has to arrive."""
 
 import select
 import time
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from bench.load.processes import cpu_seconds
 
 PATIENCE = 30.0
-"""Seconds that a measurement may take longer until a first publication is through.
+"""Seconds by which a measurement may be extended until a first publication is delivered to all.
 
-Only `group_send` with a thousand connections needs them; its figure would be nothing otherwise.
+Only `group_send` with a thousand connections needs them; otherwise it would have no figure.
 """
 
 QUIET = 2.0
-"""Seconds without a byte from a server that does nothing either: a delivery is missing."""
+"""Seconds without a byte from an idle server after which a delivery counts as missing."""
 
 GRACE = 5.0
-"""Seconds after which a server that is still at it is left alone."""
+"""Seconds after which a server that is still busy is no longer waited for."""
 
 
 def drain(
@@ -28,9 +28,9 @@ def drain(
     """Receive until nothing is missing.
 
     Args:
-        poll: Tells which sockets have something.
-        take: Receives from the sockets that it is given.
-        missing: Returns the number of deliveries that have not come yet.
+        poll: Reports which sockets are readable.
+        take: Receives from the sockets it is given.
+        missing: Returns the number of deliveries that have not arrived yet.
         pid: The server's process, to see whether it is still busy.
 
     Raises:

@@ -9,18 +9,18 @@ from bench.load.meter import Meter, latencies
 from bench.load.websocket import open_connections, read_frame
 
 AT_A_TIME = 50
-"""Deliveries that are read between two looks at the pinger's socket, so that the load's own work
-(some 100 µs) is not taken for the server's."""
+"""Deliveries that are read before the pinger's socket is checked again, so that the load's own
+work (some 100 µs) does not count as the server's."""
 
 PAUSE = 0.001
 """Seconds between an answer and the next ping."""
 
 
 def run(port: int, dialect: Dialect, subscribers: int, seconds: float) -> dict[str, float]:
-    """Publish without a pause, one publication in flight, while another client pings.
+    """Publish non-stop, with one publication in flight, while another client pings.
 
     Returns:
-        How long the pings took to be answered, and how many deliveries there were.
+        The latencies of the pings, and the rate of deliveries.
 
     Raises:
         ConnectionError: The server closed a connection.

@@ -1,4 +1,4 @@
-"""One publisher, many subscribers, and a window of publications in flight between them."""
+"""One publisher, many subscribers, and a fixed number of publications in flight between them."""
 
 import select
 import time
@@ -13,10 +13,10 @@ TOPIC = "bench"
 
 
 class Fanout:
-    """Connections to a server, all but one subscribed, and the size of its frames.
+    """A publisher and its subscribers, and the sizes of the frames that they receive.
 
     Args:
-        window: How many publications may be in flight to some subscriber.
+        window: How many publications may be in flight.
         pid: The server's process.
     """
 
@@ -40,7 +40,7 @@ class Fanout:
         self._sent_at = 0.0
 
     def _measure_frames(self) -> None:
-        """Publish once, and see to it that bytes tell how many frames there were."""
+        """Publish once, and make sure that frames can be counted by their bytes."""
         self.publisher.sendall(self.publication)
         ack = read_frame(self.publisher)
         events = [read_frame(sock) for sock in self.subscribers]
@@ -52,7 +52,7 @@ class Fanout:
         self.event_size, self.ack_size = sizes.pop(), len(ack)
 
     def run(self, seconds: float) -> dict[str, float]:
-        """Publish for so many seconds; return what was delivered in them.
+        """Publish for some seconds; return what was delivered in that time.
 
         With a window of 1 the time from the publication to each delivery is measured as well.
 
@@ -87,7 +87,7 @@ class Fanout:
         return figures | (latencies(self._latencies, "event", 50, 99) if self._latencies else {})
 
     def _drain(self, missing: int) -> None:
-        """Wait for the bytes of events that are still under way."""
+        """Wait for the bytes of events that are still in flight."""
 
         def take(events: list[tuple[int, int]]) -> None:
             nonlocal missing
@@ -96,7 +96,7 @@ class Fanout:
         drain(self.poll, take, lambda: missing / self.event_size, self.pid)
 
     def _take(self, events: list[tuple[int, int]]) -> int:
-        """Receive what has come; return the bytes of events among it."""
+        """Receive what has arrived; return how many bytes of it were events."""
         receive, buffer, received = self._receive, self._buffer, 0
         for fd, _ in events:
             if fd in receive:

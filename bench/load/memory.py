@@ -1,6 +1,6 @@
-"""The memory of a server with silent clients, with one that never reads, and with one that floods.
+"""The memory of a server with silent clients, one that never reads, and one that floods.
 
-Memory is the resident set of the server and its children, not that of a Redis beside it.
+Memory is the resident set of the server and its children, without that of Redis.
 """
 
 import select
@@ -14,15 +14,15 @@ from bench.load.processes import resident_bytes
 from bench.load.websocket import open_connections, read_frame
 
 SETTLE = 3.0
-"""Seconds until the memory is read; Daphne forgets HTTP requests once a second."""
+"""Seconds until the memory is read; Daphne frees HTTP requests once a second."""
 
 KILOBYTE = "x" * 1024
 STEP = 100
-"""How many publications are in flight, less than any peer's queue holds."""
+"""Publications in flight, fewer than any peer's queue holds."""
 
 
 def idle(port: int, dialect: Dialect, pid: int, count: int, warm_up: int) -> dict[str, float]:
-    """Connect and subscribe so many clients, after some others that are not counted."""
+    """Connect and subscribe ``count`` clients, after ``warm_up`` others that do not count."""
     script = (*dialect.opening, dialect.subscribe(TOPIC))
     clients = open_connections(port, [script] * warm_up)
     time.sleep(SETTLE)
@@ -71,7 +71,7 @@ def _read_away(sock: socket.socket, size: int) -> None:
 class Flood:
     """One client publishes as fast as its socket takes it and never reads.
 
-    A subscriber reads what comes of it, and a third client pings, one ping after the other.
+    A subscriber reads the events, and a third client sends one ping after the other.
     """
 
     PAUSE = 0.002
@@ -89,7 +89,7 @@ class Flood:
         self.peak = 0
 
     def run(self, seconds: float) -> dict[str, float]:
-        """Flood for so many seconds; the last ping is waited for."""
+        """Flood for some seconds, and wait for the answer to the last ping."""
         for sock in (self.flooder, self.pinger, self.subscriber):
             sock.setblocking(False)
         poll = select.epoll()

@@ -1,4 +1,4 @@
-"""What every measurement has in common: the clock, the generator's own share, percentiles."""
+"""What all measurements share: the clock, the generator's own load, and percentiles."""
 
 import gc
 import time
@@ -8,13 +8,13 @@ from bench.load.processes import cpu_seconds
 
 
 class Meter:
-    """Measures elapsed time and the share of a processor that this process uses meanwhile.
+    """Measures elapsed time, and how much of a processor core this process uses meanwhile.
 
-    Garbage collection is off from here on: a pause of the generator would be taken for one of the
-    server.
+    Garbage collection is off from here on, because a pause of the generator would count as one of
+    the server.
 
     Args:
-        pid: The server's process, to read how much of a processor it uses.
+        pid: The server's process, to read its processor time.
     """
 
     def __init__(self, pid: int | None = None) -> None:
@@ -25,15 +25,15 @@ class Meter:
         self._server_cpu = cpu_seconds(pid) if pid else 0.0
         self.begin = time.perf_counter()
         self.idle = 0.0
-        """Seconds of busy waiting, which count as no use of the processor."""
+        """Seconds of busy waiting, which do not count as load."""
 
     def read(self) -> tuple[float, float]:
-        """Return the seconds since the begin, and the share of them that the generator worked."""
+        """Return the seconds since the start, and the share of them that the generator worked."""
         elapsed = time.perf_counter() - self.begin
         return elapsed, (time.process_time() - self._cpu - self.idle) / elapsed
 
     def server_cost(self, operations: float) -> dict[str, float]:
-        """Return the server's processor time for each of so many operations, in microseconds.
+        """Return the server's processor time for each operation, in microseconds.
 
         It changes far less than the elapsed time when other programs run on the same machine.
         Nothing is returned when the server's process is not known.
@@ -44,7 +44,7 @@ class Meter:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Return the value that so many percent of them do not exceed (nearest rank)."""
+    """Return the value that ``percent`` of the values do not exceed (nearest rank)."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 

@@ -1,4 +1,4 @@
-"""What the kernel knows of a server's processes, from ``/proc``."""
+"""What the kernel knows about a server's processes, from ``/proc``."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Publications over HTTP: a few connections that are kept, each with one request under way."""
+"""Publications over HTTP: a few persistent connections, each with one request in progress."""
 
 import json
 import select
@@ -12,10 +12,10 @@ from bench.load.websocket import open_connections, read_frame
 
 
 def run(port: int, dialect: Dialect, seconds: float, connections: int) -> dict[str, float]:
-    """Publish to one subscriber for so many seconds.
+    """Publish to one subscriber for some seconds.
 
     Raises:
-        ConnectionError: A request is refused, or its connection not kept.
+        ConnectionError: A request is refused, or its connection is closed.
     """
     (subscriber,) = open_connections(port, [(*dialect.opening, dialect.subscribe(TOPIC))])
     body = json.dumps({"id": MESSAGE_ID, "payload": {"text": TEXT}}, separators=(",", ":"))
@@ -34,7 +34,7 @@ def run(port: int, dialect: Dialect, seconds: float, connections: int) -> dict[s
 
 
 def _first_exchange(sock: socket.socket, request: bytes) -> int:
-    """Publish once; return the size of the response, the same for all that follow."""
+    """Publish once; return the size of the response, which all later ones have as well."""
     sock.sendall(request)
     response = b""
     while not response.endswith((b"}", b"}\n")):

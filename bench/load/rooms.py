@@ -1,4 +1,4 @@
-"""Rooms whose members all talk: each publishes anew when its last publication is acknowledged."""
+"""Rooms whose members all publish, each as soon as its last publication is acknowledged."""
 
 import select
 import time
@@ -11,7 +11,7 @@ from bench.load.websocket import open_connections, read_frame
 
 
 class Rooms:
-    """Connections to a server, so many in each of so many rooms."""
+    """Connections to a server: ``members`` in each of ``rooms`` topics."""
 
     def __init__(
         self, port: int, dialect: Dialect, rooms: int, members: int, pid: int | None = None
@@ -43,7 +43,7 @@ class Rooms:
         self.event_size = {len(read_frame(sock)) for sock in others}.pop()
 
     def run(self, seconds: float) -> dict[str, float]:
-        """Let all talk for so many seconds; return what was delivered in them.
+        """Let all publish for some seconds; return what was delivered in that time.
 
         Raises:
             ConnectionError: The server closed a connection, or lost a message.
@@ -74,7 +74,7 @@ class Rooms:
         return (self._received - self._acks * self.ack_size) / self.event_size
 
     def _take(self, events: list[tuple[int, int]], *, answer: bool) -> None:
-        """Receive what has come; whose acknowledgement is among it publishes anew."""
+        """Receive what has arrived; a client whose acknowledgement is among it publishes again."""
         sockets, publication, buffer = self._socket, self._publication, self._buffer
         for fd, _ in events:
             sock = sockets[fd]
@@ -89,7 +89,7 @@ class Rooms:
                     self._sent += 1
 
     def _drain(self) -> None:
-        """Wait for the replies and deliveries that are still under way."""
+        """Wait for the replies and deliveries that are still in flight."""
         expected = self._sent * (self.ack_size + (self.members - 1) * self.event_size)
         drain(
             self.poll,

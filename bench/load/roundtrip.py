@@ -1,7 +1,7 @@
 """Latency at a fixed rate: an open loop, timed from when each publication was due to be sent.
 
-A server that stalls is late for all publications that were due meanwhile, sent or not; a closed
-loop would have waited with it and hidden that ("coordinated omission").
+A server that stalls is late for all publications that were due meanwhile, whether sent or not. A
+closed loop would have waited for it and hidden that ("coordinated omission").
 """
 
 import os
@@ -19,7 +19,7 @@ SECONDS_OF_MAXIMUM = 1.0
 
 
 class Arrivals:
-    """Frames of one size at one socket, the n-th for the n-th publication."""
+    """Frames of one size at one socket; the n-th belongs to the n-th publication."""
 
     def __init__(self, frame_size: int) -> None:
         self._frame_size = frame_size
@@ -28,7 +28,7 @@ class Arrivals:
         self.latencies: list[float] = []
 
     def take(self, count: int, begin: float, interval: float) -> None:
-        """Note bytes that have arrived just now."""
+        """Record bytes that have just arrived."""
         now = time.perf_counter()
         self._bytes += count
         complete = self._bytes // self._frame_size
@@ -38,9 +38,9 @@ class Arrivals:
 
 
 def run(port: int, dialect: Dialect, seconds: float, rate: int, percent: int) -> dict[str, float]:
-    """Publish so often a second, or, for a rate of 0, at so many percent of the maximum.
+    """Publish at ``rate`` a second, or, if that is 0, at ``percent`` of the maximum.
 
-    The maximum is what a short closed loop reaches.
+    The maximum is the throughput of a short closed loop.
 
     Raises:
         TimeoutError: The server does not keep up.
@@ -54,7 +54,7 @@ def run(port: int, dialect: Dialect, seconds: float, rate: int, percent: int) ->
 
 
 def at_rate(fanout: Fanout, rate: float, seconds: float) -> dict[str, float]:
-    """Publish so often a second, and wait for every reply and every delivery."""
+    """Publish at ``rate`` a second, and wait for every reply and every delivery."""
     acks = Arrivals(fanout.ack_size)
     deliveries = [Arrivals(fanout.event_size) for _ in fanout.subscribers]
     buffer = bytearray(1 << 18)
@@ -74,7 +74,7 @@ def at_rate(fanout: Fanout, rate: float, seconds: float) -> dict[str, float]:
         if due > sent:
             fanout.publisher.sendall(fanout.publication * (due - sent))
             sent = due
-        # Busy waiting: a sleep would be late by more than what is measured.
+        # Busy waiting: a sleep would be late by more than the latency that is measured.
         events = poll.poll(0)
         for fd, _ in events:
             receive, arrivals = receivers[fd]

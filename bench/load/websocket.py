@@ -1,4 +1,4 @@
-"""WebSocket connections as plain sockets, many of them opened at a time (RFC 6455)."""
+"""WebSocket connections (RFC 6455) as plain sockets, many of which are opened at a time."""
 
 import select
 import socket
@@ -9,10 +9,10 @@ UNDER_WAY = 32
 """How many connections are opened at a time."""
 
 MASK = bytes.fromhex("5a17c38e")
-"""One for all frames; a mask of zeros would spare some servers a part of their work."""
+"""The same for all frames; zeros would save some servers a part of their work."""
 
 ANSWER_TIMEOUT = 10.0
-"""Seconds after which a server that has answered nobody is given up."""
+"""Seconds without any answer after which a server is given up."""
 
 
 class Step(NamedTuple):
@@ -20,11 +20,11 @@ class Step(NamedTuple):
 
     send: bytes
     until: bytes
-    """What ends the answer."""
+    """The end of the answer."""
 
 
 def handshake(path: str) -> bytes:
-    """Return the request that opens a WebSocket; no extension is offered, so none compresses."""
+    """Return the request that opens a WebSocket, without extensions, so without compression."""
     return (
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -42,7 +42,7 @@ def text_frame(text: str) -> bytes:
 
 
 def read_frame(sock: socket.socket) -> bytes:
-    """Return the next frame from the server, header included, and take no byte of the one after."""
+    """Return the next frame from the server, with its header, and read no byte beyond it."""
     header = _read(sock, 2)
     length = header[1] & 0x7F
     if length >= 126:
@@ -63,7 +63,7 @@ def _read(sock: socket.socket, size: int) -> bytes:
 
 
 class _Opening:
-    """A connection that has some of its steps still before it."""
+    """A connection that still has steps to take."""
 
     def __init__(self, port: int, steps: Sequence[Step], position: int) -> None:
         self.position = position
@@ -84,7 +84,7 @@ class _Opening:
         return True
 
     def receive(self) -> bool:
-        """Take what has arrived, and go on to the next step; return whether one is left."""
+        """Receive what has arrived, and go on to the next step; return whether any step is left."""
         piece = self.socket.recv(4096)
         self._answer += piece
         if not piece or (self._answer[:5] == b"HTTP/" and b" 101 " not in self._answer[:16]):
@@ -100,8 +100,8 @@ def open_connections(port: int, scripts: Sequence[Sequence[Step]]) -> list[socke
     """Open a connection for each script, `UNDER_WAY` at a time; return them in that order.
 
     Raises:
-        ConnectionError: The server refuses or closes one.
-        TimeoutError: It answers none for `ANSWER_TIMEOUT` seconds.
+        ConnectionError: The server refuses or closes a connection.
+        TimeoutError: The server sends nothing for `ANSWER_TIMEOUT` seconds.
     """
     opened: dict[int, socket.socket] = {}
     under_way: dict[int, _Opening] = {}

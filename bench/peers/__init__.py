@@ -2,8 +2,8 @@
 
 Each peer speaks as much of the chat room's protocol as the load needs: a subscription and a
 publication are acknowledged with their ``request_id``, an event carries a ``ts`` and goes to every
-subscriber but its publisher. Each encodes an event once, where its library allows that, and pings
-no client, so that nothing but events and replies is counted.
+subscriber except its publisher. Each encodes an event once, where its library allows that, and
+pings no client, so that only events and replies are counted.
 """
 
 import os
@@ -19,12 +19,12 @@ FOLDER = Path(__file__).parent
 PROJECT = FOLDER.parents[1]
 
 SUBJECT = "chatroom"
-"""The name of the peer that all this is about."""
+"""The name of the peer that the others are compared with."""
 
 
 @contextmanager
 def nothing(core: int) -> Iterator[Mapping[str, str]]:
-    """Run no process beside the server."""
+    """Run no other process."""
     yield {}
 
 
@@ -33,10 +33,10 @@ class Peer:
     """A server, and how to start it."""
 
     name: str
-    """As the command line and the results have it."""
+    """The name on the command line and in the results."""
 
     title: str
-    """As tables and plots have it."""
+    """The title in tables and plots."""
 
     command: tuple[str, ...]
     """``{port}`` in it becomes the port to listen on."""
@@ -44,7 +44,7 @@ class Peer:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     dialect: str = "chatroom"
-    """What the load must speak (`bench.load.dialects`)."""
+    """The wire format that the load has to use (`bench.load.dialects`)."""
 
     rest: bool = False
     """Whether messages can be published over HTTP."""
@@ -56,13 +56,14 @@ class Peer:
     """Whether it takes part in a quick run."""
 
     prepare: Callable[[], str | None] = lambda: None
-    """Builds or installs what is needed; returns what is missing, in a word."""
+    """Builds or installs what is needed; returns the name of what is missing, if anything is."""
 
     folder: Path = PROJECT
     """The working directory of the server."""
 
     companion: Callable[[int], AbstractContextManager[Mapping[str, str]]] = nothing
-    """Runs another process, on this core, that the server needs; gives environment variables."""
+    """Runs another process that the server needs, on the given core; gives environment variables
+    for the server."""
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ def daphne(application: str) -> tuple[str, ...]:
 
 
 def uvicorn(application: str) -> tuple[str, ...]:
-    """Return the command that serves an application on uvicorn, with all that makes it fast."""
+    """Return the command that serves an application on uvicorn, with its fastest options."""
     options = ("--no-access-log", "--loop", "uvloop", "--http", "httptools")
     websockets = ("--ws", "websockets-sansio", "--ws-ping-interval", "3600")
     return python("uvicorn", "--port", "{port}", *options, *websockets, application)

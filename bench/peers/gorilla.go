@@ -1,8 +1,8 @@
 // The chat room as a Go program: gorilla/websocket, and for each client a read pump, a write pump
 // and a channel of 256 frames between them. An event that finds the channel full is dropped.
 //
-// It is a generous likeness: an event is encoded once for all its subscribers, and the payload is
-// passed on as it came.
+// It is a generous imitation: an event is encoded once for all its subscribers, and the payload is
+// passed on unchanged.
 package main
 
 import (

@@ -1,7 +1,7 @@
 """A Channels consumer that publishes with `group_send`, as the tutorial of Channels does.
 
-With ``BENCH_REDIS`` in the environment its layer is the faster one of channels_redis, the one on
-Redis Pub/Sub, otherwise the one in memory. Neither drops what a run keeps in flight.
+With ``BENCH_REDIS`` in the environment it uses the Pub/Sub layer of channels_redis, the faster of
+its two, and the in-memory layer otherwise. Neither drops what a run keeps in flight.
 """
 
 import os
@@ -18,7 +18,7 @@ from bench.peers.messages import ack, encode, event
 
 CAPACITY = 1_000_000
 CONNECTIONS = 8_000
-"""To Redis, where each publication under way takes one."""
+"""The most connections to Redis; each publication in progress takes one."""
 
 redis = os.environ.get("BENCH_REDIS")
 layer = (
@@ -59,7 +59,7 @@ async def publish(topic: str, message: Any, publisher: str = "") -> None:
 
 
 async def publish_over_rest(topic: str, message: Any) -> int:
-    """Publish a message of nobody's; the layer does not tell the number of subscribers."""
+    """Publish without a publisher; the layer does not tell the number of subscribers."""
     await publish(topic, message)
     return 0
 

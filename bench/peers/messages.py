@@ -6,7 +6,7 @@ from typing import Any
 
 
 def timestamp() -> str:
-    """Return the time as the chat room writes it."""
+    """Return the current time in the format of the chat room."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,6 +1,6 @@
 """An ordinary Channels consumer with a bounded queue: what most projects would write.
 
-It is kind to its project in one thing: an event is encoded once for all subscribers.
+It does one thing better than most: an event is encoded once for all subscribers.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ subscribers: dict[str, set["OrdinaryConsumer"]] = {}
 
 
 class OrdinaryConsumer(AsyncJsonWebsocketConsumer):
-    """One connection: `receive_json` puts into queues, one task of its own empties this one."""
+    """One connection: `receive_json` fills the queues of others, and a task empties its own."""
 
     async def connect(self) -> None:
         """Accept, and start to send."""
@@ -46,7 +46,7 @@ class OrdinaryConsumer(AsyncJsonWebsocketConsumer):
 
 
 def publish(topic: str, message: Any, publisher: OrdinaryConsumer | None = None) -> int:
-    """Queue a message for all subscribers but its publisher; return their number."""
+    """Queue a message for all subscribers except its publisher; return their number."""
     text = encode(event(topic, message))
     others = subscribers.get(topic, set()) - {publisher}
     for subscriber in others:
@@ -56,7 +56,7 @@ def publish(topic: str, message: Any, publisher: OrdinaryConsumer | None = None)
 
 
 async def publish_over_rest(topic: str, message: Any) -> int:
-    """Publish a message of nobody's."""
+    """Publish without a publisher."""
     return publish(topic, message)
 
 

@@ -24,7 +24,7 @@ async def subscribe(client: str, command: dict[str, Any]) -> dict[str, Any]:
 
 @server.event
 async def publish(client: str, command: dict[str, Any]) -> dict[str, Any]:
-    """Send to all in the room but the publisher."""
+    """Send to everyone in the room except the publisher."""
     topic = command["topic"]
     await server.emit("event", event(topic, command["message"]), room=topic, skip_sid=client)
     return ack(command)
@@ -32,7 +32,7 @@ async def publish(client: str, command: dict[str, Any]) -> dict[str, Any]:
 
 @server.event
 async def ping(client: str, command: dict[str, Any]) -> dict[str, Any]:
-    """Only answer."""
+    """Reply, and do nothing else."""
     return ack(command)
 
 

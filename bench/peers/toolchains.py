@@ -1,4 +1,4 @@
-"""What some peers need beside Python: Go, Node.js, Redis. What is built stays in ``.cache/``."""
+"""Go, Node.js and Redis, which some peers need. Whatever is built is kept in ``.cache/``."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ WS = "ws@8.23.0"
 
 
 def _run(*command: str, **environment: str) -> str | None:
-    """Run a command; return the last line of its complaint, if it fails."""
+    """Run a command; return the last line of its error output if it fails."""
     CACHE.mkdir(exist_ok=True)
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
@@ -30,7 +30,7 @@ def _run(*command: str, **environment: str) -> str | None:
 
 
 def build_go_program() -> str | None:
-    """Compile the Go program, unless that is done."""
+    """Compile the Go program, unless it is up to date; return what is missing."""
     if not shutil.which("go"):
         return "Go (Debian: golang-go)"
     if not Path(GO_PATH, "src/github.com/gorilla/websocket").exists():
@@ -42,7 +42,7 @@ def build_go_program() -> str | None:
 
 
 def install_ws() -> str | None:
-    """Install the package ``ws``, unless that is done."""
+    """Install the package ``ws``, unless it is installed; return what is missing."""
     for tool in ("node", "npm"):
         if not shutil.which(tool):
             return f"{tool} (Node.js)"
@@ -53,13 +53,13 @@ def install_ws() -> str | None:
 
 
 def find_redis() -> str | None:
-    """Look for a Redis."""
+    """Look for Redis; return what is missing."""
     return None if shutil.which("redis-server") else "redis-server (Debian: redis-server)"
 
 
 @contextmanager
 def redis_server(core: int) -> Iterator[Mapping[str, str]]:
-    """Run a Redis on this core that stores nothing, at a socket in a folder of its own."""
+    """Run Redis on this core, without persistence, on a Unix socket in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         address = Path(folder, "redis.sock")
         process = subprocess.Popen(

@@ -31,7 +31,7 @@ async def serve_client(client: ServerConnection) -> None:
 
 
 async def main() -> None:
-    """Serve on the port of the command line."""
+    """Serve on the port given on the command line."""
     async with serve(
         serve_client, "127.0.0.1", int(sys.argv[1]), compression=None, ping_interval=None
     ) as server:

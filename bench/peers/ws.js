@@ -27,7 +27,7 @@ server.on("connection", (client) => {
       subscribersOf(topic).add(client);
       subscribed.add(topic);
     } else if (type === "publish") {
-      // A Buffer: a string would be encoded anew for every subscriber.
+      // A Buffer: a string would be encoded again for every subscriber.
       const event = Buffer.from(JSON.stringify({ type: "event", topic, message, ts: now() }));
       for (const subscriber of subscribersOf(topic)) {
         if (subscriber !== client) subscriber.send(event, { binary: false });

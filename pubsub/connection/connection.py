@@ -43,8 +43,8 @@ class Connection:
     # For the same reason as those of `Outbox`.
     __slots__ = (
         "_budget",
-        "_config",
         "_held",
+        "_max_message_bytes",
         "_paused",
         "_rate_limit",
         "_runtime",
@@ -56,7 +56,8 @@ class Connection:
 
     def __init__(self, runtime: Runtime, transport: Transport) -> None:
         self._runtime = runtime
-        self._config = config = runtime.config
+        config = runtime.config
+        self._max_message_bytes = config.max_message_bytes
         self.transport = transport
         self.client = runtime.enter().connect(
             on_frames=self._flush,
@@ -98,9 +99,12 @@ class Connection:
             if message is None:
                 return
             if message is OTHER:
-                self._charge(fairness.OTHER_FRAME)
+                self._budget -= fairness.OTHER_FRAME
             else:
                 self._receive(message)  # type: ignore[arg-type]  # OTHER is the only one
+            if self._budget <= 0 and not self._paused:
+                self._pause()
+                asyncio.get_running_loop().call_soon(self._resume)
 
     def _receive(self, message: Message) -> None:
         if self.outbox.full():
@@ -112,13 +116,7 @@ class Connection:
                 self._pause()
                 self._waiting_for_room = asyncio.ensure_future(self._resume_when_there_is_room())
                 return
-        self._charge(fairness.COMMAND + self._execute(message))
-
-    def _charge(self, cost: int) -> None:
-        self._budget -= cost
-        if self._budget <= 0 and not self._paused:
-            self._pause()
-            asyncio.get_running_loop().call_soon(self._resume)
+        self._budget -= fairness.COMMAND + self._execute(message)
 
     def _pause(self) -> None:
         self._paused = True
@@ -142,7 +140,10 @@ class Connection:
     def _execute(self, message: Message) -> int:
         """Execute one message and put the reply; return its cost beyond that of a command."""
         try:
-            command = self._decode(message)
+            if type(message) is str and self._rate_limit is None:
+                command = decode_command(message, max_bytes=self._max_message_bytes)
+            else:
+                command = self._decode_other(message)
         except ProtocolError as error:
             self.outbox.put_reply(
                 encode_error(error.code, str(error), request_id=error.request_id, topic=error.topic)
@@ -159,20 +160,19 @@ class Connection:
         self.outbox.put_reply(encode_refusal(command, code, text))
         return 0
 
-    def _decode(self, message: Message) -> AnyCommand:
+    def _decode_other(self, message: Message) -> AnyCommand:
+        """Decode a message whose rate is limited, or refuse one that cannot be a command."""
         if self._rate_limit is not None and not self._admit(self._rate_limit):
             if isinstance(message, TooLarge):
                 refuse_rate(message.head, message.tail)
             refuse_rate(message)
         if isinstance(message, str):
-            return decode_command(message, max_bytes=self._config.max_message_bytes)
+            return decode_command(message, max_bytes=self._max_message_bytes)
         if isinstance(message, bytes):
             return refuse_binary(message)
         if not message.is_text:
             return refuse_binary(message.head, message.tail)
-        return refuse_too_large(
-            message.head, message.tail, max_bytes=self._config.max_message_bytes
-        )
+        return refuse_too_large(message.head, message.tail, max_bytes=self._max_message_bytes)
 
     def _admit(self, limit: RateLimit) -> bool:
         if limit.admit(time.monotonic()):

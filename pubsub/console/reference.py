@@ -5,7 +5,7 @@ from typing import Any
 
 
 def outline(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what the template shows of the document: commands, and what the server sends."""
+    """Return what the template shows: the commands, and the messages that the server sends."""
     operations = document["operations"]
     commands = [name for name, operation in operations.items() if operation["action"] == "receive"]
     messages = document["components"]["messages"]
@@ -68,8 +68,6 @@ def _rules(field: dict[str, Any]) -> list[str]:
     rules = []
     if "enum" in field:
         rules.append(" or ".join(f"“{value}”" for value in field["enum"]))
-    if "pattern" in field:
-        rules.append("a UUID in its canonical form")
     if "minimum" in field:
         rules.append(f"at least {field['minimum']}")
     if "default" in field:

@@ -137,6 +137,9 @@ class Replay:
 
     __slots__ = ("_end", "_history", "_next", "_reader_id", "_remaining", "counters")
 
+    size = 0
+    """Bytes that it takes in an outbox."""
+
     def __init__(
         self,
         history: History,

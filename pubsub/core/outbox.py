@@ -146,7 +146,7 @@ class Outbox(asyncio.Queue[Frame]):
     def put_replay(self, replay: Replay) -> None:
         """Put past events, which take no room here, in front of the live ones that follow."""
         if not self._closed:
-            self._append(replay)
+            self._put(replay)
             self._replays += 1
 
     def put_nowait(self, frame: Frame) -> None:
@@ -237,13 +237,11 @@ class Outbox(asyncio.Queue[Frame]):
 
     # --- Inside ---
 
-    def _put(self, frame: Frame) -> None:
-        self._bytes += frame.size
-        self._append(frame)
-
-    def _append(self, item: Frame | Replay) -> None:
-        self._queue.append(item)
-        if len(self._queue) == 1:
+    def _put(self, item: Frame | Replay) -> None:
+        self._bytes += item.size
+        queue = self._queue
+        queue.append(item)
+        if len(queue) == 1:
             self._schedule(self._on_frames)
             if self._getters is not None:
                 self._wake_getters(self._getters)

@@ -15,7 +15,9 @@ RequestId = Annotated[str, Meta(max_length=MAX_REQUEST_ID_LENGTH)]
 MESSAGE_ID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z"
 """A UUID in its canonical form (RFC 9562 §4), of any version and in either case."""
 
-MessageId = Annotated[str, Meta(pattern=MESSAGE_ID_PATTERN)]
+MessageId = Annotated[
+    str, Meta(pattern=MESSAGE_ID_PATTERN, description="a UUID in its canonical form")
+]
 
 _match_message_id = re.compile(MESSAGE_ID_PATTERN).match
 

@@ -77,6 +77,15 @@ def test_asyncapi(server: Server) -> None:
         assert f'id="{name}"' in page
 
 
+def test_rules_of_fields(server: Server) -> None:
+    """The reference shows the rule for message ids next to them, and the rule for topics too."""
+    page = get(server, "/docs/ws")[1]
+    rules = dict(re.findall(r'<th scope="row"><code>([\w.]+)</code>(.*?)</tr>', page))
+    assert "a UUID in its canonical form" in rules["message.id"]
+    assert "a UUID in its canonical form" not in rules["topic"]
+    assert "in Unicode normalization form NFC" in rules["topic"]
+
+
 def test_only_reading(server: Server) -> None:
     """Pages can only be read; HEAD is a way of reading."""
     for path in ("/", "/docs/ws", "/asyncapi.json"):

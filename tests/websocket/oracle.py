@@ -70,14 +70,18 @@ class Oracle:
     def _finished(self) -> Event:
         message = self._message
         if len(message) > self._max_message:
-            return too_large(message, self._max_message)
+            return too_large(message, self._max_message, is_text=self._opcode is Opcode.TEXT)
         return message.decode() if self._opcode is Opcode.TEXT else message
 
 
-def too_large(message: bytes, max_message_bytes: int) -> TooLarge:
+def too_large(message: bytes, max_message_bytes: int, *, is_text: bool) -> TooLarge:
     """Return what the engine keeps of a message over the limit."""
-    rest = message[max_message_bytes:]
-    return TooLarge(len(message), message[:max_message_bytes], rest[-TAIL:])
+    return TooLarge(
+        is_text=is_text,
+        size=len(message),
+        head=message[:max_message_bytes],
+        tail=message[max_message_bytes:][-TAIL:],
+    )
 
 
 def normalized(events: Iterable[Event], max_message_bytes: int) -> list[Event]:
@@ -92,7 +96,7 @@ def normalized(events: Iterable[Event], max_message_bytes: int) -> list[Event]:
             result.append(Fault(event.code, ""))
         elif isinstance(event, str) and len(event.encode()) > max_message_bytes:
             assert len(event.encode()) <= max_message_bytes + TAIL
-            result.append(too_large(event.encode(), max_message_bytes))
+            result.append(too_large(event.encode(), max_message_bytes, is_text=True))
         else:
             result.append(event)
     return result

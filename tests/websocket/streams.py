@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 FINAL, MASKED = 0x80, 0x80
 
-BOUNDARIES = (0, 1, 125, 126, 1000, 65_535, 65_536)
-"""Payload sizes at which the header changes its form (RFC 6455 §5.2), and some between."""
+SIZES = (0, 1, 125, 126, 1000, 1500, 5000, 65_535, 65_536)
+"""Payload sizes at which the header changes its form (RFC 6455 §5.2), and some in between."""
 
 LONG = 2000
 """Bytes of a stream above which it is not sent byte by byte, which would take too long."""
@@ -54,21 +54,23 @@ def frames(first_byte: int, payloads: st.SearchStrategy[bytes]) -> st.SearchStra
 
 
 def sized(contents: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Return contents that are short, or repeated to about a size at a boundary."""
+    """Return contents that are short, or repeated to about one of `SIZES`."""
     repeated = st.builds(
         lambda content, size: content * (size // len(content)) if content else b"",
         contents,
-        st.sampled_from(BOUNDARIES),
+        st.sampled_from(SIZES),
     )
     exact = st.builds(
-        lambda size, byte: byte * size, st.sampled_from(BOUNDARIES), st.sampled_from([b"a", b"\n"])
+        lambda size, byte: byte * size, st.sampled_from(SIZES), st.sampled_from([b"a", b"\n"])
     )
     return st.one_of(contents, contents, contents, repeated, exact)
 
 
 texts = sized(st.text(max_size=20).map(str.encode))
 binaries = sized(st.binary(max_size=20))
-controls = st.binary(max_size=125)
+controls = st.one_of(
+    st.binary(max_size=20), st.binary(max_size=125), st.binary(min_size=125, max_size=125)
+)
 
 pings_and_pongs = frames(FINAL | PING, controls) | frames(FINAL | PONG, controls)
 

@@ -192,7 +192,14 @@ def test_ping_and_pong_frames_are_understood(payload: bytes) -> None:
     assert client_receives(sent) == [(Opcode.PING, payload), (Opcode.PONG, payload)]
 
 
-@given(code=st.none() | st.sampled_from(CLOSE_CODES), reason=st.text(max_size=200))
+long_reasons = st.builds(
+    lambda offset, character: "x" * offset + character * 60,
+    st.integers(0, 3),
+    st.sampled_from("é€😀"),
+)
+
+
+@given(code=st.none() | st.sampled_from(CLOSE_CODES), reason=st.text() | long_reasons)
 def test_close_frame_is_understood(code: int | None, reason: str) -> None:
     """A client finds the code and as much of the reason as fits, never half a character."""
     ((opcode, payload),) = client_receives(outgoing.close_frame(code, reason))

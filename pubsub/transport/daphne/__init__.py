@@ -1,6 +1,14 @@
-"""The transport for Daphne, and how Daphne is made to wait when it stops."""
+"""The transport for Daphne, the bounds of HTTP on Daphne, and how it is made to wait at a stop."""
 
-from pubsub.transport.daphne.server import before_stop, install, is_running
+from pubsub.transport.daphne import http
+from pubsub.transport.daphne.http_limits import HttpLimits
+from pubsub.transport.daphne.server import before_stop, is_running, refer_to_protocols
 from pubsub.transport.daphne.takeover import prepare
 
-__all__ = ["before_stop", "install", "is_running", "prepare"]
+__all__ = ["HttpLimits", "before_stop", "install", "is_running", "prepare"]
+
+
+def install(limits: HttpLimits) -> None:
+    """Prepare Daphne, if it is the server; the application calls this while it is being made."""
+    refer_to_protocols()
+    http.install(limits)

@@ -21,11 +21,11 @@ def is_running() -> bool:
 
 
 @functools.cache
-def install() -> None:
-    """Prepare Daphne, if it is the server; the application calls this while it is being made.
+def refer_to_protocols() -> None:
+    """Have every WebSocket's scope refer to Daphne's protocol, if Daphne is the server.
 
-    Every WebSocket's scope then refers to Daphne's protocol, so that a transport finds it whatever
-    middlewares put in the place of ``send``; Channels' own SessionMiddleware is one of them.
+    So a transport finds it, whatever middlewares put in the place of ``send``; Channels' own
+    SessionMiddleware is one of them.
     """
     daphne = sys.modules.get("daphne.server")
     if daphne is None:

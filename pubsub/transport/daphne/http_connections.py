@@ -1,0 +1,162 @@
+"""All HTTP connections of a process: whose turn it is, their time limits, and their end."""
+
+import asyncio
+import time
+from collections import deque
+from typing import Any, Protocol, cast
+
+from twisted.internet import reactor
+
+from pubsub.transport.daphne.http_limits import HttpLimits
+
+MAX_STARTING = 100
+"""Applications that may be at work without having answered. The event loop serves all of them in
+turn, so a thousand at once would keep a WebSocket's message waiting for a second."""
+
+STARTING_SECONDS = 1.0
+"""Seconds after which an application that has not answered no longer counts: it waits for
+something, and does not keep the event loop busy."""
+
+CHECK_INTERVAL = 1.0
+"""Seconds between two looks at the time limits, where no limit is shorter than 4 seconds."""
+
+FINISH_TIMEOUT = 1.0
+"""Seconds that requests have to finish when the server stops."""
+
+END_TIMEOUT = 1.0
+"""Seconds that applications have to end after they have been told to."""
+
+FLUSH_TIMEOUT = 0.5
+"""Seconds that clients have to read the rest of their responses."""
+
+
+class Channel(Protocol):
+    """One HTTP connection."""
+
+    requests: list[Any]
+    """Its requests that are not answered yet."""
+
+    def check(self, now: float) -> None:
+        """End what takes longer than it may; ``now`` is a time of the monotonic clock."""
+
+    def stop(self) -> None:
+        """Close as soon as the request at work is answered."""
+
+    def is_closing(self) -> bool:
+        """Tell whether all is written, but not all of it has left yet."""
+
+
+class Request(Protocol):
+    """One request."""
+
+    channel: Any
+    """Its connection; ``None`` once that is lost."""
+
+    def start(self) -> None:
+        """Start its application."""
+
+    def send_disconnect(self) -> None:
+        """Tell its application to end."""
+
+
+class HttpConnections:
+    """The channels of a process that have not become WebSockets."""
+
+    def __init__(self, limits: HttpLimits) -> None:
+        self.limits = limits
+        self.stopping = False
+        self._channels: set[Channel] = set()
+        self._interval = min(CHECK_INTERVAL, limits.request_timeout / 4)
+        self._all_closed = asyncio.Event()
+        self._starting: dict[Request, float] = {}
+        self._waiting: deque[Request] = deque()
+        self._is_starting = False
+
+    def add(self, channel: Channel) -> None:
+        """Watch a connection."""
+        self._channels.add(channel)
+
+    def discard(self, channel: Channel) -> None:
+        """Forget a connection that is closed, or is no longer HTTP/1.1. Safe to call twice."""
+        self._channels.discard(channel)
+        if self.stopping and not self._channels:
+            self._all_closed.set()
+
+    # --- Turns ---
+
+    def start(self, request: Request) -> None:
+        """Start the application for a request, at once or when others have answered."""
+        self._waiting.append(request)
+        self._start_waiting()
+
+    def answered(self, request: Request) -> None:
+        """Note that a request is answered, at least in part, or lost. Safe to call again."""
+        if self._starting.pop(request, None) is not None:
+            self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        if self._is_starting:
+            return  # one that was answered while it was started; the loop below goes on
+        self._is_starting = True
+        try:
+            while self._waiting and len(self._starting) < MAX_STARTING and not self.stopping:
+                request = self._waiting.popleft()
+                if request.channel is not None:  # the client is still there
+                    self._starting[request] = time.monotonic()
+                    request.start()
+        finally:
+            self._is_starting = False
+
+    # --- Time ---
+
+    def watch(self) -> None:
+        """Check the time limits of all connections, now and from time to time.
+
+        One timer for all is cheaper than resetting one with each request and each read.
+        """
+        now = time.monotonic()
+        for channel in list(self._channels):
+            channel.check(now)
+        for request, started in list(self._starting.items()):
+            if now > started + STARTING_SECONDS:
+                self.answered(request)
+        cast(Any, reactor).callLater(self._interval, self.watch)
+
+    # --- The end ---
+
+    def stop(self, server: Any) -> asyncio.Future[None]:
+        """End all applications and HTTP connections of a server that stops.
+
+        From now on no request is started, and those at work have a moment to finish. All other
+        applications are cancelled at once, as Daphne does. Nothing happens in this tick, so that
+        the WebSocket clients are told first.
+        """
+        self.stopping = True
+        return asyncio.ensure_future(self._end(server))
+
+    async def _end(self, server: Any) -> None:
+        at_work = {request for channel in self._channels for request in channel.requests}
+        requests, others = {}, []
+        for protocol, details in server.connections.items():
+            application = details.get("application_instance")
+            if application is None or application.done():
+                continue
+            if protocol in at_work:
+                requests[application] = protocol
+            else:
+                application.cancel()
+                others.append(application)
+        for channel in list(self._channels):
+            channel.stop()
+        await _wait([*requests], FINISH_TIMEOUT)
+        for application, request in requests.items():
+            if not application.done():
+                request.send_disconnect()
+        await _wait([*requests, *others], END_TIMEOUT)
+        if any(channel.is_closing() for channel in self._channels):
+            await _wait([asyncio.ensure_future(self._all_closed.wait())], FLUSH_TIMEOUT)
+
+
+async def _wait(tasks: list[asyncio.Future[Any]], timeout: float) -> None:  # noqa: ASYNC109
+    if tasks:
+        await asyncio.wait(tasks, timeout=timeout)

@@ -1,0 +1,86 @@
+"""HTTP as it is on the wire, valid or not."""
+
+import io
+import json
+import select
+import socket
+from http.client import HTTPResponse
+from typing import Any
+
+TIMEOUT = 60
+
+
+def get(path: str, *headers: str) -> bytes:
+    """Return a request for a path."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+def post(path: str, *headers: str) -> bytes:
+    """Return the head of a request with a body of JSON."""
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode()
+
+
+class _KeptReader(io.BufferedReader):
+    """A reader that a response does not close, because the next response follows in it."""
+
+    def close(self) -> None:
+        """Stay open."""
+
+
+class RawConnection(socket.socket):
+    """A TCP connection to a server, with a time limit."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.settimeout(TIMEOUT)
+        try:
+            self.connect(("127.0.0.1", port))
+        except OSError:
+            self.close()
+            raise
+        self._reader = _KeptReader(socket.SocketIO(self, "r"))
+
+    def makefile(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the reader of all responses."""
+        return self._reader
+
+    def read_response(self) -> tuple[HTTPResponse, bytes]:
+        """Read the next response and its body."""
+        response = HTTPResponse(self)
+        response.begin()
+        return response, response.read()
+
+    def read_error(self) -> tuple[int, str, str]:
+        """Read a response that has to be a JSON error and the last one of its connection.
+
+        Returns:
+            The status, the error's code and its message.
+        """
+        response, body = self.read_response()
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["Connection"] == "close"
+        assert self._reader.read() == b""
+        error: dict[str, str] = json.loads(body)["error"]
+        return response.status, error["code"], error["message"]
+
+    def read_to_the_end(self) -> bytes:
+        """Return everything that comes before the server ends the connection."""
+        data = b""
+        try:
+            while piece := self.recv(1 << 20):
+                data += piece
+        except ConnectionResetError:
+            pass
+        return data
+
+    def wait_for_the_end(self) -> None:
+        """Wait, without reading, until the server ends the connection.
+
+        Raises:
+            TimeoutError: It does not.
+        """
+        poll = select.poll()
+        poll.register(self, select.POLLRDHUP)
+        if not poll.poll(TIMEOUT * 1000):
+            raise TimeoutError

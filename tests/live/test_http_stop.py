@@ -1,0 +1,65 @@
+"""A clean stop in the middle of HTTP requests."""
+
+import signal
+from contextlib import ExitStack
+
+from tests.live.conftest import StartServer
+from tests.live.raw_http import RawConnection, get, post
+
+TRANSFERS = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
+
+
+def test_stop_under_a_flood_of_requests(start_server: StartServer) -> None:
+    """1,000 connections with 6 requests each: WebSocket clients are told, no request starts.
+
+    Each connection may finish the request at work; the others are dropped with it, cleanly.
+    """
+    server = start_server()
+    websockets = [server.connect() for _ in range(10)]
+    with ExitStack() as stack:
+        flood = [stack.enter_context(RawConnection(server.port)) for _ in range(1000)]
+        for connection in flood:
+            connection.sendall(get("/stats") * 6)
+        flood[0].read_response()
+        server.send_signal(signal.SIGTERM)
+        assert [client.receive_close() for client in websockets] == [(3001, "shutdown")] * 10
+        assert server.stop() == 0
+        answers = [connection.read_to_the_end().count(b"HTTP/1.1 200") for connection in flood]
+        assert sum(answers) < 6 * len(flood)
+
+
+def test_request_at_work_is_finished(start_server: StartServer) -> None:
+    """Its response says that the connection is closed; one behind it is not carried out."""
+    server = start_server()
+    silent = server.connect()  # it answers no close frame, so the server waits for it
+    told = server.connect()
+    with RawConnection(server.port) as connection:
+        connection.sendall(post("/topics", "Content-Length: 12") + b'{"name":"a"}')
+        connection.read_response()
+        server.send_signal(signal.SIGTERM)
+        assert told.receive_close() == (3001, "shutdown")
+        assert connection.read_to_the_end() == b""
+    with RawConnection(server.port) as late:
+        late.sendall(get("/health"))
+        assert late.read_error() == (503, "UNAVAILABLE", "the server is stopping")
+    silent.reset()
+    assert server.stop() == 0
+
+
+def test_requests_of_every_kind_hold_nothing_up(start_server: StartServer) -> None:
+    """An idle connection, half a head, half a body, a refused one, and a stalled response."""
+    server = start_server(*TRANSFERS, DJANGO_SETTINGS_MODULE="tests.live.host.transfers")
+    requests = [
+        b"",
+        get("/upload")[:10],
+        post("/upload", "Content-Length: 100") + b"x",
+        post("/chat/topics", "Content-Length: 1000000"),
+        get("/download"),
+        get("/download") * 3,
+    ]
+    with ExitStack() as stack:
+        for request in requests:
+            stack.enter_context(RawConnection(server.port)).sendall(request)
+        for _ in range(20):
+            server.request("GET", "/chat/health")
+        assert server.stop() == 0
