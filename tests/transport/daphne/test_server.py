@@ -14,10 +14,15 @@ import twisted.internet
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from pubsub.transport import on_stop
-from pubsub.transport.daphne import before_stop, foreign, is_running
-from pubsub.transport.daphne.server import SCOPE_KEY, install
+from pubsub.transport.daphne import HttpLimits, before_stop, foreign, install, is_running
+from pubsub.transport.daphne.server import SCOPE_KEY, refer_to_protocols
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import installed_reactor, running_daphne
+
+
+LIMITS = HttpLimits(
+    max_body=1000, is_bounded=lambda path: True, request_timeout=20, write_timeout=30
+)
 
 
 @pytest.fixture
@@ -76,7 +81,9 @@ def test_daphne_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "twisted.internet.reactor", raising=False)
     monkeypatch.delitem(sys.modules, "daphne.server")
     assert not is_running()
-    install.__wrapped__()
+    refer_to_protocols.cache_clear()
+    install(LIMITS)
+    refer_to_protocols.cache_clear()
     on_stop(fail)
     assert "daphne.server" not in sys.modules
 
@@ -99,7 +106,7 @@ async def test_scope_refers_to_the_protocol() -> None:
 
         return forward
 
-    install.__wrapped__()
+    refer_to_protocols.__wrapped__()
     async with running_daphne() as server:
         server.wrap_send = wrapped
         session = await server.request()
@@ -112,7 +119,7 @@ async def test_scope_refers_to_the_protocol() -> None:
 @pytest.mark.usefixtures("fresh_daphne")
 async def test_scope_of_a_request_refers_to_nothing() -> None:
     """Only WebSockets are taken over."""
-    install.__wrapped__()
+    refer_to_protocols.__wrapped__()
     scopes: list[dict[str, Any]] = []
     async with running_daphne() as server:
 
@@ -135,7 +142,7 @@ async def test_scope_of_a_request_refers_to_nothing() -> None:
 @pytest.mark.usefixtures("fresh_daphne")
 async def test_refused_handshake_is_freed_without_the_garbage_collector() -> None:
     """Nothing takes such a protocol apart, so it must not refer to itself."""
-    install.__wrapped__()
+    refer_to_protocols.__wrapped__()
     references: list[Any] = []
     async with running_daphne() as server:
 
