@@ -19,7 +19,6 @@ from pubsub.transport.daphne.server import SCOPE_KEY, refer_to_protocols
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import installed_reactor, running_daphne
 
-
 LIMITS = HttpLimits(
     max_body=1000, is_bounded=lambda path: True, request_timeout=20, write_timeout=30
 )
