@@ -10,33 +10,29 @@ class Frame:
     """One outgoing message, encoded once and shared by every outbox that holds it.
 
     Its payload is the encoded message (UTF-8), and never changes. How it is framed on a connection
-    is up to the transport; one that makes bytes which end with the payload may `keep` them, for
-    all other connections of its kind. ``counters`` are those of the topic that the frame is an
-    event of; they are ``None`` for replies and notices, which no overflow policy may drop.
+    is up to the transport: one whose form ends with the payload may leave it in ``wire``, for all
+    other connections of its kind, and clear ``unframed``. ``counters`` are those of the topic that
+    the frame is an event of; they are ``None`` for replies and notices, which no overflow policy
+    may drop.
     """
 
-    __slots__ = ("_payload", "counters", "size", "wire")
+    __slots__ = ("counters", "size", "unframed", "wire")
 
     def __init__(self, payload: bytes, counters: TopicCounters | None = None) -> None:
-        self._payload: bytes | None = payload
+        self.unframed: bytes | None = payload
+        """The payload, until a transport has framed it."""
         self.size = len(payload)
         """Bytes of the payload."""
         self.counters = counters
         self.wire: bytes | None = None
-        """What a transport has kept."""
-
-    def keep(self, wire: bytes) -> bytes:
-        """Keep bytes that end with the payload, in its place, and return them."""
-        self.wire = wire
-        self._payload = None
-        return wire
+        """The form that a transport has left here; it ends with the payload."""
 
     @property
     def payload(self) -> bytes:
         """The encoded message."""
-        if self._payload is not None:
-            return self._payload
-        assert self.wire is not None  # noqa: S101  # one of the two is always there
+        if self.wire is None:
+            assert self.unframed is not None  # noqa: S101  # one of the two is always there
+            return self.unframed
         return self.wire[len(self.wire) - self.size :]
 
     @property

@@ -4,6 +4,8 @@ Nearly all clients nearly always send complete, masked text frames of less than 
 `parse_text` parses in about 1 µs. All other frames are left to a library (see `engine`).
 """
 
+import functools
+
 FINAL_TEXT = 0x81
 FINAL_CLOSE = 0x88
 FINAL_PING = 0x89
@@ -80,6 +82,7 @@ def is_control(first_byte: int) -> bool:
     return bool(first_byte & 0x08)
 
 
+@functools.lru_cache(maxsize=4096)
 def text_header(length: int) -> bytes:
     """Return the header of an unmasked, unfragmented text frame (RFC 6455 §5.2)."""
     if length < 126:

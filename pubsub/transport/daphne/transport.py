@@ -27,6 +27,7 @@ from pubsub.transport.daphne.foreign import is_tls
 from pubsub.transport.timeouts import Timeouts
 from pubsub.websocket import engine, frames
 from pubsub.websocket.engine import Engine
+from pubsub.websocket.frames import text_header
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,9 @@ def serialize(batch: Sequence[Frame]) -> bytes:
 
 
 def _serialize(frame: Frame) -> bytes:
-    return frame.keep(frames.text_frame(frame.payload))
+    payload, frame.unframed = frame.unframed, None
+    frame.wire = wire = text_header(frame.size) + payload  # type: ignore[operator]  # not framed
+    return wire
 
 
 def _send_nothing(data: bytes) -> int:
