@@ -1,10 +1,10 @@
 """The broker: it decides who gets what, and hands frames to outboxes. It does no I/O."""
 
-import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import get_ident
 
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
@@ -80,7 +80,7 @@ class Broker:
         self._encode = encode
         self._describe_loss = describe_loss
         self._announce = announce
-        self._owner = threading.get_ident()
+        self._owner = get_ident()
         self._started = time.monotonic()
         self._topics: dict[str, Topic] = {}
         self._clients: dict[str, Client] = {}
@@ -90,7 +90,7 @@ class Broker:
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
-        self._owner = threading.get_ident()
+        self._owner = get_ident()
 
     @property
     def client_count(self) -> int:
@@ -206,16 +206,16 @@ class Broker:
             WrongThread: Called from a thread that does not own the broker.
             ReentrantCall: Called by a callback of an outbox.
         """
-        self._check_caller()
+        if get_ident() != self._owner or self._delivering:
+            self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
-        publication = topic.accept(message_id, payload, publisher)
         self._delivering = True
         try:
-            subscribers = topic.deliver(publication, publisher)
+            publication = topic.publish(message_id, payload, publisher)
         finally:
             self._delivering = False
         self._announce(publication)
-        return subscribers
+        return publication.subscribers
 
     def subscriber_counts(self) -> dict[str, int]:
         """Return the number of subscribers of each topic, sorted by the topics' names."""
@@ -271,7 +271,7 @@ class Broker:
         return self._existing(name)
 
     def _check_caller(self) -> None:
-        if threading.get_ident() != self._owner:
+        if get_ident() != self._owner:
             raise WrongThread("the broker belongs to another thread; use pubsub.publish()")
         if self._delivering:
             raise ReentrantCall("an outbox's callback may not call the broker; use call_soon()")

@@ -1,6 +1,6 @@
 """One topic: its subscribers, its counters and, if it keeps any, its last messages."""
 
-import time
+from time import time_ns
 
 from pubsub.core.client import Client
 from pubsub.core.counters import Counters, TopicCounters, TopicStatistics
@@ -27,28 +27,22 @@ class Topic:
         self.counters = TopicCounters(name)
         self._encode = encode
 
-    def accept(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
-        """Make a publication of a message, with the position that it has from now on."""
-        history = self.history
+    def publish(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
+        """Accept a message, and offer its event to every subscriber but the publisher."""
+        history, counters = self.history, self.counters
         publication = Publication(
             self.name,
             message_id,
             payload,
-            publisher.id if publisher else None,
-            time.time_ns() // 1_000_000,
+            None if publisher is None else publisher.id,
+            time_ns() // 1_000_000,
             None if history is None else history.end + 1,
         )
-        publication.frame = Frame(self._encode(publication), self.counters)
-        return publication
-
-    def deliver(self, publication: Publication, publisher: Client | None) -> int:
-        """Offer the event to every subscriber but the publisher; return how many there are."""
-        frame = publication.frame
-        if self.history is not None:
-            self.history.append(frame, publication.publisher_id)
+        frame = publication.frame = Frame(self._encode(publication), counters)
+        if history is not None:
+            history.append(frame, publication.publisher_id)
         subscribers = self.subscribers
         count = len(subscribers)
-        counters = self.counters
         counters.messages += 1
         if publisher in subscribers:
             count -= 1
@@ -61,7 +55,8 @@ class Topic:
             counters.delivered += count
             for outbox in subscribers.values():
                 outbox.offer(frame)
-        return count
+        publication.subscribers = count
+        return publication
 
     def replay(self, count: int, reader: Client) -> Replay | None:
         """Return the newest ``count`` kept events that ``reader`` did not publish, if any."""

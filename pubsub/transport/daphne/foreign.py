@@ -4,6 +4,7 @@ None of it is documented as an interface, so any upgrade may change it. All name
 anything is changed; if one is missing, the portable transport serves the connection.
 """
 
+import asyncio
 import functools
 import logging
 from typing import Any
@@ -63,10 +64,17 @@ BUFFER = {
 """``twisted.internet.tcp.Connection``: the transport, or what lies below it with TLS."""
 
 DIRECT = {
+    "disconnecting": "whether Twisted still reads from the socket",
+    "fileno": "the socket's number, to be called when it is readable",
+    "reactor": "Twisted's reactor, whose event loop has to be asyncio's",
     "producerPaused": "makes Twisted resume its producer as soon as the buffer has drained",
     "loseWriteConnection": "sends the end of the stream and still reads",
 }
 """``twisted.internet.tcp.Connection`` where there is no TLS above it."""
+
+
+REACTOR = {"_asyncioEventloop": "the event loop in which sockets are registered"}
+"""``twisted.internet.asyncioreactor.AsyncioSelectorReactor``."""
 
 
 class NotAsExpected(Exception):
@@ -90,6 +98,9 @@ def check(protocol: Any) -> None:
         _check(tcp, TRANSPORT)
         _check(tcp, BUFFER)
         _check(tcp, DIRECT)
+        _check(tcp.reactor, REACTOR)
+        if tcp.reactor._asyncioEventloop is not asyncio.get_running_loop():
+            raise NotAsExpected("Twisted's reactor runs in another event loop")
 
 
 def is_lost(protocol: Any) -> bool:

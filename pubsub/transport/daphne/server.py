@@ -1,6 +1,7 @@
 """Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
 
 import asyncio
+import contextlib
 import functools
 import signal
 import sys
@@ -35,9 +36,20 @@ def refer_to_protocols() -> None:
     def with_protocol_in_scope(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket":
             scope[SCOPE_KEY] = weakref.ref(protocol)
+            _break_cycle(protocol)
         return create_application(server, protocol, scope)
 
     daphne.Server.create_application = with_protocol_in_scope
+
+
+def _break_cycle(protocol: Any) -> None:
+    """Let a protocol that is never taken over be freed by its last reference.
+
+    When its socket is closed, Autobahn makes the protocol the result of the protocol's own
+    ``is_closed``, a Deferred that nobody reads.
+    """
+    with contextlib.suppress(AttributeError):
+        protocol.is_closed.addCallback(lambda _: None)
 
 
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:

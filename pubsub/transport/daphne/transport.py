@@ -58,20 +58,25 @@ class State(Enum):
     CLOSED = "closed"
 
 
-_last_serialized: tuple[Sequence[Frame], bytes] = ((), b"")
+_last_joined: tuple[Sequence[Frame], bytes] = ((), b"")
 
 
 def serialize(batch: Sequence[Frame]) -> bytes:
     """Return these frames as WebSocket frames.
 
-    All subscribers of a topic get the same frames in turn, so the last result is kept.
+    All subscribers of a topic get the same frames in turn. So each frame keeps its form, and the
+    last result is kept here.
     """
-    global _last_serialized
-    last, data = _last_serialized
+    global _last_joined
+    last, data = _last_joined
     if batch != last:
-        data = b"".join([frames.text_frame(frame.payload) for frame in batch])
-        _last_serialized = batch, data
+        data = b"".join([frame.wire or _serialize(frame) for frame in batch])
+        _last_joined = batch, data
     return data
+
+
+def _serialize(frame: Frame) -> bytes:
+    return frame.keep(frames.text_frame(frame.payload))
 
 
 def _send_nothing(data: bytes) -> int:
@@ -102,6 +107,7 @@ class DaphneTransport:
         "_engine",
         "_peer",
         "_reading",
+        "_receive",
         "_send",
         "_server",
         "_state",
@@ -120,6 +126,7 @@ class DaphneTransport:
         self._direct = not is_tls(tcp)
         self._buffer = tcp if self._direct else tcp.transport
         self._send: Callable[[bytes], int] = tcp.socket.send if self._direct else _send_nothing
+        self._receive: Callable[[int], bytes] | None = tcp.socket.recv if self._direct else None
         self._write_later: Callable[[bytes], None] = tcp.write
         self._server = server = protocol.server
         self._access_log = _access_log_details(protocol) if server.action_logger else None
@@ -148,6 +155,8 @@ class DaphneTransport:
         self._buffer.bufferSize = CHUNK_BYTES
         if self._direct:
             tcp.protocol = self
+            tcp.resumeProducing()
+            self._read_directly()
             if self.backlog:
                 # The response to the handshake; as in `_write_rest`, but nobody need know.
                 self.writable = False
@@ -176,7 +185,7 @@ class DaphneTransport:
     # --- Reading ---
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Twisted has read from the socket."""
+        """Take what was read from the socket, by Twisted or directly."""
         self.heard = True
         self._engine.feed(data)
         try:
@@ -217,6 +226,32 @@ class DaphneTransport:
         if self._state is State.OPEN:
             self._reading = True
             self._tcp.resumeProducing()
+            self._read_directly()
+
+    def _read_directly(self) -> None:
+        """Take the place of Twisted's callback for the socket, which Twisted has just registered.
+
+        Twisted goes through a dozen calls before it reads.
+        """
+        tcp = self._tcp
+        if self._direct and tcp.connected and not tcp.disconnecting:
+            asyncio.get_running_loop().add_reader(tcp.fileno(), self._read)
+
+    def _read(self) -> None:
+        if self._receive is None:
+            return
+        try:
+            data = self._receive(CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.dataReceived(data)
+        else:
+            # The end, or a real error: let Twisted's own read hit it and handle it.
+            self._tcp.pauseProducing()
+            self._tcp.resumeProducing()
 
     def _answer_ping(self, payload: bytes) -> None:
         self._flush()  # the replies to the messages before it
@@ -235,7 +270,9 @@ class DaphneTransport:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
         # All that happens to a socket in a publication. That the transport is writable means that
         # nothing waits in Twisted's buffers, so they need not be looked at.
-        data = serialize(batch)
+        data = batch[0].wire if len(batch) == 1 else None
+        if data is None:
+            data = serialize(batch)
         try:
             sent = self._send(data)
         except OSError:
@@ -351,7 +388,7 @@ class DaphneTransport:
         """Twisted has closed the socket."""
         self._end(State.CLOSED)
         self._engine.close()
-        self._tcp = self._buffer = self._send = self._write_later = None  # type: ignore[assignment]
+        self._tcp = self._buffer = self._send = self._receive = self._write_later = None  # type: ignore[assignment]
         self._server.protocol_disconnected(self)
         if self._access_log is not None:
             self._server.log_action("websocket", "disconnected", self._access_log)

@@ -1,6 +1,7 @@
 """Daphne as a process: detecting it, extending its scope, and stopping it."""
 
 import asyncio
+import gc
 import signal
 import sys
 import threading
@@ -13,10 +14,14 @@ import twisted.internet
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from pubsub.transport import on_stop
-from pubsub.transport.daphne import before_stop, is_running
-from pubsub.transport.daphne.server import SCOPE_KEY, install
+from pubsub.transport.daphne import HttpLimits, before_stop, foreign, install, is_running
+from pubsub.transport.daphne.server import SCOPE_KEY, refer_to_protocols
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import installed_reactor, running_daphne
+
+LIMITS = HttpLimits(
+    max_body=1000, is_bounded=lambda path: True, request_timeout=20, write_timeout=30
+)
 
 
 @pytest.fixture
@@ -75,7 +80,9 @@ def test_daphne_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "twisted.internet.reactor", raising=False)
     monkeypatch.delitem(sys.modules, "daphne.server")
     assert not is_running()
-    install.__wrapped__()
+    refer_to_protocols.cache_clear()
+    install(LIMITS)
+    refer_to_protocols.cache_clear()
     on_stop(fail)
     assert "daphne.server" not in sys.modules
 
@@ -98,7 +105,7 @@ async def test_scope_refers_to_the_protocol() -> None:
 
         return forward
 
-    install.__wrapped__()
+    refer_to_protocols.__wrapped__()
     async with running_daphne() as server:
         server.wrap_send = wrapped
         session = await server.request()
@@ -111,7 +118,7 @@ async def test_scope_refers_to_the_protocol() -> None:
 @pytest.mark.usefixtures("fresh_daphne")
 async def test_scope_of_a_request_refers_to_nothing() -> None:
     """The scope of an HTTP request holds no reference."""
-    install.__wrapped__()
+    refer_to_protocols.__wrapped__()
     scopes: list[dict[str, Any]] = []
     async with running_daphne() as server:
 
@@ -129,6 +136,35 @@ async def test_scope_of_a_request_refers_to_nothing() -> None:
         await client.writer.wait_closed()
         assert scopes[0]["type"] == "http"
         assert SCOPE_KEY not in scopes[0]
+
+
+@pytest.mark.usefixtures("fresh_daphne")
+async def test_refused_handshake_is_freed_without_the_garbage_collector() -> None:
+    """Nothing takes such a protocol apart, so it must not refer to itself."""
+    refer_to_protocols.__wrapped__()
+    references: list[Any] = []
+    async with running_daphne() as server:
+
+        async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            references.append(scope[SCOPE_KEY])
+            await receive()
+            await send({"type": "websocket.close"})
+
+        server.server.application = application
+        gc.disable()
+        try:
+            client = await server.connect_socket(())
+            client.protocol.send_request(client.protocol.connect())
+            await client.answer()
+            client.writer.transport.resume_reading()
+            assert (await client.reader.readline()).startswith(b"HTTP/1.1 403")
+            client.writer.close()
+            await server.turn_until(lambda: foreign.is_lost(references[0]()))
+            await asyncio.sleep(0)
+            server.server.application_checker()
+            await server.turn_until(lambda: references[0]() is None)
+        finally:
+            gc.enable()
 
 
 # --- Stopping ---
