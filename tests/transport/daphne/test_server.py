@@ -140,7 +140,7 @@ async def test_scope_of_a_request_refers_to_nothing() -> None:
 
 @pytest.mark.usefixtures("fresh_daphne")
 async def test_refused_handshake_is_freed_without_the_garbage_collector() -> None:
-    """Nothing takes such a protocol apart, so it must not refer to itself."""
+    """The protocol of a refused handshake has no reference cycle, so it is freed at once."""
     refer_to_protocols.__wrapped__()
     references: list[Any] = []
     async with running_daphne() as server:
