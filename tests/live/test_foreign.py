@@ -1,4 +1,4 @@
-"""The guard against upgrades: a Daphne, Autobahn or Twisted that lacks a name which is needed."""
+"""The guard against versions of Daphne, Autobahn or Twisted that lack a name we need."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +22,7 @@ def server() -> Iterator[Server]:
 
 
 def converse(server: Server) -> None:
-    """Show that the room works, and that nobody is left in it."""
+    """Check that messages are delivered and that no client remains connected."""
     subscriber, publisher = server.subscriber("t"), server.connect()
     assert publisher.publish("t", 1)["type"] == "ack"
     assert subscriber.receive()["message"]["payload"] == 1
@@ -32,8 +32,8 @@ def converse(server: Server) -> None:
         pass
 
 
-def test_portable_transport_takes_over_where_a_name_is_missing(server: Server) -> None:
-    """The room works without each of the names, and one warning says which one is missing."""
+def test_portable_transport_takes_over_when_a_name_is_missing(server: Server) -> None:
+    """Without any one name the chat room works, and one warning says which is missing."""
     converse(server)
     assert server.complaints() == []
     for count, (table, name) in enumerate(NAMES, start=1):
@@ -48,8 +48,8 @@ def test_portable_transport_takes_over_where_a_name_is_missing(server: Server) -
     assert server.stop() == 0
 
 
-def test_stop_is_told_by_the_portable_transport_as_well(server: Server) -> None:
-    """Clients get the code, but not the reason, which Daphne drops."""
+def test_portable_transport_announces_a_stop(server: Server) -> None:
+    """A stop over the portable transport sends 3001 without the reason, which Daphne drops."""
     server.request("GET", "/hide/TRANSPORT/registerProducer")
     subscribers = [server.subscriber("t") for _ in range(3)]
     assert server.stop() == 0

@@ -1,7 +1,7 @@
-"""What ended connections leave behind, on a server without a garbage collector: nothing.
+"""Ended connections leave nothing behind on a server without a garbage collector.
 
-A connection that ended is freed by its last reference, so it costs no memory until a collection,
-and no collection that would stop everyone.
+A connection that ended is freed by its last reference, so it neither uses memory until the next
+collection nor makes that collection longer.
 """
 
 import socket
@@ -20,7 +20,7 @@ TOGETHER = 50
 """Connections that are open at the same time."""
 
 TIME_LIMIT = 15
-"""Seconds after which the server has left something behind."""
+"""Seconds after which remaining objects fail the test."""
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -30,7 +30,7 @@ HANDSHAKE = (
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server without a garbage collector that closes clients for many reasons."""
+    """A server without a garbage collector that disconnects clients for several reasons."""
     server = Server(
         *("-m", "daphne", "-p", "0", "tests.live.host.counted_objects:application"),
         CHATROOM_AUTO_CREATE_TOPICS="true",
@@ -74,24 +74,24 @@ def read_to_the_end(client: socket.socket) -> bytes:
 
 
 def reset(client: socket.socket) -> None:
-    """Go as a crash does."""
+    """Disconnect with a TCP reset, as a crash does."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 
 def converse(client: socket.socket) -> None:
-    """Subscribe, and wait for the answer."""
+    """Subscribe and wait for the acknowledgement."""
     send(client, b'{"type":"subscribe","topic":"t"}')
     assert b"ack" in client.recv(4096)
 
 
-# --- The kinds of end ---
+# --- The ways in which a connection ends ---
 
 CLOSE = b"\x03\xe8"
 
 
 def client_closes(server: Server, clients: list[socket.socket]) -> None:
-    """With the closing handshake."""
+    """The client closes with the closing handshake."""
     for client in clients:
         send(client, CLOSE, Opcode.CLOSE)
     for client in clients:
@@ -99,19 +99,19 @@ def client_closes(server: Server, clients: list[socket.socket]) -> None:
 
 
 def client_resets(server: Server, clients: list[socket.socket]) -> None:
-    """Without a word."""
+    """The client resets the TCP connection."""
     for client in clients:
         reset(client)
 
 
 def client_ends_the_stream(server: Server, clients: list[socket.socket]) -> None:
-    """Without a close frame."""
+    """The client closes the socket without a close frame."""
     for client in clients:
         client.close()
 
 
 def server_closes(server: Server, clients: list[socket.socket]) -> None:
-    """Because the client goes on over its rate."""
+    """The server closes because the client keeps exceeding its rate."""
     ping = Frame(Opcode.TEXT, b'{"type":"ping"}').serialize(mask=True)
     for client in clients:
         client.sendall(ping * 250)
@@ -124,7 +124,7 @@ def server_closes(server: Server, clients: list[socket.socket]) -> None:
 
 
 def unfinished_frame(server: Server, clients: list[socket.socket]) -> None:
-    """In the middle of a frame of the fast path."""
+    """The client disconnects in the middle of a frame of the fast path."""
     for client in clients:
         client.sendall(Frame(Opcode.TEXT, b"x" * 100).serialize(mask=True)[:50])
         send(client, b"", Opcode.PING)
@@ -132,7 +132,7 @@ def unfinished_frame(server: Server, clients: list[socket.socket]) -> None:
 
 
 def unfinished_message(server: Server, clients: list[socket.socket]) -> None:
-    """Between two fragments, while the parser for them exists."""
+    """The client disconnects between two fragments, while their parser exists."""
     for client in clients:
         client.sendall(Frame(Opcode.TEXT, b"x" * 100, fin=False).serialize(mask=True))
         send(client, b"", Opcode.PING)
@@ -141,7 +141,7 @@ def unfinished_message(server: Server, clients: list[socket.socket]) -> None:
 
 
 def fault(server: Server, clients: list[socket.socket]) -> None:
-    """Because the client breaks a rule of the protocol, with a fragment before it."""
+    """The server closes because of a protocol error after a fragment."""
     for client in clients:
         client.sendall(Frame(Opcode.TEXT, b"x", fin=False).serialize(mask=True))
         client.sendall(Frame(Opcode.TEXT, b"y").serialize(mask=True))
@@ -150,7 +150,7 @@ def fault(server: Server, clients: list[socket.socket]) -> None:
 
 
 def slow_consumer(server: Server, clients: list[socket.socket]) -> None:
-    """Because the client does not read."""
+    """The server closes because the client does not read."""
     body = {"payload": "x" * 50_000}
     while server.request("GET", "/health")[1]["clients"]:
         status, _ = server.request("POST", "/topics/t/messages", body)
@@ -172,7 +172,7 @@ KINDS = [
 
 
 def objects(server: Server) -> dict[str, int]:
-    """Return what is there while no client is."""
+    """Return the server's objects once no client is connected."""
     while server.request("GET", "/health")[1]["clients"]:
         pass
     counts: dict[str, int] = server.request("GET", "/objects")[1]
@@ -180,14 +180,14 @@ def objects(server: Server) -> dict[str, int]:
 
 
 def settle(server: Server) -> None:
-    """Let one well-behaved client be the last one, as the last frames that were sent are kept."""
+    """Let an ordinary client disconnect last, because the last frames sent are kept."""
     client = connect(server)
     converse(client)
     client_closes(server, [client])
 
 
 def assert_nothing_is_left(server: Server, before: dict[str, int]) -> None:
-    """Wait until there are no more objects than before; Daphne keeps some for about a second."""
+    """Wait until no additional objects are left; Daphne keeps some for about a second."""
     settle(server)
     deadline = time.monotonic() + TIME_LIMIT
     while True:
@@ -202,7 +202,7 @@ def assert_nothing_is_left(server: Server, before: dict[str, int]) -> None:
 def test_ended_connections_leave_nothing(
     server: Server, end: Callable[[Server, list[socket.socket]], None]
 ) -> None:
-    """Neither an object of the chat room, nor one of Autobahn or wsproto."""
+    """Ended connections leave no object of the chat room, Autobahn, Daphne or wsproto."""
 
     def come_and_go(count: int) -> None:
         for _ in range(count // TOGETHER):
@@ -218,7 +218,7 @@ def test_ended_connections_leave_nothing(
 
 
 def test_refused_handshakes_leave_nothing(server: Server) -> None:
-    """For a path that does not exist."""
+    """Refused handshakes leave no objects behind."""
     settle(server)
     before = objects(server)
     for _ in range(COUNT):

@@ -1,4 +1,4 @@
-"""Requests and handshakes on Daphne that are never complete."""
+"""HTTP requests and handshakes on Daphne that are never completed."""
 
 import threading
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ HANDSHAKE = get(
 
 @contextmanager
 def dripping(connection: RawConnection, data: bytes) -> Iterator[None]:
-    """Send a byte ten times a second while the block runs."""
+    """Send ten bytes a second while the block runs."""
     stopped = threading.Event()
 
     def drip() -> None:
@@ -43,8 +43,8 @@ def dripping(connection: RawConnection, data: bytes) -> Iterator[None]:
         thread.join()
 
 
-def test_request_that_is_never_complete_is_answered_by_408(start_server: StartServer) -> None:
-    """Whether it lacks a part of its head or of its body, and also when it drips in."""
+def test_incomplete_request_is_answered_with_408(start_server: StartServer) -> None:
+    """An incomplete head or body is answered with 408, even if bytes keep arriving."""
     server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
     silent = [
         get("/health")[:-2],
@@ -68,21 +68,21 @@ def test_request_that_is_never_complete_is_answered_by_408(start_server: StartSe
 
 
 def test_connection_without_a_request_is_closed(start_server: StartServer) -> None:
-    """Without an answer, since there is no question."""
+    """A connection on which no request arrives is closed without an answer."""
     server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
     with RawConnection(server.port) as connection:
         assert connection.read_to_the_end() == b""
 
 
 def test_connections_that_are_in_use_are_not_limited(start_server: StartServer) -> None:
-    """A WebSocket stays, silent or not, and so does an HTTP connection between two requests."""
+    """The time limit applies neither to WebSockets nor to HTTP connections between requests."""
     server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
     websocket: Client = server.connect()
     with RawConnection(server.port) as kept, RawConnection(server.port) as unfinished:
         kept.sendall(get("/health"))
         kept.read_response()
         unfinished.sendall(HANDSHAKE[:-2])
-        unfinished.read_error()  # a connection that was opened later has had its time
+        unfinished.read_error()  # shows that the time limit has passed
         kept.sendall(get("/health"))
         assert kept.read_response()[0].status == 200
     websocket.assert_nothing_came()

@@ -1,8 +1,7 @@
-"""The chat room without a garbage collector, with a path that counts what is left.
+"""The chat room without a garbage collector, with a path that counts the remaining objects.
 
-``GET /objects`` answers with the number of objects of each type that belongs to the chat room, to
-Autobahn, to wsproto or to Daphne's side of WebSockets, but for those that were there when the
-server started.
+``GET /objects`` returns the number of objects of each type that belongs to the chat room, Autobahn,
+wsproto or Daphne's WebSocket protocol.
 """
 
 import gc
@@ -28,7 +27,7 @@ def count() -> dict[str, int]:
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Serve the path, and hand over everything else."""
+    """Serve the path and pass everything else to the chat room."""
     if scope["type"] == "http" and scope["path"] == "/objects":
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -1,7 +1,7 @@
-"""The chat room on a Daphne that lacks a name, as it may after an upgrade.
+"""The chat room on a Daphne that lacks a name, as may happen after an upgrade.
 
-``GET /hide/<place>/<name>`` hides a name from the chat room, and from it alone; ``GET /restore``
-shows all names again.
+``GET /hide/<place>/<name>`` hides a name from the chat room's code only; ``GET /restore`` restores
+all names.
 """
 
 import json
@@ -25,7 +25,7 @@ PLACES: dict[str, type] = {
 
 
 def hide(of: type, missing: str) -> None:
-    """Hide a name of a class from the code of the chat room."""
+    """Hide a name of a class from the chat room's code."""
     getattribute = of.__getattribute__
 
     def without(self: Any, name: str) -> Any:
@@ -37,14 +37,14 @@ def hide(of: type, missing: str) -> None:
 
 
 def restore() -> None:
-    """Show all names again."""
+    """Restore all names."""
     for of in PLACES.values():
         if "__getattribute__" in vars(of):
             del of.__getattribute__
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Serve the two paths, and hand over everything else."""
+    """Serve the two paths and pass everything else to the chat room."""
     if scope["type"] == "http" and scope["path"].startswith(("/hide/", "/restore")):
         match scope["path"].split("/")[1:]:
             case ["hide", place, name]:

@@ -1,4 +1,4 @@
-"""A certificate for the tests of TLS."""
+"""A certificate for the TLS tests."""
 
 import datetime as dt
 import ssl
@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Return the options of `running_daphne` for a server that ends TLS itself."""
+    """Return the options of `running_daphne` for a server that terminates TLS itself."""
     directory: Path = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

@@ -1,6 +1,6 @@
-"""The guard against upgrades: the table of foreign names, and what happens when one is missing.
+"""The guard against upgrades: the table of foreign names, and the check for missing ones.
 
-`tests/live/test_foreign.py` takes each name away from a Daphne that runs, one after the other.
+`tests/live/test_foreign.py` hides each name in turn from a running Daphne.
 """
 
 import logging
@@ -40,10 +40,8 @@ class Without:
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
-async def test_installed_versions_are_as_the_table_says(
-    encrypted: bool, tls: dict[str, Any]
-) -> None:
-    """Each name is where it is looked for, on a connection whose handshake is not completed."""
+async def test_installed_versions_match_the_table(encrypted: bool, tls: dict[str, Any]) -> None:
+    """Each name in the table exists where the transport looks for it."""
     async with running_daphne(**(tls if encrypted else {})) as server:
         await server.request()
         protocol = server.protocol
@@ -65,7 +63,7 @@ async def test_installed_versions_are_as_the_table_says(
 
 
 def test_every_name_has_a_reason() -> None:
-    """The table says what each name is needed for."""
+    """The table states why each name is needed."""
     for table in TABLES:
         for name, reason in table.items():
             assert name == name.strip()
@@ -81,7 +79,7 @@ def test_every_name_has_a_reason() -> None:
     ],
 )
 async def test_missing_name(place: str, name: str) -> None:
-    """It is named before anything is changed."""
+    """The check reports a missing name of Daphne or Autobahn before anything is changed."""
     async with running_daphne() as server:
         await server.request()
         complete = server.protocol
@@ -99,7 +97,7 @@ async def test_missing_name(place: str, name: str) -> None:
 async def test_missing_name_of_twisted(
     encrypted: bool, tls: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It makes no difference whether the socket is encrypted."""
+    """The check reports a missing name of Twisted, with and without TLS."""
     async with running_daphne(**(tls if encrypted else {})) as server:
         await server.request()
         tcp = server.protocol.transport
@@ -114,7 +112,7 @@ async def test_missing_name_of_twisted(
 
 
 def hide(patch: pytest.MonkeyPatch, of: type, missing: str) -> None:
-    """Hide a name of a class from everyone, for as long as the patch lasts."""
+    """Hide a name of a class from everyone for as long as the patch lasts."""
     getattribute = of.__getattribute__
 
     def without(self: Any, name: str) -> Any:
@@ -126,7 +124,7 @@ def hide(patch: pytest.MonkeyPatch, of: type, missing: str) -> None:
 
 
 async def test_lost_connection_is_not_taken_for_an_upgrade() -> None:
-    """Twisted's transport is half empty then."""
+    """A lost connection, whose attributes are partly gone, is recognized as lost."""
     async with running_daphne() as server:
         session = await server.request()
         pending = server.protocol
@@ -138,7 +136,7 @@ async def test_lost_connection_is_not_taken_for_an_upgrade() -> None:
 
 
 def test_one_warning_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
-    """The number of connections does not matter."""
+    """Each reason is logged once, whatever the number of connections."""
     foreign.warn_once.cache_clear()
     for reason in ("this", "that", "this"):
         foreign.warn_once(reason)

@@ -1,4 +1,4 @@
-"""The guard against versions of Daphne and Twisted that are not as expected."""
+"""The guard against versions of Daphne and Twisted that lack an expected name."""
 
 import importlib
 import sys
@@ -17,7 +17,7 @@ LIMITS = HttpLimits(
 
 
 def replaced() -> list[Any]:
-    """Return what `install` replaces, as far as it is there."""
+    """Return everything that `install` replaces, as far as it exists."""
     return [
         vars(HTTPFactory).get("protocol"),
         vars(Server).get("handle_reply"),
@@ -25,8 +25,8 @@ def replaced() -> list[Any]:
     ]
 
 
-def take_away(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a name of the table disappear, as if another version did not have it."""
+def hide(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide a name in the table, as if another version did not have it."""
     path, _, mentioned = name.partition("->")
     module, _, attributes = path.partition(":")
     *owners, attribute = attributes.split(".")
@@ -55,21 +55,21 @@ def take_away(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at Daphne as it is before the installation, whatever this process has done before."""
+    """Make `install` behave as if it had not been called in this process."""
     monkeypatch.setattr(http, "_is_installed", lambda: False)
 
 
 def test_installed_versions_are_as_expected() -> None:
-    """The table names nothing that does not exist."""
+    """Every name in the table exists in the installed versions."""
     assert http.missing_names() == []
 
 
 @pytest.mark.parametrize("name", http.FOREIGN_NAMES)
-def test_without_a_name_nothing_is_changed(
+def test_missing_name(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning tells which name is missing, and HTTP works as Daphne does it."""
-    take_away(name, monkeypatch)
+    """A missing name is logged in one warning, and Daphne's HTTP is left unchanged."""
+    hide(name, monkeypatch)
     before = replaced()
     assert not http.install(LIMITS)
     assert replaced() == before
@@ -78,7 +78,7 @@ def test_without_a_name_nothing_is_changed(
     assert name in record.getMessage()
 
 
-def test_without_daphne_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another server has not imported it; there is no warning either."""
+def test_other_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under another server nothing is installed or logged."""
     monkeypatch.delitem(sys.modules, "daphne.server")
     assert not http.install(LIMITS)

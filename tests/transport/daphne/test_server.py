@@ -1,4 +1,4 @@
-"""Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
+"""Daphne as a process: detecting it, extending its scope, and stopping it."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ LIMITS = HttpLimits(
 
 @pytest.fixture
 def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Daphne as it is before anything was installed, and again afterwards."""
+    """Restore Daphne's original `create_application` for the test."""
     server = daphne.server.Server
     original = getattr(server.create_application, "__wrapped__", server.create_application)
     monkeypatch.setattr(server, "create_application", original)
@@ -34,7 +34,7 @@ def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def reactor(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioSelectorReactor]:
-    """A reactor with a loop of its own, which runs and stops as in a process of Daphne's."""
+    """Return a reactor with its own loop, which runs and stops as in a Daphne process."""
     loop = asyncio.new_event_loop()
     reactor = AsyncioSelectorReactor(loop)
     monkeypatch.setattr(twisted.internet, "reactor", reactor)
@@ -47,36 +47,36 @@ def reactor(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioSelectorReactor]
 
 @pytest.fixture
 def hangup() -> Iterator[Callable[[], Any]]:
-    """What SIGHUP does, at first the default."""
+    """Reset the handler of SIGHUP, and return a function that reads it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield lambda: signal.getsignal(signal.SIGHUP)
     signal.signal(signal.SIGHUP, before)
 
 
 def run(reactor: Any, when_running: Callable[[], None]) -> None:
-    """Run the reactor until something stops it; after some time it is the test that failed."""
+    """Run the reactor until something stops it; the time limit only ends a failed test."""
     reactor.callWhenRunning(when_running)
     reactor.callLater(20, reactor.crash)
     reactor.run(installSignalHandlers=False)
 
 
-# --- Whether it is the server ---
+# --- Detecting Daphne ---
 
 
 async def test_daphne_is_running() -> None:
-    """Its reactor runs."""
+    """Daphne counts as the server while its reactor runs."""
     async with running_daphne():
         assert is_running()
 
 
-async def test_daphne_is_imported_only() -> None:
-    """Another server may run the application, in a project that has Daphne among its apps."""
+async def test_daphne_is_only_imported() -> None:
+    """Daphne does not count as the server if it is only imported as an app."""
     async with installed_reactor():
         assert not is_running()
 
 
-def test_daphne_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is installed, and nothing is imported for it."""
+def test_daphne_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Daphne nothing is installed or imported."""
     monkeypatch.delitem(sys.modules, "twisted.internet.reactor", raising=False)
     monkeypatch.delitem(sys.modules, "daphne.server")
     assert not is_running()
@@ -88,16 +88,16 @@ def test_daphne_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def fail() -> None:
-    """Fail."""
+    """Fail the test."""
     pytest.fail("the drain was started")
 
 
-# --- What it is made to tell ---
+# --- The scope ---
 
 
 @pytest.mark.usefixtures("fresh_daphne")
 async def test_scope_refers_to_the_protocol() -> None:
-    """A transport finds it, whatever stands before `send`, and keeps nothing of it alive."""
+    """The scope holds a weak reference that finds the protocol when `send` is wrapped."""
 
     def wrapped(send: Any) -> Any:
         async def forward(message: dict[str, Any]) -> None:
@@ -117,7 +117,7 @@ async def test_scope_refers_to_the_protocol() -> None:
 
 @pytest.mark.usefixtures("fresh_daphne")
 async def test_scope_of_a_request_refers_to_nothing() -> None:
-    """Only WebSockets are taken over."""
+    """The scope of an HTTP request holds no reference."""
     refer_to_protocols.__wrapped__()
     scopes: list[dict[str, Any]] = []
     async with running_daphne() as server:
@@ -140,7 +140,7 @@ async def test_scope_of_a_request_refers_to_nothing() -> None:
 
 @pytest.mark.usefixtures("fresh_daphne")
 async def test_refused_handshake_is_freed_without_the_garbage_collector() -> None:
-    """Nothing takes such a protocol apart, so it must not refer to itself."""
+    """The protocol of a refused handshake has no reference cycle, so it is freed at once."""
     refer_to_protocols.__wrapped__()
     references: list[Any] = []
     async with running_daphne() as server:
@@ -167,11 +167,11 @@ async def test_refused_handshake_is_freed_without_the_garbage_collector() -> Non
             gc.enable()
 
 
-# --- How it stops ---
+# --- Stopping ---
 
 
 def test_stop_waits_for_the_drain(reactor: Any, hangup: Callable[[], Any]) -> None:
-    """The drain is started at once, and the reactor runs until it is done."""
+    """A stop starts the drain at once and waits until it is finished."""
     order: list[str] = []
 
     def start_drain() -> Awaitable[None]:
@@ -192,11 +192,11 @@ def test_stop_waits_for_the_drain(reactor: Any, hangup: Callable[[], Any]) -> No
 
 
 async def nothing() -> None:
-    """Have nothing to do at a stop."""
+    """Do nothing before the stop."""
 
 
 def test_hangup_stops_the_server(reactor: Any, hangup: Callable[[], Any]) -> None:
-    """SIGHUP does what SIGTERM does."""
+    """SIGHUP stops the server as SIGTERM does."""
     order: list[str] = []
 
     def when_running() -> None:
@@ -210,19 +210,19 @@ def test_hangup_stops_the_server(reactor: Any, hangup: Callable[[], Any]) -> Non
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "handled"])
-def test_hangup_that_somebody_else_deals_with(
+def test_hangup_with_an_existing_handler(
     reactor: Any, hangup: Callable[[], Any], handler: Any
 ) -> None:
-    """Their handler stays, as that of `nohup` does."""
+    """An existing SIGHUP handler, such as that of `nohup`, is kept."""
     signal.signal(signal.SIGHUP, handler)
     before_stop(nothing)
     assert hangup() is handler
 
 
-def test_server_in_another_thread_leaves_signals_alone(
+def test_server_in_another_thread_sets_no_signal_handler(
     reactor: Any, hangup: Callable[[], Any]
 ) -> None:
-    """Python would refuse to set a handler there."""
+    """A server outside the main thread sets no signal handler."""
     thread = threading.Thread(target=before_stop, args=(nothing,))
     thread.start()
     thread.join()

@@ -1,4 +1,4 @@
-"""How connections are taken over from Daphne, and when they are not."""
+"""Taking connections over from Daphne, and the cases in which that is not possible."""
 
 import asyncio
 import logging
@@ -19,15 +19,15 @@ from tests.transport.daphne.support import Session, running_daphne
 
 
 @pytest.fixture(autouse=True)
-def anew() -> Iterator[None]:
-    """Have every test find things as in a process of its own."""
+def empty_caches() -> Iterator[None]:
+    """Reset the caches that last as long as a process."""
     foreign.warn_once.cache_clear()
     yield
     handshake.spare_debug_messages.cache_clear()
 
 
 async def converse(session: Session) -> None:
-    """Show that messages go in both directions."""
+    """Check that messages are delivered in both directions."""
     await session.client.send("question")
     await session.peer.until(lambda: session.peer.read == ["question"])
     session.write("answer")
@@ -35,7 +35,7 @@ async def converse(session: Session) -> None:
 
 
 def wrapped(send: Any) -> Any:
-    """Return ``send`` behind a function, as a middleware may put it."""
+    """Return ``send`` wrapped in a function, as a middleware may do."""
 
     async def forward(message: dict[str, Any]) -> None:
         await send(message)
@@ -44,17 +44,17 @@ def wrapped(send: Any) -> Any:
 
 
 async def test_send_of_daphne_leads_to_its_protocol() -> None:
-    """Nothing needs to be in the scope then."""
+    """Daphne's own `send` leads to its protocol without any help from the scope."""
     async with running_daphne() as server:
         session = await server.connect()
         assert isinstance(session.transport, DaphneTransport)
         await converse(session)
 
 
-async def test_reference_in_the_scope_leads_to_it_behind_a_middleware(
+async def test_reference_in_the_scope_leads_to_the_protocol(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever `send` is by then."""
+    """The reference in the scope leads to the protocol when a middleware wraps `send`."""
     async with running_daphne() as server:
         create = server.server.create_application
 
@@ -69,7 +69,7 @@ async def test_reference_in_the_scope_leads_to_it_behind_a_middleware(
 
 
 async def test_wrapped_send_without_a_reference(caplog: pytest.LogCaptureFixture) -> None:
-    """The portable transport serves such connections, with one warning for all of them."""
+    """A wrapped `send` without a reference gets the portable transport and one warning."""
     async with running_daphne() as server:
         server.wrap_send = wrapped
         for _ in range(2):
@@ -82,7 +82,7 @@ async def test_wrapped_send_without_a_reference(caplog: pytest.LogCaptureFixture
 
 
 async def test_other_servers(caplog: pytest.LogCaptureFixture) -> None:
-    """There is nothing to take over, and nothing to warn of."""
+    """Under another server there is nothing to take over and nothing is logged."""
 
     async def send(message: dict[str, Any]) -> None:
         raise NotImplementedError
@@ -91,8 +91,8 @@ async def test_other_servers(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
-async def test_handshake_that_was_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves before it is accepted is served by nobody, without a warning."""
+async def test_client_that_leaves_before_it_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that leaves before it is accepted is lost without a warning."""
     async with running_daphne() as server:
         session = await server.request()
         pending = server.protocol
@@ -107,7 +107,7 @@ async def test_handshake_that_was_given_up(caplog: pytest.LogCaptureFixture) -> 
 
 
 async def test_client_that_leaves_while_it_is_accepted() -> None:
-    """A middleware that waits behind `send` leaves time for that."""
+    """A client may leave while a middleware still waits after accepting it."""
     async with running_daphne() as server:
         left = asyncio.Event()
 
@@ -134,7 +134,7 @@ async def test_client_that_leaves_while_it_is_accepted() -> None:
 
 
 async def test_compression(caplog: pytest.LogCaptureFixture) -> None:
-    """The portable transport serves a connection whose frames are compressed."""
+    """A connection with compression is served by the portable transport."""
     async with running_daphne() as server:
         server.server.ws_factory.setProtocolOptions(
             perMessageCompressionAccept=lambda offers: PerMessageDeflateOfferAccept(offers[0])
@@ -148,13 +148,13 @@ async def test_compression(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def formatted(*args: Any, **kwargs: Any) -> str:
-    """Format a debug message."""
+    """Return a fixed text in place of a formatted debug message."""
     return "formatted"
 
 
 @pytest.mark.parametrize("verbosity", [1, 2])
 async def test_debug_messages_of_autobahn(verbosity: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are formatted only if Daphne's verbosity lets anyone read them."""
+    """Debug messages are formatted only if Daphne's verbosity is high enough to log them."""
     for name, functions in handshake.FORMATTERS.items():
         for function in functions:
             monkeypatch.setattr(f"{name}.{function}", formatted)
@@ -166,7 +166,7 @@ async def test_debug_messages_of_autobahn(verbosity: int, monkeypatch: pytest.Mo
 
 
 def test_version_of_autobahn_without_these_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing happens then."""
+    """A version of Autobahn without the formatting functions is left as it is."""
     monkeypatch.setattr(handshake, "FORMATTERS", {"autobahn": ("missing",), "missing": ("a",)})
     handshake.spare_debug_messages.cache_clear()
     handshake.spare_debug_messages()
