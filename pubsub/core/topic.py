@@ -1,4 +1,4 @@
-"""One topic: its subscribers, its counters and, if it keeps any, its last messages."""
+"""One topic: its subscribers, its counters and, optionally, its history."""
 
 import time
 
@@ -10,12 +10,12 @@ from pubsub.core.publication import Encode, Frame, Publication
 
 
 class Topic:
-    """A named channel that carries each publication to all its subscribers but the publisher.
+    """A named channel that delivers each publication to all subscribers except the publisher.
 
     Args:
-        name: Its name.
+        name: Its name, already validated.
         encode: Encodes the event of a publication.
-        history: Where to keep its last messages; ``None`` keeps none.
+        history: Keeps the last messages; ``None`` to keep none.
     """
 
     __slots__ = ("_encode", "counters", "history", "name", "subscribers")
@@ -28,7 +28,7 @@ class Topic:
         self._encode = encode
 
     def accept(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
-        """Make a publication of a message, with the position that it has from now on."""
+        """Turn a message into a publication, with its position in the topic."""
         history = self.history
         publication = Publication(
             self.name,
@@ -42,7 +42,7 @@ class Topic:
         return publication
 
     def deliver(self, publication: Publication, publisher: Client | None) -> int:
-        """Offer the event to every subscriber but the publisher; return how many there are."""
+        """Offer the event to every subscriber except the publisher; return their number."""
         frame = publication.frame
         if self.history is not None:
             self.history.append(frame, publication.publisher_id)
@@ -79,7 +79,7 @@ class Topic:
         self.counters.hand_over(successor)
 
     def statistics(self) -> TopicStatistics:
-        """Return the counters as they stand."""
+        """Return a snapshot of the counters."""
         return self.counters.statistics(len(self.subscribers))
 
     def __repr__(self) -> str:
