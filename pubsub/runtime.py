@@ -109,7 +109,7 @@ class Runtime:
             published.cancel()
 
     def join(self, connection: Connection) -> None:
-        """Register a connection, which the calling task serves, to close it when the server stops."""
+        """Register a connection of the calling task, to close it when the server stops."""
         self._connections[connection] = asyncio.current_task()
         if not self._drains_before_stop:
             self._drains_before_stop = True

@@ -35,7 +35,7 @@ class TopicCounters(Counters):
         self._successor: Counters = self
 
     def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
-        """Count the loss of ``events``, of which ``delivered`` were already counted as delivered."""
+        """Count ``events`` as lost; ``delivered`` of them were already counted as delivered."""
         self._successor.dropped += events
         self._successor.delivered -= delivered
 
