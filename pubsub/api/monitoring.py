@@ -1,4 +1,4 @@
-"""The endpoints that show how the server is doing."""
+"""The monitoring endpoints: health, statistics and subscriptions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A message that a topic has accepted, and the frames that outboxes queue."""
+"""Messages that a topic has accepted, and the frames that outboxes queue."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +9,10 @@ from pubsub.core.counters import TopicCounters
 class Frame:
     """One outgoing message, encoded once and shared by every outbox that holds it.
 
-    Its payload is the encoded message (UTF-8), and never changes. How it is framed on a connection
-    is up to the transport: one whose form ends with the payload may leave it in ``wire``, for all
-    other connections of its kind, and clear ``unframed``. ``counters`` are those of the topic that
-    the frame is an event of; they are ``None`` for replies and notices, which no overflow policy
-    may drop.
+    Its payload is the encoded message (UTF-8) and never changes. Transports frame it: the first one
+    to do so may leave the framed bytes, which end with the payload, in ``wire`` for all other
+    connections of its kind, and clear ``unframed``. ``counters`` are those of the event's topic;
+    they are ``None`` for replies and notices, which no overflow policy may drop.
     """
 
     __slots__ = ("counters", "size", "unframed", "wire")
@@ -46,11 +45,11 @@ class Frame:
 
 
 class Publication:
-    """One message as its topic accepted it.
+    """A message as its topic accepted it.
 
-    The topic makes it and only then has it encoded, so an event can carry everything that the
-    topic knows. ``frame`` is that event, made once, whatever the number of ``subscribers``, those
-    that it was offered to.
+    The topic creates the publication first and encodes it afterwards, so that the event can carry
+    what only the topic knows. ``frame`` is that event, encoded once for all ``subscribers``, the
+    number of clients that it was offered to.
     """
 
     __slots__ = (
@@ -74,11 +73,11 @@ class Publication:
         self.payload = payload
         """What the publisher sent; opaque here, and read only by the encoder."""
         self.publisher_id = publisher_id
-        """The publishing client; ``None`` for a message of the server's own."""
+        """The id of the publishing client; ``None`` if no WebSocket client published it."""
         self.time = time
-        """When it was accepted: milliseconds since the epoch, UTC."""
+        """When it was accepted, in milliseconds since the Unix epoch."""
         self.offset = offset
-        """Its position in the topic, from 1; ``None`` if the topic keeps no history."""
+        """Its position in the topic, counted from 1; ``None`` if the topic keeps no history."""
 
     def __repr__(self) -> str:
         return f"<Publication {self.id} to {self.topic!r}>"

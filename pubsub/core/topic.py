@@ -1,4 +1,4 @@
-"""One topic: its subscribers, its counters and, if it keeps any, its last messages."""
+"""One topic: its subscribers, its counters and, optionally, its history."""
 
 from time import time_ns
 
@@ -10,12 +10,12 @@ from pubsub.core.publication import Encode, Frame, Publication
 
 
 class Topic:
-    """A named channel that carries each publication to all its subscribers but the publisher.
+    """A named channel that delivers each publication to all subscribers except the publisher.
 
     Args:
-        name: Its name.
+        name: Its name, already validated.
         encode: Encodes the event of a publication.
-        history: Where to keep its last messages; ``None`` keeps none.
+        history: Keeps the last messages; ``None`` to keep none.
     """
 
     __slots__ = ("_encode", "counters", "history", "name", "subscribers")
@@ -28,7 +28,7 @@ class Topic:
         self._encode = encode
 
     def publish(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
-        """Accept a message, and offer its event to every subscriber but the publisher."""
+        """Accept a message and offer its event to every subscriber except the publisher."""
         history, counters = self.history, self.counters
         publication = Publication(
             self.name,
@@ -74,7 +74,7 @@ class Topic:
         self.counters.hand_over(successor)
 
     def statistics(self) -> TopicStatistics:
-        """Return the counters as they stand."""
+        """Return a snapshot of the counters."""
         return self.counters.statistics(len(self.subscribers))
 
     def __repr__(self) -> str:

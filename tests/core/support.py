@@ -44,7 +44,7 @@ def make_history(capacity: int, max_bytes: int = 1 << 30) -> History:
 
 def publish(broker: Broker, topic: str, payload: str, publisher: Client | None = None) -> int:
     """Publish a message; its event is encoded as the payload alone."""
-    return broker.publish(topic, "id", payload, publisher=publisher)
+    return broker.publish(topic, "id", payload, publisher=publisher).subscribers
 
 
 def join(broker: Broker, *topics: str) -> Client:

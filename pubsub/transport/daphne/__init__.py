@@ -1,4 +1,4 @@
-"""The transport for Daphne, the bounds of HTTP on Daphne, and how it is made to wait at a stop."""
+"""The transport for Daphne, bounds for HTTP on Daphne, and a hook for Daphne's shutdown."""
 
 from pubsub.transport.daphne import http
 from pubsub.transport.daphne.http_limits import HttpLimits
@@ -9,6 +9,6 @@ __all__ = ["HttpLimits", "before_stop", "install", "is_running", "prepare"]
 
 
 def install(limits: HttpLimits) -> None:
-    """Prepare Daphne, if it is the server; the application calls this while it is being made."""
+    """Prepare Daphne, if it is the server. Call this while the application is being created."""
     refer_to_protocols()
     http.install(limits)

@@ -1,6 +1,6 @@
-"""Everything foreign that the transport for Daphne relies on, in one table.
+"""Every name of Daphne, Autobahn and Twisted that the transport relies on, in one table.
 
-None of it is documented as an interface, so any upgrade may change it. All names are read before
+None of these is a documented interface, so any upgrade may change them. All names are read before
 anything is changed; if one is missing, the portable transport serves the connection.
 """
 
@@ -17,60 +17,60 @@ PROTOCOL = {
     "state": "whether the handshake was completed",
     "transport": "Twisted's transport of the socket",
     "factory": "Autobahn's count of connections",
-    "data": "what came together with the handshake",
-    "processData": "held while the handshake is completed, so that Autobahn parses no frame",
+    "data": "bytes that arrived together with the handshake",
+    "processData": "disabled while the handshake is completed, so that Autobahn parses no frame",
     "maxMessagePayloadSize": "Daphne's limit for a message",
     "maxFramePayloadSize": "Daphne's limit for a frame",
-    "_perMessageCompress": "whether compression was negotiated, which the engine does not know",
+    "_perMessageCompress": "whether compression was negotiated, which the engine does not support",
     "server": "Daphne's server",
     "request": "the path, for the access log",
     "client_addr": "the client's address, for the access log",
 }
-"""``daphne.ws_protocol.WebSocketProtocol``, an Autobahn protocol: name → what it is needed for."""
+"""``daphne.ws_protocol.WebSocketProtocol``, an Autobahn protocol: name → what it is used for."""
 
-FACTORY = {"countConnections": "Autobahn no longer counts a connection that was taken over"}
+FACTORY = {"countConnections": "Autobahn's count, without the connections that are taken over"}
 """``daphne.ws_protocol.WebSocketFactory``."""
 
 SERVER = {
-    "connections": "Daphne's books: the transport takes the protocol's place in them",
+    "connections": "Daphne's connections, among which the transport replaces the protocol",
     "protocol_disconnected": "tells Daphne that a connection has ended",
     "log_action": "writes Daphne's access log",
     "action_logger": "whether there is an access log",
-    "verbosity": "whether anyone reads Autobahn's debug messages",
-    "websocket_timeout": "Daphne's own limit for the age of a connection",
+    "verbosity": "whether Autobahn's debug messages go anywhere",
+    "websocket_timeout": "Daphne's own time limit for a connection",
 }
 """``daphne.server.Server``."""
 
 TRANSPORT = {
-    "protocol": "who gets what the socket receives and learns of its end",
-    "registerProducer": "makes Twisted say when its buffer is full, and when it has drained",
+    "protocol": "the object that gets the received bytes and learns of the end",
+    "registerProducer": "makes Twisted report when its buffer is full and when it has drained",
     "unregisterProducer": "removes Twisted's HTTP channel, and the transport at the end",
-    "write": "keeps what the kernel does not take, and tries again",
+    "write": "buffers what the kernel does not take, and tries again",
     "pauseProducing": "stops reading from the socket",
     "resumeProducing": "reads from the socket again",
     "loseConnection": "closes the socket once everything is written",
     "abortConnection": "closes the socket now",
 }
-"""Twisted's transport, be it TCP or TLS."""
+"""Twisted's transport, for TCP or TLS."""
 
 BUFFER = {
     "connected": "whether the socket is open",
     "socket": "the socket itself",
-    "bufferSize": "bytes that are read at a time, and that may wait before a producer is paused",
-    "dataBuffer": "bytes that wait",
-    "offset": "how many of these were written already",
-    "_tempDataLen": "more bytes that wait",
+    "bufferSize": "bytes that are read at a time, and bytes waiting that pause a producer",
+    "dataBuffer": "waiting bytes",
+    "offset": "how many of these are written already",
+    "_tempDataLen": "more waiting bytes",
 }
-"""``twisted.internet.tcp.Connection``: the transport, or what lies below it with TLS."""
+"""``twisted.internet.tcp.Connection``: the transport or, with TLS, the one below it."""
 
 DIRECT = {
     "disconnecting": "whether Twisted still reads from the socket",
     "fileno": "the socket's number, to be called when it is readable",
     "reactor": "Twisted's reactor, whose event loop has to be asyncio's",
     "producerPaused": "makes Twisted resume its producer as soon as the buffer has drained",
-    "loseWriteConnection": "sends the end of the stream and still reads",
+    "loseWriteConnection": "closes the sending direction and still reads",
 }
-"""``twisted.internet.tcp.Connection`` where there is no TLS above it."""
+"""``twisted.internet.tcp.Connection`` without TLS above it."""
 
 
 REACTOR = {"_asyncioEventloop": "the event loop in which sockets are registered"}
@@ -78,14 +78,14 @@ REACTOR = {"_asyncioEventloop": "the event loop in which sockets are registered"
 
 
 class NotAsExpected(Exception):
-    """Daphne, Autobahn or Twisted are not as the table says; the message tells what is wrong."""
+    """Daphne, Autobahn or Twisted differ from the table; the message says how."""
 
 
 def check(protocol: Any) -> None:
-    """Read every name of the table.
+    """Read every name in the table.
 
     Raises:
-        NotAsExpected: One is missing.
+        NotAsExpected: A name is missing.
     """
     _check(protocol, PROTOCOL)
     _check(protocol.factory, FACTORY)
@@ -104,10 +104,10 @@ def check(protocol: Any) -> None:
 
 
 def is_lost(protocol: Any) -> bool:
-    """Tell whether the client has left already; Twisted's transport is half empty then.
+    """Return whether the client has left already. Twisted's transport lacks some names then.
 
     Raises:
-        NotAsExpected: There is no telling.
+        NotAsExpected: A name that is needed to find out is missing.
     """
     _check(protocol, ("state", "STATE_CLOSED"))
     return bool(protocol.state == protocol.STATE_CLOSED)
@@ -122,10 +122,10 @@ def _check(of: Any, names: Any) -> None:
 
 
 def is_tls(tcp: Any) -> bool:
-    """Tell whether a transport of Twisted's encrypts.
+    """Return whether a transport of Twisted encrypts.
 
-    A TLS transport passes unknown attributes on to the TCP transport below it, so it does seem to
-    have a socket, but what is written to that would leave in plain text.
+    A TLS transport delegates unknown attributes to the TCP transport below it, so it seems to have
+    a socket, but bytes written to that socket would not be encrypted.
     """
     return not isinstance(tcp, _file_descriptor_class())
 
@@ -142,7 +142,7 @@ def _file_descriptor_class() -> type:
 def warn_once(what: str) -> None:
     """Log that a guarantee is missing, once for each reason."""
     logger.warning(
-        "This version of Daphne, Autobahn or Twisted is not as expected (%s): clients that do "
-        "not read will take memory without a bound",
+        "This version of Daphne, Autobahn or Twisted is not as expected (%s): memory for clients "
+        "that do not read is not bounded",
         what,
     )

@@ -1,8 +1,8 @@
-"""What a handshake on Daphne costs, beside what it has to.
+"""Removes an avoidable cost of handshakes on Daphne.
 
-For each connection Autobahn formats all of its options with `pprint`, and colours a dozen names,
-for debug messages. With its default verbosity Daphne directs them to nowhere; formatting them
-takes a third of the handshake all the same.
+For each connection, Autobahn formats all of its options with `pprint`, and adds colours to a dozen
+names, for debug messages. At Daphne's default verbosity these messages are discarded, but
+formatting them still takes a third of the time of a handshake.
 """
 
 import functools
@@ -13,7 +13,7 @@ FORMATTERS = {
     "autobahn.websocket.protocol": ("pformat", "hltype", "hlval"),
     "autobahn.twisted.websocket": ("hltype", "hlval"),
 }
-"""Modules of Autobahn, and their functions that only format debug messages."""
+"""Modules of Autobahn, with their functions that are only used to format debug messages."""
 
 
 def _unformatted(*args: Any, **kwargs: Any) -> str:
@@ -22,7 +22,7 @@ def _unformatted(*args: Any, **kwargs: Any) -> str:
 
 @functools.cache
 def spare_debug_messages() -> None:
-    """Have Autobahn format no more debug messages; call it only if nobody reads them."""
+    """Stop Autobahn from formatting debug messages. Call this only if they are discarded."""
     for name, functions in FORMATTERS.items():
         module = sys.modules.get(name)
         for function in functions:

@@ -2,8 +2,8 @@
 
 Daphne reads a request body of any size before it starts the application, lets an application
 write a response of any size to a client that does not read, and answers pipelined requests
-whether or not the answers are read. `install` replaces three attributes of Daphne's classes, so
-that every connection is served by a `Channel` and every request is a `Request` of this package.
+even if the client does not read the responses. `install` replaces three attributes of Daphne's
+classes, so that every connection is a `Channel` and every request a `Request` of this package.
 """
 
 import importlib
@@ -16,8 +16,8 @@ from pubsub.transport.daphne.http_limits import HttpLimits
 logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
-"""Connections that may wait to be accepted. Twisted's default of 50 makes bursts stall for a
-second, until the clients repeat their SYN."""
+"""Connections that may wait to be accepted. With Twisted's default of 50, a burst of connections
+stalls for a second, until the clients repeat their SYN."""
 
 FOREIGN_NAMES = {
     "daphne.http_protocol:HTTPFactory.protocol": "replaced: makes the channel of a connection",
@@ -29,8 +29,8 @@ FOREIGN_NAMES = {
     "daphne.http_protocol:WebRequest.basic_error": "overridden: answers in JSON",
     "daphne.http_protocol:WebRequest.handle_reply": "writes a part of the response",
     "daphne.http_protocol:WebRequest.send_disconnect": "tells the application to end",
-    "daphne.http_protocol:WebRequest.finish": "overridden: another request has its turn",
-    "daphne.http_protocol:WebRequest.connectionLost": "overridden: tells the application",
+    "daphne.http_protocol:WebRequest.finish": "overridden: lets another request start",
+    "daphne.http_protocol:WebRequest.connectionLost": "overridden: notifies the application",
     "daphne.http_protocol:WebRequest.__init__->server": "the Server of a request",
     "daphne.server:Server.__init__->root_path": "the root of the site",
     "daphne.server:Server.handle_reply": "replaced: the application's send",
@@ -41,11 +41,11 @@ FOREIGN_NAMES = {
     "daphne.server:Server.create_application->handle_reply": "becomes the application's send",
     "twisted.web.http:_GenericHTTPChannelProtocol.dataReceived": "switches to HTTP/2",
     "twisted.web.http:HTTPChannel.connectionMade->_networkProducer": "pauses the socket",
-    "twisted.web.http:HTTPChannel.connectionMade->timeOut": "Twisted's own limit, switched off",
+    "twisted.web.http:HTTPChannel.connectionMade->timeOut": "Twisted's own limit, disabled",
     "twisted.web.http:HTTPChannel.connectionLost->requests": "requests that are not answered yet",
     "twisted.web.http:HTTPChannel.dataReceived": "reads what the socket has",
-    "twisted.web.http:HTTPChannel.rawDataReceived->_handlingRequest": "a request is at work",
-    "twisted.web.http:HTTPChannel.rawDataReceived->_dataBuffer": "requests behind it",
+    "twisted.web.http:HTTPChannel.rawDataReceived->_handlingRequest": "a request is in progress",
+    "twisted.web.http:HTTPChannel.rawDataReceived->_dataBuffer": "pipelined requests behind it",
     "twisted.web.http:HTTPChannel.lineReceived->requestFactory": "makes the request",
     "twisted.web.http:HTTPChannel.lineReceived->_path": "the path of a request being read",
     "twisted.web.http:HTTPChannel.lineLengthExceeded": "overridden: answers in JSON",
@@ -61,7 +61,7 @@ FOREIGN_NAMES = {
     "twisted.web.http:HTTPChannel._buffer": "what was read of an incomplete line",
     "twisted.web.http:Request.__init__->requestHeaders": "the headers of a request",
     "twisted.web.http:Request.__init__->responseHeaders": "the headers of a response",
-    "twisted.web.http:Request.__init__->parsePOSTFormSubmission": "parses forms, switched off",
+    "twisted.web.http:Request.__init__->parsePOSTFormSubmission": "parses forms, disabled",
     "twisted.web.http:Request.gotLength->content": "keeps the body",
     "twisted.web.http:Request.handleContentChunk": "takes a piece of the body",
     "twisted.web.http:Request.finished": "whether the response is written",
@@ -75,10 +75,10 @@ FOREIGN_NAMES = {
     "twisted.internet.tcp:Port.factory": "tells Daphne's ports from others",
     "twisted.internet.tcp:Port.startListening->socket": "the listening socket",
 }
-"""What is used of Daphne and Twisted, and what for.
+"""The names of Daphne and Twisted that are used, and what they are used for.
 
-``module:Class.name`` is an attribute of the class; ``module:Class.method->name`` is a name that
-the code of the method contains, which is how instances get their attributes."""
+``module:Class.name`` is an attribute of the class. ``module:Class.method->name`` is a name that
+occurs in the code of the method, such as an attribute of the instance."""
 
 
 def missing_names() -> list[str]:
@@ -113,15 +113,15 @@ def _constants(code: Any) -> set[str]:
 
 
 def install(limits: HttpLimits) -> bool:
-    """Bound Daphne's HTTP connections from now on; call it before the server is started.
+    """Bound all later HTTP connections of Daphne. Call this before the server starts.
 
-    Nothing happens unless Daphne has been imported, which a process served by Daphne has done.
-    Where another server runs although Daphne is imported, what is replaced is never called.
-    The first call decides; later ones change nothing.
+    Nothing happens unless Daphne is imported, as it always is in a process that Daphne serves. If
+    another server runs although Daphne is imported, the replaced attributes are never used. Only
+    the first call has an effect.
 
     Returns:
-        Whether the bounds are in force. If Daphne or Twisted are not as this module knows them,
-        nothing is changed and one warning is logged.
+        Whether the bounds are in force. If a name in `FOREIGN_NAMES` is missing, nothing is changed
+        and one warning is logged.
     """
     if "daphne.server" not in sys.modules:
         return False
@@ -146,7 +146,7 @@ def _is_installed() -> bool:
 
 
 def _replace(limits: HttpLimits) -> None:
-    # Only now: the classes inherit from what has just been checked.
+    # Imported only now, because these classes inherit from the ones that were just checked.
     from daphne.http_protocol import HTTPFactory
     from daphne.server import Server
     from twisted.internet import reactor
@@ -185,7 +185,7 @@ def _raise_backlog(factory_class: type) -> None:
     from twisted.internet import reactor, tcp
 
     for port in cast(Any, reactor).getReaders():
-        # A port with another backlog was given it, and an inherited socket (None) has its own.
+        # Another backlog was set on purpose, and an inherited socket (None) has its own.
         if isinstance(port, tcp.Port) and port.backlog == tcp.Port.backlog:
             # TLS wraps the factory.
             factory = getattr(port.factory, "wrappedFactory", port.factory)

@@ -1,4 +1,4 @@
-"""One HTTP connection on Daphne and its requests, with bounds that Twisted's do not have."""
+"""One HTTP connection on Daphne and its requests, with bounds that Twisted does not have."""
 
 import asyncio
 import math
@@ -21,19 +21,19 @@ if sys.platform != "win32":
     import termios
 
 KEEP_ALIVE_TIMEOUT = 60.0
-"""Seconds for which a connection is kept between two requests."""
+"""Seconds that a connection is kept open between two requests."""
 
 LINGER_TIMEOUT = 10.0
-"""Seconds for which a client may go on sending a request that has been refused."""
+"""Seconds that a client may continue to send a request that was rejected."""
 
 MAX_PIPELINED = 16 * 1024
-"""Bytes of the requests behind the one at work that are kept; then the socket is not read."""
+"""Bytes of pipelined requests that are kept during a request; then the socket is not read."""
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that reads no further request while a response is not drained.
+    """A connection that starts no further request while a response is not drained.
 
-    Twisted stops reading the *socket* then, but goes on with the requests that it has read, and
+    Twisted only stops reading the *socket* then, and continues with the requests that it has read;
     36 kB of requests can ask for a gigabyte of responses.
     """
 
@@ -50,8 +50,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._stall_deadline = math.inf
 
     def connectionMade(self) -> None:  # noqa: N802
-        """Begin to wait for the first request."""
-        # Twisted's limit is on silence, which a client that sends a byte now and then escapes.
+        """Start the time limit for the first request."""
+        # Twisted limits only silence; a client that sends a byte now and then would never hit it.
         self.timeOut = None
         self.requestFactory = Request
         super().connectionMade()
@@ -59,21 +59,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.connections.add(self)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """Let go everything that waits for this connection."""
+        """Stop watching the connection, and wake what waits for it."""
         self.upgraded()
         self._waitingForTransport = False
         self._wake()
         super().connectionLost(reason)
 
     def upgraded(self) -> None:
-        """Forget the connection: it speaks another protocol now, or is closed."""
+        """Stop watching the connection: it has switched to another protocol, or is closed."""
         self._deadline = math.inf
         self.connections.discard(self)
 
     # --- Reading ---
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Read requests, or discard the rest of one that was refused."""
+        """Read requests, or discard the rest of one that was rejected."""
         if self._refused:
             return
         if self._idle:
@@ -82,18 +82,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().dataReceived(data)
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Keep a little of what follows the request at work, or go on with a body."""
+        """Continue with a body, or keep a little of the requests behind the one in progress."""
         if not self._handlingRequest:
             super().rawDataReceived(data)
             return
-        # As Twisted does, but it counts anew each time, and not at all while a response waits.
+        # Twisted does this too, but it starts counting again each time, and does not count while
+        # a response is waiting.
         self._dataBuffer.append(data)
         self._held += len(data)
         if self._held > MAX_PIPELINED:
             self._networkProducer.pauseProducing()
 
     def allHeadersReceived(self) -> None:  # noqa: N802
-        """Refuse a body that is announced as too large, before "100 Continue" asks for it."""
+        """Reject a body whose announced size is too large, before "100 Continue" asks for it."""
         request = self.requests[-1]
         if self.length != 0:
             request.body_limit = self._body_limit(request)
@@ -111,7 +112,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return limits.max_body if bounded else None
 
     def allContentReceived(self) -> None:  # noqa: N802
-        """Start the application, unless the request was refused or the server stops."""
+        """Start the application, unless the request was rejected or the server is stopping."""
         if self._refused:
             return
         if self.connections.stopping and not self.requests[-1].is_upgrade():
@@ -123,7 +124,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     # --- Writing ---
 
     def requestDone(self, request: "Request") -> None:  # noqa: N802
-        """Read the next request, but only when the client has read this response."""
+        """Start the next request once the client has read this response."""
         if self.connections.stopping:
             self.persistent = False
         if self._waitingForTransport and self.persistent:
@@ -138,7 +139,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().requestDone(request)
 
     def resumeProducing(self) -> None:  # noqa: N802
-        """Everything that was written has left."""
+        """Continue: the kernel has taken everything that was written."""
         super().resumeProducing()
         self._unsent = -1
         self._wake()
@@ -152,7 +153,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._drained = None
 
     async def drained(self) -> None:
-        """Wait until the client has read what was written, if much of it waits."""
+        """Wait until the client has read what was written, if Twisted's buffer is full."""
         while self._waitingForTransport:
             if self._drained is None:
                 self._drained = asyncio.Event()
@@ -161,22 +162,22 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     # --- The end ---
 
     def refuse_body(self, limit: int) -> None:
-        """Refuse a request because of the size of its body."""
+        """Reject a request because its body is too large."""
         message = f"request body exceeds {limit} bytes"
         self.refuse(413, ErrorCode.MESSAGE_TOO_LARGE, message)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
-        """Refuse a request with a line that is too long."""
+        """Reject a request with a line that is too long."""
         self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         self.refuse(400, ErrorCode.BAD_REQUEST, "malformed request")
 
     def refuse(self, status: int, code: ErrorCode, message: str) -> None:
-        """Answer a request that is not read to its end, and close the connection.
+        """Answer a request before it is read completely, and close the connection.
 
-        A socket that is closed while the client still sends is reset, and the client may never
-        see the answer; so what it sends is read and discarded for a while.
+        Closing the socket while the client is still sending would reset the connection, and the
+        client might not see the answer. So its input is read and discarded for `LINGER_TIMEOUT`.
         """
         if self._refused:
             return
@@ -197,7 +198,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.transport.loseConnection()  # TLS closes one direction by a message of its own
 
     def stop(self) -> None:
-        """Close the connection as soon as the request at work is answered."""
+        """Close the connection as soon as the request in progress is answered."""
         if self._is_http2():
             return
         request = self.requests[0] if self._handlingRequest and self.requests else None
@@ -209,11 +210,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
 
     def is_closing(self) -> bool:
-        """Tell whether all is written, but not all of it has left yet."""
+        """Return whether the connection closes once the kernel has taken the waiting bytes."""
         return bool(self.transport.disconnecting)
 
     def check(self, now: float) -> None:
-        """End what takes longer than it may."""
+        """Enforce the time limits; ``now`` is in seconds of the monotonic clock."""
         if self._waitingForTransport or self.is_closing():
             self._check_progress(now)
         elif now <= self._deadline:
@@ -243,12 +244,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         buffered = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen
         if sys.platform == "win32":
             return int(buffered)
-        # The kernel takes much at once from Twisted; that a slow client reads shows only there.
+        # The kernel takes large pieces from Twisted, so a slow reader's progress shows only there.
         in_kernel = fcntl.ioctl(tcp.fileno(), termios.TIOCOUTQ, bytes(4))
         return int(buffered) + int.from_bytes(in_kernel, sys.byteorder)
 
     def _is_http2(self) -> bool:
-        # Twisted gives such a connection to another object, without a word to this one.
+        # Twisted hands such a connection to another object, and does not notify this one.
         return getattr(self.transport, "negotiatedProtocol", None) == b"h2"
 
 
@@ -256,30 +257,30 @@ class Request(WebRequest):  # type: ignore[misc]
     """A request whose body is bounded and whose application waits for the client to read."""
 
     body_limit: int | None = None
-    """Bytes that its body may have; None for no limit."""
+    """Largest size of the body in bytes; ``None`` for no limit."""
 
     _body_size = 0
 
     def __init__(self, channel: Any, queued: Any) -> None:
-        # Daphne does not use the fields of a form, and to parse them takes a copy of the body.
+        # Daphne does not use form fields, and parsing them would copy the body.
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
         self._connections: HttpConnections = channel.connections
         self.started = False
 
     def is_upgrade(self) -> bool:
-        """Tell whether this is the handshake of a WebSocket, as Daphne decides it."""
+        """Return whether this is a WebSocket handshake, by the rule that Daphne applies."""
         upgrade = self.requestHeaders.getRawHeaders(b"Upgrade")
         return bool(upgrade) and upgrade[0].lower() == b"websocket"
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802
-        """Prepare for the body; a bounded one is kept in memory, others may need the disk."""
+        """Prepare for the body: a bounded one is kept in memory, another may go to the disk."""
         if self.body_limit is None:
             super().gotLength(length)
         else:
             self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
-        """Keep a piece of the body, or refuse the request when it becomes too large."""
+        """Keep a piece of the body, or reject the request if the body is too large."""
         self._body_size += len(data)
         if self.body_limit is not None and self._body_size > self.body_limit:
             self.channel.refuse_body(self.body_limit)
@@ -287,14 +288,14 @@ class Request(WebRequest):  # type: ignore[misc]
             super().handleContentChunk(data)
 
     def process(self) -> None:
-        """Wait for a turn, unless this is the handshake of a WebSocket."""
+        """Queue the request, or start it at once if it is a WebSocket handshake."""
         if self.is_upgrade():
             self.start()
         else:
             self._connections.start(self)
 
     def start(self) -> None:
-        """Start the application, or hand the connection over to the WebSocket protocol."""
+        """Start the application, or switch the connection to the WebSocket protocol."""
         channel = self.channel
         self.started = True
         super().process()
@@ -302,24 +303,24 @@ class Request(WebRequest):  # type: ignore[misc]
             channel.upgraded()
 
     async def drained(self) -> None:
-        """Wait until the client has read what was written, if much of it waits."""
+        """Wait until the client has read what was written, if Twisted's buffer is full."""
         if not self.finished and self.channel is not None:
             await self.channel.drained()
 
     def finish(self) -> None:
-        """Finish the response, and let another request have its turn."""
+        """Finish the response, and let another request start."""
         connections = self._connections
         super().finish()
         connections.answered(self)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """Tell the application, unless it has already finished."""
+        """Notify the application, unless it has already finished."""
         if not self.finished:
             super().connectionLost(reason)
             self._connections.answered(self)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Answer what Daphne itself refuses, or what failed, in JSON."""
+        """Answer in JSON when Daphne rejects a request or the application fails."""
         code = ErrorCode.BAD_REQUEST if status < 500 else ErrorCode.INTERNAL
         message = status_text.decode().lower() if status >= 500 else body.lower()
         content = msgspec.json.encode({"error": {"code": code, "message": message}})

@@ -1,4 +1,4 @@
-"""Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
+"""Hooks into Daphne's server: whether it runs, where its protocols are, and how it stops."""
 
 import asyncio
 import contextlib
@@ -15,17 +15,17 @@ SCOPE_KEY = "pubsub.daphne"
 
 
 def is_running() -> bool:
-    """Tell whether this process is served by Daphne."""
+    """Return whether Daphne serves this process."""
     reactor = sys.modules.get("twisted.internet.reactor")
     return bool(getattr(reactor, "running", False))
 
 
 @functools.cache
 def refer_to_protocols() -> None:
-    """Have every WebSocket's scope refer to Daphne's protocol, if Daphne is the server.
+    """Put a reference to Daphne's protocol into the scope of every WebSocket, if Daphne serves it.
 
-    So a transport finds it, whatever middlewares put in the place of ``send``; Channels' own
-    SessionMiddleware is one of them.
+    So the transport finds the protocol even if a middleware wraps ``send``, as Channels' own
+    SessionMiddleware does.
     """
     daphne = sys.modules.get("daphne.server")
     if daphne is None:
@@ -53,10 +53,10 @@ def _break_cycle(protocol: Any) -> None:
 
 
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
-    """Have Daphne call ``start_drain`` when it is told to stop, and wait for what that returns.
+    """Have Daphne call ``start_drain`` when it stops, and await the result.
 
-    Daphne itself cancels the applications and closes the sockets, without a close frame. The call
-    comes in the same tick, before any of the cancelled applications runs again.
+    Daphne itself cancels the applications and closes the sockets without a close frame.
+    ``start_drain`` is called in the same tick, before any of the cancelled applications runs again.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
@@ -69,7 +69,7 @@ def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
 
 
 def _stop_cleanly_on_hangup(reactor: Any) -> None:
-    """Let SIGHUP stop the server as SIGTERM does, unless something else handles or ignores it."""
+    """Make SIGHUP stop the server as SIGTERM does, unless it is handled or ignored already."""
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
