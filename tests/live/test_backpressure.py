@@ -195,6 +195,25 @@ def test_message_without_an_end_costs_little(server: Server, fragment: bytes) ->
     assert server.memory() - before < 5 * MB
 
 
+def test_unfinished_messages_cost_no_more_than_a_message(start_server: StartServer) -> None:
+    """What exceeds the limit for a message is read and discarded, even before the message ends.
+
+    The server is not to leave the rest to the garbage collector either, round after round.
+    """
+    server = start_server()
+    unfinished = Frame(Opcode.TEXT, b"x" * 1_000_000).serialize(mask=True)[:-1]
+    before = server.memory()
+    for _ in range(4):
+        clients = [server.connect() for _ in range(100)]
+        for client in clients:
+            client.send_bytes(unfinished)
+        server.connect().ask(type="ping")
+        # Of each message 64 KiB are kept, and one chunk of 16 KiB while it is parsed; the rest
+        # is what a connection takes.
+        assert server.memory() - before < 100 * 0.16 * MB
+        server.reset_clients()
+
+
 def test_frame_in_very_small_pieces_costs_little(server: Server) -> None:
     """A frame that arrives in very small pieces costs little memory."""
     client, other = server.connect(), server.connect()
