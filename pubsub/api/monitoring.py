@@ -48,6 +48,8 @@ async def stats(request: HttpRequest) -> Any:
             "messages": statistics.messages,
             "delivered": statistics.delivered,
             "dropped": statistics.dropped,
+            "history_bytes": statistics.history_bytes,
+            "history_evicted": statistics.history_evicted,
         },
         "uptime_sec": int(statistics.uptime),
     }

@@ -76,6 +76,10 @@ class Totals(Schema):
     messages: int
     delivered: int
     dropped: int
+    history_bytes: int = Field(description="Bytes that the histories of all topics take.")
+    history_evicted: int = Field(
+        description="Messages evicted because the histories exceeded CHATROOM_HISTORY_BYTES."
+    )
 
 
 class Stats(Schema):

@@ -378,3 +378,20 @@ def test_openapi_and_its_page(server: Server) -> None:
     for asset in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-init.js"):
         assert f"/static/ninja/{asset}" in page
         assert server.get_text(f"/static/ninja/{asset}")
+
+
+def test_histories_are_bounded_together(start_server: StartServer) -> None:
+    """Topics with large histories take no more than the configured bytes, however many there are."""
+    server = start_server(CHATROOM_HISTORY_BYTES="1000000")
+    publisher = server.connect()
+    message = {"id": UUID, "payload": "x" * 10_000}
+    for number in range(3):
+        topic = server.create_topic(f"large-{number}", history=1000)
+        publisher.send_all([{"type": "publish", "topic": topic, "message": message}] * 100)
+        for _ in range(100):
+            assert publisher.receive()["type"] == "ack"
+    totals = server.request("GET", "/stats")[1]["totals"]
+    assert 900_000 < totals["history_bytes"] <= 1_000_000
+    assert totals["history_evicted"] > 200
+    last = server.subscriber("large-2", last_n=1000)
+    assert last.receive()["message"]["payload"] == "x" * 10_000
