@@ -46,6 +46,6 @@ def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:
         ValueError: ``message_id`` is not a UUID.
         TimeoutError: The event loop did not publish the message within 10 seconds.
     """
-    from pubsub.runtime import get_runtime  # this import needs Django to be set up
+    from pubsub.runtime import get_runtime  # so that importing pubsub needs no Django
 
     return get_runtime().publish_from_any_thread(topic, payload, message_id=message_id)
