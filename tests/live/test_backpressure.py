@@ -42,18 +42,18 @@ def read_all(client: Client) -> tuple[list[int], int]:
     """
     client.send(type="ping")
     numbers: list[int] = []
-    told = lost = 0
+    reported = lost = 0
     while (message := client.receive())["type"] != "pong":
         if message["type"] == "error":
             assert message["error"]["code"] == "SLOW_CONSUMER"
             assert message["error"]["message"].startswith(f"{message['dropped']} message")
-            told += message["dropped"]
+            reported += message["dropped"]
         else:
             number = message["message"]["payload"]["number"]
-            assert number == (numbers[-1] if numbers else -1) + 1 + told
+            assert number == (numbers[-1] if numbers else -1) + 1 + reported
             numbers.append(number)
-            lost, told = lost + told, 0
-    return numbers, lost + told
+            lost, reported = lost + reported, 0
+    return numbers, lost + reported
 
 
 def test_stalled_subscriber_costs_little_and_learns_its_losses(server: Server) -> None:
