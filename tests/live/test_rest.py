@@ -381,7 +381,7 @@ def test_openapi_and_its_page(server: Server) -> None:
 
 
 def test_histories_are_bounded_together(start_server: StartServer) -> None:
-    """Topics with large histories take no more than the configured bytes, however many there are."""
+    """The histories of all topics together take no more than the configured bytes."""
     server = start_server(CHATROOM_HISTORY_BYTES="1000000")
     publisher = server.connect()
     message = {"id": UUID, "payload": "x" * 10_000}
