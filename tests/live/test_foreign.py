@@ -1,4 +1,4 @@
-"""The guard against versions of Daphne, Autobahn or Twisted that lack a name we need."""
+"""The guard against upgrades: a Daphne, Autobahn or Twisted that lacks a name which is needed."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,8 +8,12 @@ import pytest
 from pubsub.transport.daphne import foreign
 from tests.live.server import Server
 
-TABLES = ("PROTOCOL", "FACTORY", "SERVER", "TRANSPORT", "BUFFER", "DIRECT")
-NAMES = [(table, name) for table in TABLES for name in getattr(foreign, table)]
+NAMES = [
+    (place, name)
+    for place, names in foreign.WEBSOCKET.items()
+    if place != foreign.TLS
+    for name in names
+]
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def server() -> Iterator[Server]:
 
 
 def converse(server: Server) -> None:
-    """Check that messages are delivered and that no client remains connected."""
+    """Show that the room works, and that nobody is left in it."""
     subscriber, publisher = server.subscriber("t"), server.connect()
     assert publisher.publish("t", 1)["type"] == "ack"
     assert subscriber.receive()["message"]["payload"] == 1
@@ -32,25 +36,25 @@ def converse(server: Server) -> None:
         pass
 
 
-def test_portable_transport_takes_over_when_a_name_is_missing(server: Server) -> None:
-    """Without any one name the chat room works, and one warning says which is missing."""
+def test_portable_transport_takes_over_where_a_name_is_missing(server: Server) -> None:
+    """The room works without each of the names, and one warning says which one is missing."""
     converse(server)
     assert server.complaints() == []
-    for count, (table, name) in enumerate(NAMES, start=1):
-        server.request("GET", f"/hide/{table}/{name}")
+    for count, (place, name) in enumerate(NAMES, start=1):
+        server.request("GET", f"/hide/{place}/{name}")
         converse(server)
         server.request("GET", "/restore")
         complaints = server.complaints()
-        assert len(complaints) == count, (table, name, server.log())
-        assert f".{name})" in complaints[-1]
+        assert len(complaints) == count, (place, name, server.log())
+        assert f"({place}.{name})" in complaints[-1]
     converse(server)
     assert len(server.complaints()) == len(NAMES)
     assert server.stop() == 0
 
 
-def test_portable_transport_announces_a_stop(server: Server) -> None:
-    """A stop over the portable transport sends 3001 without the reason, which Daphne drops."""
-    server.request("GET", "/hide/TRANSPORT/registerProducer")
+def test_stop_is_told_by_the_portable_transport_as_well(server: Server) -> None:
+    """Clients get the code, but not the reason, which Daphne drops."""
+    server.request("GET", f"/hide/{foreign.TCP}/registerProducer")
     subscribers = [server.subscriber("t") for _ in range(3)]
     assert server.stop() == 0
     assert {client.receive_close() for client in subscribers} == {(3001, "")}

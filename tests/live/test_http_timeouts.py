@@ -1,15 +1,17 @@
-"""HTTP requests and handshakes on Daphne that are never completed."""
+"""Requests and handshakes on Daphne that are never complete."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+
+import pytest
 
 from tests.live.client import Client
-from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection, get, post
+from tests.live.server import Server
 
-TIMEOUT = "2"
-"""Seconds."""
+TIMEOUT = 1.0
+"""Seconds, as in CHATROOM_REQUEST_TIMEOUT."""
 
 HANDSHAKE = get(
     "/ws",
@@ -20,9 +22,19 @@ HANDSHAKE = get(
 )
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One Daphne for all of these tests, which keeps a clean log."""
+    with closing(Server(CHATROOM_REQUEST_TIMEOUT=str(TIMEOUT))) as server:
+        yield server
+        server.reset_clients()
+        assert server.stop() == 0
+        assert server.complaints() == []
+
+
 @contextmanager
 def dripping(connection: RawConnection, data: bytes) -> Iterator[None]:
-    """Send ten bytes a second while the block runs."""
+    """Send a byte ten times a second while the block runs."""
     stopped = threading.Event()
 
     def drip() -> None:
@@ -43,9 +55,8 @@ def dripping(connection: RawConnection, data: bytes) -> Iterator[None]:
         thread.join()
 
 
-def test_incomplete_request_is_answered_with_408(start_server: StartServer) -> None:
-    """An incomplete head or body is answered with 408, even if bytes keep arriving."""
-    server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
+def test_request_that_is_never_complete_is_answered_by_408(server: Server) -> None:
+    """Whether it lacks a part of its head or of its body, and also when it drips in."""
     silent = [
         get("/health")[:-2],
         HANDSHAKE[:-2],
@@ -64,25 +75,23 @@ def test_incomplete_request_is_answered_with_408(start_server: StartServer) -> N
         for connection in (*connections, drips):
             status, code, message = connection.read_error()
             assert (status, code) == (408, "BAD_REQUEST")
-            assert message.startswith("the request was not complete within ")
+            assert message == f"the request was not complete within {TIMEOUT:g} seconds"
 
 
-def test_connection_without_a_request_is_closed(start_server: StartServer) -> None:
-    """A connection on which no request arrives is closed without an answer."""
-    server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
+def test_connection_without_a_request_is_closed(server: Server) -> None:
+    """Without an answer, since there is no question."""
     with RawConnection(server.port) as connection:
         assert connection.read_to_the_end() == b""
 
 
-def test_connections_that_are_in_use_are_not_limited(start_server: StartServer) -> None:
-    """The time limit applies neither to WebSockets nor to HTTP connections between requests."""
-    server = start_server(CHATROOM_REQUEST_TIMEOUT=TIMEOUT)
+def test_connections_that_are_in_use_are_not_limited(server: Server) -> None:
+    """A WebSocket stays, silent or not, and so does an HTTP connection between two requests."""
     websocket: Client = server.connect()
     with RawConnection(server.port) as kept, RawConnection(server.port) as unfinished:
         kept.sendall(get("/health"))
         kept.read_response()
         unfinished.sendall(HANDSHAKE[:-2])
-        unfinished.read_error()  # shows that the time limit has passed
+        unfinished.read_error()  # a connection that was opened later has had its time
         kept.sendall(get("/health"))
         assert kept.read_response()[0].status == 200
     websocket.assert_nothing_came()

@@ -1,4 +1,4 @@
-"""A clean stop: every client is notified, the log is clean, and the exit status is 0."""
+"""A clean stop: every client is told, nothing is printed, the status is 0."""
 
 import signal
 import socket
@@ -9,10 +9,18 @@ import pytest
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
 
+IGNORE_HANGUP = """
+import runpy, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+sys.argv[1:] = ["-p", "0", "chatroom_project.asgi:application"]
+runpy.run_module("daphne", run_name="__main__")
+"""
+"""Daphne, started with SIGHUP ignored, as ``nohup`` starts a program."""
 
-@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
-def test_clients_are_closed_with_3001(start_server: StartServer, with_signal: int) -> None:
-    """On SIGTERM and SIGINT each of 1,000 clients gets close code 3001."""
+
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_clients_are_told_to_reconnect(start_server: StartServer, with_signal: int) -> None:
+    """1,000 clients get close code 3001, on SIGTERM as on Ctrl-C and on SIGHUP."""
     server = start_server()
     clients = [server.connect() for _ in range(1000)]
     clients[0].ask(type="ping")
@@ -20,8 +28,8 @@ def test_clients_are_closed_with_3001(start_server: StartServer, with_signal: in
     assert {client.receive_close() for client in clients} == {(3001, "shutdown")}
 
 
-def test_acknowledged_messages_are_delivered_before_the_stop(start_server: StartServer) -> None:
-    """A stop loses no message that was acknowledged."""
+def test_what_was_published_arrives_before_the_end(start_server: StartServer) -> None:
+    """A stop loses nothing that was acknowledged."""
     server = start_server()
     server.create_topic("t")
     subscriber, publisher = server.subscriber("t"), server.connect()
@@ -32,10 +40,10 @@ def test_acknowledged_messages_are_delivered_before_the_stop(start_server: Start
     assert subscriber.receive_close() == (3001, "shutdown")
 
 
-def test_unresponsive_clients_do_not_delay_the_stop(start_server: StartServer) -> None:
-    """A stuck client, half a message and half an HTTP request do not delay a stop.
+def test_clients_that_do_not_answer_hold_nothing_up(start_server: StartServer) -> None:
+    """One is stuck, one has sent half a message, one an HTTP request of which half is missing.
 
-    Daphne's own shutdown fails on a connection that has no application yet.
+    Daphne's own shutdown stumbles over a connection without an application, and stops there.
     """
     server = start_server()
     server.create_topic("t")
@@ -52,10 +60,10 @@ def test_unresponsive_clients_do_not_delay_the_stop(start_server: StartServer) -
     stuck.reset()
 
 
-def test_client_that_connects_during_the_stop(start_server: StartServer) -> None:
-    """A client that connects during a stop is accepted and then closed with 3001."""
+def test_a_client_that_comes_while_the_server_stops(start_server: StartServer) -> None:
+    """It is let in before it is told to come back later."""
     server = start_server()
-    silent = server.connect()  # does not answer the close frame, so the server waits for it
+    silent = server.connect()  # it answers no close frame, so the server waits for it
     other = server.connect()
     server.send_signal(signal.SIGTERM)
     assert other.receive_close() == (3001, "shutdown")
@@ -63,8 +71,8 @@ def test_client_that_connects_during_the_stop(start_server: StartServer) -> None
     silent.reset()
 
 
-def test_slow_client_during_the_stop(start_server: StartServer) -> None:
-    """A slow client that reads on during the drain gets everything and the close frame."""
+def test_a_client_that_takes_its_time(start_server: StartServer) -> None:
+    """Who reads on within the time of the drain gets everything, and the close frame."""
     server = start_server()
     server.create_topic("t")
     subscriber, publisher = server.subscriber("t"), server.connect()
@@ -72,13 +80,27 @@ def test_slow_client_during_the_stop(start_server: StartServer) -> None:
         publisher.publish("t", "x" * 20_000)
     server.send_signal(signal.SIGTERM)
     assert publisher.receive_close() == (3001, "shutdown")
-    time.sleep(1.2)  # makes this client slow; nothing is awaited
+    time.sleep(1.2)  # not for anything to happen: it is this client that is slow
     received = [subscriber.receive()["type"] for _ in range(100)]
     assert received == ["event"] * 100
     assert subscriber.receive_close() == (3001, "shutdown")
 
 
-def test_stop_without_clients(start_server: StartServer) -> None:
-    """A server without clients stops with status 0."""
+@pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stop_without_clients(start_server: StartServer, with_signal: int) -> None:
+    """There need not have been any."""
     server = start_server()
+    server.request("GET", "/health")  # it listens a moment before it handles signals
+    assert server.stop(with_signal) == 0
+
+
+def test_hangup_that_is_ignored(start_server: StartServer) -> None:
+    """A server that was started with ``nohup`` outlives the terminal."""
+    server = start_server("-c", IGNORE_HANGUP)
+    server.create_topic("t")
+    server.send_signal(signal.SIGHUP)
+    subscriber, publisher = server.subscriber("t"), server.connect()
+    assert publisher.publish("t", 1)["type"] == "ack"
+    assert subscriber.receive()["type"] == "event"
+    server.reset_clients()
     assert server.stop() == 0

@@ -6,14 +6,9 @@ formatting them still takes a third of the time of a handshake.
 """
 
 import functools
-import sys
 from typing import Any
 
-FORMATTERS = {
-    "autobahn.websocket.protocol": ("pformat", "hltype", "hlval"),
-    "autobahn.twisted.websocket": ("hltype", "hlval"),
-}
-"""Modules of Autobahn, with their functions that are only used to format debug messages."""
+from pubsub.transport.daphne import foreign
 
 
 def _unformatted(*args: Any, **kwargs: Any) -> str:
@@ -23,8 +18,8 @@ def _unformatted(*args: Any, **kwargs: Any) -> str:
 @functools.cache
 def spare_debug_messages() -> None:
     """Stop Autobahn from formatting debug messages. Call this only if they are discarded."""
-    for name, functions in FORMATTERS.items():
-        module = sys.modules.get(name)
+    if foreign.missing(foreign.DEBUG_MESSAGES):
+        return
+    for module, functions in foreign.DEBUG_MESSAGES.items():
         for function in functions:
-            if hasattr(module, function):
-                setattr(module, function, _unformatted)
+            setattr(foreign.find(module), function, _unformatted)

@@ -1,8 +1,10 @@
-"""One HTTP connection on Daphne and its requests, with bounds that Twisted does not have."""
+"""One HTTP connection on Daphne and its requests, with bounds that Twisted's do not have."""
 
 import asyncio
+import fcntl
 import math
 import sys
+import termios
 import time
 from io import BytesIO
 from typing import Any
@@ -16,24 +18,20 @@ from twisted.web.http import RESPONSES, HTTPChannel
 from pubsub.protocol.codes import ErrorCode
 from pubsub.transport.daphne.http_connections import HttpConnections
 
-if sys.platform != "win32":
-    import fcntl
-    import termios
-
 KEEP_ALIVE_TIMEOUT = 60.0
-"""Seconds that a connection is kept open between two requests."""
+"""Seconds for which a connection is kept between two requests."""
 
 LINGER_TIMEOUT = 10.0
-"""Seconds that a client may continue to send a request that was rejected."""
+"""Seconds for which a client may go on sending a request that has been refused."""
 
 MAX_PIPELINED = 16 * 1024
-"""Bytes of pipelined requests that are kept during a request; then the socket is not read."""
+"""Bytes of the requests behind the one at work that are kept; then the socket is not read."""
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that starts no further request while a response is not drained.
+    """A connection that reads no further request while a response is not drained.
 
-    Twisted only stops reading the *socket* then, and continues with the requests that it has read;
+    Twisted stops reading the *socket* then, but goes on with the requests that it has read, and
     36 kB of requests can ask for a gigabyte of responses.
     """
 
@@ -50,8 +48,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._stall_deadline = math.inf
 
     def connectionMade(self) -> None:  # noqa: N802
-        """Start the time limit for the first request."""
-        # Twisted limits only silence; a client that sends a byte now and then would never hit it.
+        """Begin to wait for the first request."""
+        # Twisted's limit is on silence, which a client that sends a byte now and then escapes.
         self.timeOut = None
         self.requestFactory = Request
         super().connectionMade()
@@ -59,21 +57,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.connections.add(self)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """Stop watching the connection, and wake what waits for it."""
+        """Let go everything that waits for this connection."""
         self.upgraded()
         self._waitingForTransport = False
         self._wake()
         super().connectionLost(reason)
 
     def upgraded(self) -> None:
-        """Stop watching the connection: it has switched to another protocol, or is closed."""
+        """Forget the connection: it speaks another protocol now, or is closed."""
         self._deadline = math.inf
         self.connections.discard(self)
 
     # --- Reading ---
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Read requests, or discard the rest of one that was rejected."""
+        """Read requests, or discard the rest of one that was refused."""
         if self._refused:
             return
         if self._idle:
@@ -82,19 +80,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().dataReceived(data)
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Continue with a body, or keep a little of the requests behind the one in progress."""
+        """Keep a little of what follows the request at work, or go on with a body."""
         if not self._handlingRequest:
             super().rawDataReceived(data)
             return
-        # Twisted does this too, but it starts counting again each time, and does not count while
-        # a response is waiting.
+        # As Twisted does, but it counts anew each time, and not at all while a response waits.
         self._dataBuffer.append(data)
         self._held += len(data)
         if self._held > MAX_PIPELINED:
             self._networkProducer.pauseProducing()
 
     def allHeadersReceived(self) -> None:  # noqa: N802
-        """Reject a body whose announced size is too large, before "100 Continue" asks for it."""
+        """Refuse a body that is announced as too large, before "100 Continue" asks for it."""
         request = self.requests[-1]
         if self.length != 0:
             request.body_limit = self._body_limit(request)
@@ -112,7 +109,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return limits.max_body if bounded else None
 
     def allContentReceived(self) -> None:  # noqa: N802
-        """Start the application, unless the request was rejected or the server is stopping."""
+        """Start the application, unless the request was refused or the server stops."""
         if self._refused:
             return
         if self.connections.stopping and not self.requests[-1].is_upgrade():
@@ -124,7 +121,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     # --- Writing ---
 
     def requestDone(self, request: "Request") -> None:  # noqa: N802
-        """Start the next request once the client has read this response."""
+        """Read the next request, but only when the client has read this response."""
         if self.connections.stopping:
             self.persistent = False
         if self._waitingForTransport and self.persistent:
@@ -139,7 +136,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().requestDone(request)
 
     def resumeProducing(self) -> None:  # noqa: N802
-        """Continue: the kernel has taken everything that was written."""
+        """Everything that was written has left."""
         super().resumeProducing()
         self._unsent = -1
         self._wake()
@@ -153,7 +150,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._drained = None
 
     async def drained(self) -> None:
-        """Wait until the client has read what was written, if Twisted's buffer is full."""
+        """Wait until the client has read what was written, if much of it waits."""
         while self._waitingForTransport:
             if self._drained is None:
                 self._drained = asyncio.Event()
@@ -162,22 +159,22 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     # --- The end ---
 
     def refuse_body(self, limit: int) -> None:
-        """Reject a request because its body is too large."""
+        """Refuse a request because of the size of its body."""
         message = f"request body exceeds {limit} bytes"
         self.refuse(413, ErrorCode.MESSAGE_TOO_LARGE, message)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
-        """Reject a request with a line that is too long."""
+        """Refuse a request with a line that is too long."""
         self._respondToBadRequestAndDisconnect()
 
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         self.refuse(400, ErrorCode.BAD_REQUEST, "malformed request")
 
     def refuse(self, status: int, code: ErrorCode, message: str) -> None:
-        """Answer a request before it is read completely, and close the connection.
+        """Answer a request that is not read to its end, and close the connection.
 
-        Closing the socket while the client is still sending would reset the connection, and the
-        client might not see the answer. So its input is read and discarded for `LINGER_TIMEOUT`.
+        A socket that is closed while the client still sends is reset, and the client may never
+        see the answer; so what it sends is read and discarded for a while.
         """
         if self._refused:
             return
@@ -198,9 +195,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.transport.loseConnection()  # TLS closes one direction by a message of its own
 
     def stop(self) -> None:
-        """Close the connection as soon as the request in progress is answered."""
-        if self._is_http2():
-            return
+        """Close the connection as soon as the request at work is answered."""
         request = self.requests[0] if self._handlingRequest and self.requests else None
         if request is None or request.finished or not request.started:
             self.loseConnection()
@@ -210,17 +205,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
 
     def is_closing(self) -> bool:
-        """Return whether the connection closes once the kernel has taken the waiting bytes."""
+        """Tell whether all is written, but not all of it has left yet."""
         return bool(self.transport.disconnecting)
 
     def check(self, now: float) -> None:
-        """Enforce the time limits; ``now`` is in seconds of the monotonic clock."""
+        """End what takes longer than it may."""
         if self._waitingForTransport or self.is_closing():
             self._check_progress(now)
         elif now <= self._deadline:
             return
-        elif self._is_http2():
-            self.upgraded()
         elif self._refused:
             self.transport.abortConnection()
         elif self.requests or self._buffer:
@@ -242,45 +235,39 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         transport: Any = self.transport
         tcp = transport if isinstance(transport, FileDescriptor) else transport.transport
         buffered = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen
-        if sys.platform == "win32":
-            return int(buffered)
-        # The kernel takes large pieces from Twisted, so a slow reader's progress shows only there.
+        # The kernel takes much at once from Twisted; that a slow client reads shows only there.
         in_kernel = fcntl.ioctl(tcp.fileno(), termios.TIOCOUTQ, bytes(4))
         return int(buffered) + int.from_bytes(in_kernel, sys.byteorder)
-
-    def _is_http2(self) -> bool:
-        # Twisted hands such a connection to another object, and does not notify this one.
-        return getattr(self.transport, "negotiatedProtocol", None) == b"h2"
 
 
 class Request(WebRequest):  # type: ignore[misc]
     """A request whose body is bounded and whose application waits for the client to read."""
 
     body_limit: int | None = None
-    """Largest size of the body in bytes; ``None`` for no limit."""
+    """Bytes that its body may have; None for no limit."""
 
     _body_size = 0
 
     def __init__(self, channel: Any, queued: Any) -> None:
-        # Daphne does not use form fields, and parsing them would copy the body.
+        # Daphne does not use the fields of a form, and to parse them takes a copy of the body.
         super().__init__(channel, queued, parsePOSTFormSubmission=False)
         self._connections: HttpConnections = channel.connections
         self.started = False
 
     def is_upgrade(self) -> bool:
-        """Return whether this is a WebSocket handshake, by the rule that Daphne applies."""
+        """Tell whether this is the handshake of a WebSocket, as Daphne decides it."""
         upgrade = self.requestHeaders.getRawHeaders(b"Upgrade")
         return bool(upgrade) and upgrade[0].lower() == b"websocket"
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802
-        """Prepare for the body: a bounded one is kept in memory, another may go to the disk."""
+        """Prepare for the body; a bounded one is kept in memory, others may need the disk."""
         if self.body_limit is None:
             super().gotLength(length)
         else:
             self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
-        """Keep a piece of the body, or reject the request if the body is too large."""
+        """Keep a piece of the body, or refuse the request when it becomes too large."""
         self._body_size += len(data)
         if self.body_limit is not None and self._body_size > self.body_limit:
             self.channel.refuse_body(self.body_limit)
@@ -288,14 +275,14 @@ class Request(WebRequest):  # type: ignore[misc]
             super().handleContentChunk(data)
 
     def process(self) -> None:
-        """Queue the request, or start it at once if it is a WebSocket handshake."""
+        """Wait for a turn, unless this is the handshake of a WebSocket."""
         if self.is_upgrade():
             self.start()
         else:
             self._connections.start(self)
 
     def start(self) -> None:
-        """Start the application, or switch the connection to the WebSocket protocol."""
+        """Start the application, or hand the connection over to the WebSocket protocol."""
         channel = self.channel
         self.started = True
         super().process()
@@ -303,24 +290,24 @@ class Request(WebRequest):  # type: ignore[misc]
             channel.upgraded()
 
     async def drained(self) -> None:
-        """Wait until the client has read what was written, if Twisted's buffer is full."""
+        """Wait until the client has read what was written, if much of it waits."""
         if not self.finished and self.channel is not None:
             await self.channel.drained()
 
     def finish(self) -> None:
-        """Finish the response, and let another request start."""
+        """Finish the response, and let another request have its turn."""
         connections = self._connections
         super().finish()
         connections.answered(self)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """Notify the application, unless it has already finished."""
+        """Tell the application, unless it has already finished."""
         if not self.finished:
             super().connectionLost(reason)
             self._connections.answered(self)
 
     def basic_error(self, status: int, status_text: bytes, body: str) -> None:
-        """Answer in JSON when Daphne rejects a request or the application fails."""
+        """Answer what Daphne itself refuses, or what failed, in JSON."""
         code = ErrorCode.BAD_REQUEST if status < 500 else ErrorCode.INTERNAL
         message = status_text.decode().lower() if status >= 500 else body.lower()
         content = msgspec.json.encode({"error": {"code": code, "message": message}})

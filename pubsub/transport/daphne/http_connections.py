@@ -1,30 +1,28 @@
-"""All HTTP connections of a process: scheduling, time limits, and shutdown."""
+"""All HTTP connections of a process: whose turn it is, their time limits, and their end."""
 
 import asyncio
 import time
 from collections import deque
 from typing import Any, Protocol, cast
 
-from twisted.internet import reactor
-
 from pubsub.transport.daphne.http_limits import HttpLimits
 
 MAX_STARTING = 100
-"""Applications that may run at a time before they have answered. The event loop runs them in turn,
-so a thousand at once would delay WebSocket messages by a second."""
+"""Applications that may be at work without having answered. The event loop serves all of them in
+turn, so a thousand at once would keep a WebSocket's message waiting for a second."""
 
 STARTING_SECONDS = 1.0
-"""Seconds after which an application that has not answered no longer counts, because it is waiting
-for something and does not keep the event loop busy."""
+"""Seconds after which an application that has not answered no longer counts: it waits for
+something, and does not keep the event loop busy."""
 
 CHECK_INTERVAL = 1.0
-"""Seconds between checks of the time limits, unless the request timeout is below 4 seconds."""
+"""Seconds between two looks at the time limits, where no limit is shorter than 4 seconds."""
 
 FINISH_TIMEOUT = 1.0
-"""Seconds that running requests have to finish when the server stops."""
+"""Seconds that requests have to finish when the server stops."""
 
 END_TIMEOUT = 1.0
-"""Seconds that applications have to end after they were cancelled or notified."""
+"""Seconds that applications have to end after they have been told to."""
 
 FLUSH_TIMEOUT = 0.5
 """Seconds that clients have to read the rest of their responses."""
@@ -34,37 +32,33 @@ class Channel(Protocol):
     """One HTTP connection."""
 
     requests: list[Any]
-    """Requests that are not answered yet."""
+    """Its requests that are not answered yet."""
 
     def check(self, now: float) -> None:
-        """Enforce the time limits; ``now`` is in seconds of the monotonic clock."""
+        """End what takes longer than it may; ``now`` is a time of the monotonic clock."""
 
     def stop(self) -> None:
-        """Close as soon as the request in progress is answered."""
+        """Close as soon as the request at work is answered."""
 
     def is_closing(self) -> bool:
-        """Return whether the connection closes once the kernel has taken the waiting bytes."""
+        """Tell whether all is written, but not all of it has left yet."""
 
 
 class Request(Protocol):
     """One request."""
 
     channel: Any
-    """The connection; ``None`` once it is lost."""
+    """Its connection; ``None`` once that is lost."""
 
     def start(self) -> None:
-        """Start the application."""
+        """Start its application."""
 
     def send_disconnect(self) -> None:
-        """Notify the application that the client has disconnected."""
+        """Tell its application to end."""
 
 
 class HttpConnections:
-    """The HTTP connections of a process, without those that became WebSockets.
-
-    Args:
-        limits: The bounds that they share.
-    """
+    """The channels of a process that have not become WebSockets."""
 
     def __init__(self, limits: HttpLimits) -> None:
         self.limits = limits
@@ -77,36 +71,30 @@ class HttpConnections:
         self._is_starting = False
 
     def add(self, channel: Channel) -> None:
-        """Start to watch a connection."""
+        """Watch a connection."""
         self._channels.add(channel)
 
     def discard(self, channel: Channel) -> None:
-        """Stop watching a connection: it is closed, or not HTTP/1.1. Safe to call twice."""
+        """Forget a connection that is closed, or is a WebSocket now. Safe to call twice."""
         self._channels.discard(channel)
         if self.stopping and not self._channels:
             self._all_closed.set()
 
-    # --- Scheduling ---
+    # --- Turns ---
 
     def start(self, request: Request) -> None:
-        """Start the application for a request, at once or when others have answered.
-
-        At most `MAX_STARTING` applications run before they have answered.
-        """
+        """Start the application for a request, at once or when others have answered."""
         self._waiting.append(request)
         self._start_waiting()
 
     def answered(self, request: Request) -> None:
-        """Let another request start: this one is answered, at least in part, or lost.
-
-        Safe to call again.
-        """
+        """Note that a request is answered, at least in part, or lost. Safe to call again."""
         if self._starting.pop(request, None) is not None:
             self._start_waiting()
 
     def _start_waiting(self) -> None:
         if self._is_starting:
-            return  # a request was answered while it was started; the loop below continues
+            return  # one that was answered while it was started; the loop below goes on
         self._is_starting = True
         try:
             while self._waiting and len(self._starting) < MAX_STARTING and not self.stopping:
@@ -120,10 +108,12 @@ class HttpConnections:
     # --- Time ---
 
     def watch(self) -> None:
-        """Check the time limits of all connections, now and periodically.
+        """Check the time limits of all connections, now and from time to time.
 
-        One timer for all is cheaper than resetting a timer with each request and each read.
+        One timer for all is cheaper than resetting one with each request and each read.
         """
+        from twisted.internet import reactor
+
         now = time.monotonic()
         for channel in list(self._channels):
             channel.check(now)
@@ -132,14 +122,14 @@ class HttpConnections:
                 self.answered(request)
         cast(Any, reactor).callLater(self._interval, self.watch)
 
-    # --- Shutdown ---
+    # --- The end ---
 
     def stop(self, server: Any) -> asyncio.Future[None]:
-        """End all applications and HTTP connections of a server that is stopping.
+        """End all applications and HTTP connections of a server that stops.
 
-        From now on no request is started, and running requests have `FINISH_TIMEOUT` seconds to
-        finish. All other applications are cancelled at once, as Daphne does. Nothing happens in
-        this tick, so that the WebSocket clients are notified first.
+        From now on no request is started, and those at work have a moment to finish. All other
+        applications are cancelled at once, as Daphne does. Nothing happens in this tick, so that
+        the WebSocket clients are told first.
         """
         self.stopping = True
         return asyncio.ensure_future(self._end(server))

@@ -20,17 +20,18 @@ def is_running() -> bool:
     return bool(getattr(reactor, "running", False))
 
 
-@functools.cache
 def refer_to_protocols() -> None:
-    """Put a reference to Daphne's protocol into the scope of every WebSocket, if Daphne serves it.
+    """Put a reference to Daphne's protocol into the scope of every WebSocket. Safe to call twice.
 
     So the transport finds the protocol even if a middleware wraps ``send``, as Channels' own
     SessionMiddleware does.
     """
-    daphne = sys.modules.get("daphne.server")
-    if daphne is None:
+    from daphne.server import Server
+
+    create_application = getattr(Server, "create_application", None)
+    # Without it every connection is warned of: it is a name that the transport relies on.
+    if create_application is None or hasattr(create_application, "__wrapped__"):
         return
-    create_application = daphne.Server.create_application
 
     @functools.wraps(create_application)
     def with_protocol_in_scope(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
@@ -39,7 +40,7 @@ def refer_to_protocols() -> None:
             _break_cycle(protocol)
         return create_application(server, protocol, scope)
 
-    daphne.Server.create_application = with_protocol_in_scope
+    Server.create_application = with_protocol_in_scope
 
 
 def _break_cycle(protocol: Any) -> None:
@@ -50,6 +51,26 @@ def _break_cycle(protocol: Any) -> None:
     """
     with contextlib.suppress(AttributeError):
         protocol.is_closed.addCallback(lambda _: None)
+
+
+def stop_on_hangup() -> None:
+    """Let SIGHUP stop Daphne as SIGTERM does, from its start on. Safe to call twice.
+
+    Nothing changes if something else handles the signal, or ignores it, as ``nohup`` does.
+    """
+    from twisted.internet import reactor
+
+    # Another server may run the application although Daphne is imported; it never gets here.
+    cast(Any, reactor).callWhenRunning(_stop_on_hangup, reactor)
+
+
+def _stop_on_hangup(reactor: Any) -> None:
+    if (
+        # Python sets handlers in the main thread alone; `runserver` may serve in another one.
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    ):
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))
 
 
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
@@ -65,13 +86,3 @@ def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
         return Deferred.fromFuture(asyncio.ensure_future(start_drain()))
 
     cast(Any, reactor).addSystemEventTrigger("before", "shutdown", drain)
-    _stop_cleanly_on_hangup(cast(Any, reactor))
-
-
-def _stop_cleanly_on_hangup(reactor: Any) -> None:
-    """Make SIGHUP stop the server as SIGTERM does, unless it is handled or ignored already."""
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-    ):
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))

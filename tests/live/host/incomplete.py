@@ -1,31 +1,19 @@
-"""The chat room on a Daphne that lacks a name, as may happen after an upgrade.
+"""The chat room on a Daphne that lacks a name, as it may after an upgrade.
 
-``GET /hide/<place>/<name>`` hides a name from the chat room's code only; ``GET /restore`` restores
-all names.
+``GET /hide/<place>/<name>`` hides a name of `foreign.WEBSOCKET` from the chat room, and from it
+alone; ``GET /restore`` shows all names again.
 """
 
 import json
 import sys
 from typing import Any
 
-from daphne.server import Server
-from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
-from twisted.internet import tcp
-
 from chatroom_project.asgi import application as chat_room
-
-PLACES: dict[str, type] = {
-    "PROTOCOL": WebSocketProtocol,
-    "FACTORY": WebSocketFactory,
-    "SERVER": Server,
-    "TRANSPORT": tcp.Server,
-    "BUFFER": tcp.Server,
-    "DIRECT": tcp.Server,
-}
+from pubsub.transport.daphne import foreign
 
 
 def hide(of: type, missing: str) -> None:
-    """Hide a name of a class from the chat room's code."""
+    """Hide a name of a class from the code of the chat room."""
     getattribute = of.__getattribute__
 
     def without(self: Any, name: str) -> Any:
@@ -37,18 +25,18 @@ def hide(of: type, missing: str) -> None:
 
 
 def restore() -> None:
-    """Restore all names."""
-    for of in PLACES.values():
+    """Show all names again."""
+    for of in map(foreign.find, foreign.WEBSOCKET):
         if "__getattribute__" in vars(of):
             del of.__getattribute__
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Serve the two paths and pass everything else to the chat room."""
+    """Serve the two paths, and hand over everything else."""
     if scope["type"] == "http" and scope["path"].startswith(("/hide/", "/restore")):
         match scope["path"].split("/")[1:]:
             case ["hide", place, name]:
-                hide(PLACES[place], name)
+                hide(foreign.find(place), name)
             case _:
                 restore()
         headers = [(b"content-type", b"application/json")]

@@ -1,19 +1,41 @@
-"""A certificate for the TLS tests."""
+"""A Daphne that nothing was installed in, and a certificate for the tests of TLS."""
 
 import datetime as dt
 import ssl
 from pathlib import Path
 
 import pytest
+import twisted.web.http
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from daphne.http_protocol import HTTPFactory
+from daphne.server import Server
+
+from pubsub.transport.daphne import foreign, handshake
+
+
+@pytest.fixture(autouse=True)
+def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every test find Daphne, and undo what it installs, as in a process of its own."""
+    for of, name in (
+        (HTTPFactory, "acceptableProtocols"),
+        (Server, "create_application"),
+        (Server, "handle_reply"),
+        (Server, "kill_all_applications"),
+    ):
+        function = getattr(of, name)
+        monkeypatch.setattr(of, name, getattr(function, "__wrapped__", function))
+    original = vars(twisted.web.http.HTTPFactory)["protocol"]
+    monkeypatch.setattr(HTTPFactory, "protocol", original)
+    foreign.warn_once.cache_clear()
+    handshake.spare_debug_messages.cache_clear()
 
 
 @pytest.fixture(scope="session")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Return the options of `running_daphne` for a server that terminates TLS itself."""
+    """Return the options of `running_daphne` for a server that ends TLS itself."""
     directory: Path = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

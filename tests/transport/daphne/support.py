@@ -27,6 +27,7 @@ from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Frame as OutgoingFrame
 from pubsub.transport import accept
 from pubsub.transport.base import OTHER
+from pubsub.transport.daphne import HttpLimits, install
 from pubsub.transport.timeouts import Timeouts
 
 TIME_LIMIT = 20
@@ -322,10 +323,13 @@ async def running_daphne(
     *,
     endpoint: str = "tcp:0:interface=127.0.0.1",
     tls: ssl.SSLContext | None = None,
+    limits: HttpLimits | None = None,
     **options: Any,
 ) -> AsyncIterator[Daphne]:
-    """Run a Daphne for one test."""
+    """Run a Daphne for one test; with ``limits``, everything is installed in it."""
     async with installed_reactor() as reactor:
+        if limits is not None:
+            install(limits)
         server = Daphne(reactor, tls=tls, endpoints=[endpoint], **options)
         await server.start()
         try:

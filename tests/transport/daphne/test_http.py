@@ -1,84 +1,141 @@
-"""The guard against versions of Daphne and Twisted that lack an expected name."""
+"""What is installed in Daphne to bound HTTP, and the guard against versions that do not fit."""
 
-import importlib
+import socket
+import ssl
 import sys
 from typing import Any
 
 import pytest
+import twisted.web.http
 from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
+from twisted.internet.protocol import Factory
+from twisted.internet.tcp import Port
 
-from pubsub.transport.daphne import http
-from pubsub.transport.daphne.http_limits import HttpLimits
+from pubsub.transport.daphne import foreign, install
+from pubsub.transport.daphne.http import BACKLOG
+from tests.transport.daphne.http_support import LIMITS, get, running_site
+from tests.transport.daphne.support import installed_reactor
+from tests.transport.daphne.test_foreign import take_away
 
-LIMITS = HttpLimits(
-    max_body=100, is_bounded=lambda path: True, request_timeout=20.0, write_timeout=30.0
-)
+NAMES = [(place, name) for place, names in foreign.HTTP.items() for name in names]
 
 
 def replaced() -> list[Any]:
-    """Return everything that `install` replaces, as far as it exists."""
+    """Return what `install` replaces for HTTP, as far as it is there."""
     return [
         vars(HTTPFactory).get("protocol"),
+        vars(HTTPFactory).get("acceptableProtocols"),
         vars(Server).get("handle_reply"),
         vars(Server).get("kill_all_applications"),
     ]
 
 
-def hide(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide a name in the table, as if another version did not have it."""
-    path, _, mentioned = name.partition("->")
-    module, _, attributes = path.partition(":")
-    *owners, attribute = attributes.split(".")
-    owner: Any = importlib.import_module(module)
-    for outer in owners:
-        owner = getattr(owner, outer)
-    if not mentioned:
-        for place in getattr(owner, "__mro__", [owner]):
-            if attribute in vars(place):
-                monkeypatch.delattr(place, attribute)
-        return
-    function = getattr(owner, attribute)
-    function = getattr(function, "__wrapped__", function)
-    code, gone = function.__code__, (mentioned, mentioned.encode())
-
-    def without(names: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(f"{mentioned}_gone" if known in gone else known for known in names)
-
-    changed = code.replace(
-        co_names=without(code.co_names),
-        co_varnames=without(code.co_varnames),
-        co_consts=without(code.co_consts),
-    )
-    monkeypatch.setattr(function, "__code__", changed)
+# --- The guard ---
 
 
-@pytest.fixture(autouse=True)
-def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `install` behave as if it had not been called in this process."""
-    monkeypatch.setattr(http, "_is_installed", lambda: False)
-
-
-def test_installed_versions_are_as_expected() -> None:
-    """Every name in the table exists in the installed versions."""
-    assert http.missing_names() == []
-
-
-@pytest.mark.parametrize("name", http.FOREIGN_NAMES)
-def test_missing_name(
-    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("place", "name"), NAMES)
+def test_without_a_name_nothing_is_changed(
+    place: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A missing name is logged in one warning, and Daphne's HTTP is left unchanged."""
-    hide(name, monkeypatch)
+    """One warning tells which name is missing, and HTTP works as Daphne does it."""
+    take_away(place, name, monkeypatch)
     before = replaced()
-    assert not http.install(LIMITS)
+    for _ in range(2):
+        install(LIMITS)
     assert replaced() == before
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert name in record.getMessage()
+    assert f"{place}.{name}" in record.getMessage()
+    assert "HTTP requests and responses are not bounded" in record.getMessage()
 
 
-def test_other_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under another server nothing is installed or logged."""
+def test_without_daphne_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another server has not imported it; there is no warning either."""
+    before = replaced()
     monkeypatch.delitem(sys.modules, "daphne.server")
-    assert not http.install(LIMITS)
+    install(LIMITS)
+    assert replaced() == before
+    assert caplog.records == []
+
+
+def test_everything_is_replaced() -> None:
+    """The other tests of the guard would see nothing otherwise."""
+    before = replaced()
+    install(LIMITS)
+    assert all(new is not old for new, old in zip(replaced(), before, strict=True))
+
+
+# --- The protocol ---
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+async def test_http2_is_not_offered(tls: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that prefers it speaks HTTP/1.1, whatever is installed beside Twisted."""
+    monkeypatch.setattr(twisted.web.http, "H2_ENABLED", True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    async with running_site(**{**tls, "tls": context}) as site, site.connect() as connection:
+        secure = connection.writer.get_extra_info("ssl_object")
+        assert secure.selected_alpn_protocol() == "http/1.1"
+        await connection.send(get("/"))
+        assert await connection.read_response() == (200, b"0")
+
+
+# --- The backlog ---
+
+
+async def accepted_while_nobody_accepts(endpoint: str, **options: Any) -> int:
+    """Return how many of 200 connections the kernel completes while Daphne does nothing."""
+    async with running_site(endpoint=endpoint, **options) as site:
+        clients = [socket.socket() for _ in range(200)]
+        try:
+            for client in clients:
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", site.server.host.port))
+            return sum(is_connected(client) for client in clients)
+        finally:
+            for client in clients:
+                client.close()
+
+
+def is_connected(client: socket.socket) -> bool:
+    """Tell whether the handshake of TCP is completed."""
+    return client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1
+
+
+async def test_burst_of_connections() -> None:
+    """All can wait to be accepted, where Twisted lets 50 wait."""
+    assert BACKLOG > 200
+    assert await accepted_while_nobody_accepts("tcp:0:interface=127.0.0.1") == 200
+
+
+async def test_burst_of_connections_with_tls(tls: dict[str, Any]) -> None:
+    """Twisted wraps Daphne's factory then."""
+    assert await accepted_while_nobody_accepts(**tls) == 200
+
+
+async def test_backlog_that_was_chosen() -> None:
+    """Whoever gives Daphne a number gets it."""
+    assert await accepted_while_nobody_accepts("tcp:0:interface=127.0.0.1:backlog=10") < 50
+
+
+async def test_ports_of_others() -> None:
+    """A port in the same reactor that is not Daphne's stays as it is."""
+    async with installed_reactor() as reactor:
+        port = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
+        assert isinstance(port, Port)
+        install(LIMITS)
+        reactor.startRunning(installSignalHandlers=False)
+        clients = [socket.socket() for _ in range(200)]
+        try:
+            for client in clients:
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", port.getHost().port))
+            assert sum(is_connected(client) for client in clients) < 200
+        finally:
+            for client in clients:
+                client.close()

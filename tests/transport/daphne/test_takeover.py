@@ -1,33 +1,22 @@
-"""Taking connections over from Daphne, and the cases in which that is not possible."""
+"""How connections are taken over from Daphne, and when they are not."""
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from typing import Any
 
-import autobahn
 import pytest
-from autobahn.websocket import protocol
 from autobahn.websocket.compress import PerMessageDeflateOfferAccept
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from pubsub.transport.asgi import ASGITransport
-from pubsub.transport.daphne import foreign, handshake, takeover
+from pubsub.transport.daphne import takeover
 from pubsub.transport.daphne.server import SCOPE_KEY
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import Session, running_daphne
 
 
-@pytest.fixture(autouse=True)
-def empty_caches() -> Iterator[None]:
-    """Reset the caches that last as long as a process."""
-    foreign.warn_once.cache_clear()
-    yield
-    handshake.spare_debug_messages.cache_clear()
-
-
 async def converse(session: Session) -> None:
-    """Check that messages are delivered in both directions."""
+    """Show that messages go in both directions."""
     await session.client.send("question")
     await session.peer.until(lambda: session.peer.read == ["question"])
     session.write("answer")
@@ -35,7 +24,7 @@ async def converse(session: Session) -> None:
 
 
 def wrapped(send: Any) -> Any:
-    """Return ``send`` wrapped in a function, as a middleware may do."""
+    """Return ``send`` behind a function, as a middleware may put it."""
 
     async def forward(message: dict[str, Any]) -> None:
         await send(message)
@@ -44,17 +33,17 @@ def wrapped(send: Any) -> Any:
 
 
 async def test_send_of_daphne_leads_to_its_protocol() -> None:
-    """Daphne's own `send` leads to its protocol without any help from the scope."""
+    """Nothing needs to be in the scope then."""
     async with running_daphne() as server:
         session = await server.connect()
         assert isinstance(session.transport, DaphneTransport)
         await converse(session)
 
 
-async def test_reference_in_the_scope_leads_to_the_protocol(
+async def test_reference_in_the_scope_leads_to_it_behind_a_middleware(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The reference in the scope leads to the protocol when a middleware wraps `send`."""
+    """Whatever `send` is by then."""
     async with running_daphne() as server:
         create = server.server.create_application
 
@@ -69,7 +58,7 @@ async def test_reference_in_the_scope_leads_to_the_protocol(
 
 
 async def test_wrapped_send_without_a_reference(caplog: pytest.LogCaptureFixture) -> None:
-    """A wrapped `send` without a reference gets the portable transport and one warning."""
+    """The portable transport serves such connections, with one warning for all of them."""
     async with running_daphne() as server:
         server.wrap_send = wrapped
         for _ in range(2):
@@ -82,7 +71,7 @@ async def test_wrapped_send_without_a_reference(caplog: pytest.LogCaptureFixture
 
 
 async def test_other_servers(caplog: pytest.LogCaptureFixture) -> None:
-    """Under another server there is nothing to take over and nothing is logged."""
+    """There is nothing to take over, and nothing to warn of."""
 
     async def send(message: dict[str, Any]) -> None:
         raise NotImplementedError
@@ -91,8 +80,8 @@ async def test_other_servers(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
-async def test_client_that_leaves_before_it_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves before it is accepted is lost without a warning."""
+async def test_handshake_that_was_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that leaves before it is accepted is served by nobody, without a warning."""
     async with running_daphne() as server:
         session = await server.request()
         pending = server.protocol
@@ -107,7 +96,7 @@ async def test_client_that_leaves_before_it_is_accepted(caplog: pytest.LogCaptur
 
 
 async def test_client_that_leaves_while_it_is_accepted() -> None:
-    """A client may leave while a middleware still waits after accepting it."""
+    """A middleware that waits behind `send` leaves time for that."""
     async with running_daphne() as server:
         left = asyncio.Event()
 
@@ -134,7 +123,7 @@ async def test_client_that_leaves_while_it_is_accepted() -> None:
 
 
 async def test_compression(caplog: pytest.LogCaptureFixture) -> None:
-    """A connection with compression is served by the portable transport."""
+    """The portable transport serves a connection whose frames are compressed."""
     async with running_daphne() as server:
         server.server.ws_factory.setProtocolOptions(
             perMessageCompressionAccept=lambda offers: PerMessageDeflateOfferAccept(offers[0])
@@ -145,29 +134,3 @@ async def test_compression(caplog: pytest.LogCaptureFixture) -> None:
         assert isinstance(session.transport, ASGITransport)
         await converse(session)
         assert "compression is on" in caplog.text
-
-
-def formatted(*args: Any, **kwargs: Any) -> str:
-    """Return a fixed text in place of a formatted debug message."""
-    return "formatted"
-
-
-@pytest.mark.parametrize("verbosity", [1, 2])
-async def test_debug_messages_of_autobahn(verbosity: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debug messages are formatted only if Daphne's verbosity is high enough to log them."""
-    for name, functions in handshake.FORMATTERS.items():
-        for function in functions:
-            monkeypatch.setattr(f"{name}.{function}", formatted)
-    handshake.spare_debug_messages.cache_clear()
-    async with running_daphne(verbosity=verbosity) as server:
-        await converse(await server.connect())
-        assert (protocol.pformat is formatted) is (verbosity > 1)
-        await converse(await server.connect())
-
-
-def test_version_of_autobahn_without_these_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version of Autobahn without the formatting functions is left as it is."""
-    monkeypatch.setattr(handshake, "FORMATTERS", {"autobahn": ("missing",), "missing": ("a",)})
-    handshake.spare_debug_messages.cache_clear()
-    handshake.spare_debug_messages()
-    assert not hasattr(autobahn, "missing")

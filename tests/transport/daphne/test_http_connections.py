@@ -1,0 +1,238 @@
+"""All HTTP connections of a process: whose turn it is, and how they end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from pubsub.transport.daphne import http_connections
+from pubsub.transport.daphne.http_connections import MAX_STARTING
+from tests.transport.daphne.http_support import (
+    HANDSHAKE,
+    LARGE,
+    Connection,
+    Site,
+    get,
+    post,
+    running_site,
+)
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """What a test leaves when it ends."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def ask(stack: AsyncExitStack, site: Site, *requests: bytes) -> list[Connection]:
+    """Send each of these requests on a connection of its own."""
+    connections = [await stack.enter_async_context(site.connect()) for _ in requests]
+    for connection, request in zip(connections, requests, strict=True):
+        await connection.send(request)
+    return connections
+
+
+# --- Turns ---
+
+
+async def test_more_requests_than_may_start() -> None:
+    """The others are started when one is answered, at least in part."""
+    async with running_site() as site, AsyncExitStack() as stack:
+        await ask(stack, site, *[get("/wait")] * MAX_STARTING)
+        await site.until(lambda: len(site.requests) == MAX_STARTING)
+        late = await ask(stack, site, get("/a"), get("/b"))
+        await site.until_read(MAX_STARTING + 2)
+        await site.until(lambda: all(each.requests for each in site.channels))
+        assert site.requests == ["/wait"] * MAX_STARTING
+        site.may_answer.set()
+        for connection in late:
+            assert await connection.read_response() == (200, b"0")
+
+
+async def test_request_that_has_begun_to_answer_makes_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It keeps nobody waiting, however long its response takes."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    async with running_site() as site, AsyncExitStack() as stack:
+        started, other = await ask(stack, site, get("/start"), get("/a"))
+        assert await other.read_response() == (200, b"0")
+        site.may_answer.set()
+        assert await started.read_response() == (200, b"12")
+
+
+async def test_request_of_a_client_that_leaves_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that left while it waited for its turn is passed over."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    async with running_site() as site, AsyncExitStack() as stack:
+        first, second, third = await ask(stack, site, get("/wait"), get("/a"), get("/b"))
+        await site.until(lambda: len([each for each in site.channels if each.requests]) == 3)
+        second.reset()
+        await site.until_read(2)
+        first.reset()
+        assert await third.read_response() == (200, b"0")
+        assert site.requests == ["/wait", "/b"]
+
+
+async def test_request_that_takes_long_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for something, and does not keep the event loop busy."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    monkeypatch.setattr(http_connections, "CHECK_INTERVAL", 0.02)
+    monkeypatch.setattr(http_connections, "STARTING_SECONDS", 0.1)
+    async with running_site() as site, AsyncExitStack() as stack:
+        _, other = await ask(stack, site, get("/wait"), get("/a"))
+        assert await other.read_response() == (200, b"0")
+
+
+async def test_requests_that_are_refused_when_they_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are answered while they are started, and the next one has its turn at once."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    async with running_site() as site, AsyncExitStack() as stack:
+        refused = get("/a", "X: y\x0bz")
+        connections = await ask(stack, site, get("/wait"), *[refused] * 5, get("/b"))
+        await site.until(lambda: len([each for each in site.channels if each.requests]) == 7)
+        site.may_answer.set()
+        answers = [(await each.read_response())[0] for each in connections]
+        assert answers == [200, *[400] * 5, 200]
+
+
+# --- The end ---
+
+
+async def test_stop_without_connections() -> None:
+    """There is nothing to wait for."""
+    async with running_site() as site:
+        await site.stop()
+
+
+async def test_stop_between_two_requests(stack: AsyncExitStack) -> None:
+    """The connection is closed."""
+    async with running_site() as site:
+        (idle,) = await ask(stack, site, get("/a"))
+        assert await idle.read_response() == (200, b"0")
+        await site.stop()
+        assert await idle.read_to_the_end() == b""
+
+
+async def test_stop_while_a_request_is_read(stack: AsyncExitStack) -> None:
+    """It is dropped."""
+    async with running_site() as site:
+        connections = await ask(stack, site, b"", get("/a")[:10], post("/a", "Content-Length: 5"))
+        await site.until_read(3)
+        await site.stop()
+        assert [await each.read_to_the_end() for each in connections] == [b""] * 3
+        assert site.requests == []
+
+
+async def test_stop_lets_requests_at_work_finish(stack: AsyncExitStack) -> None:
+    """Their responses say that the connection is closed; requests behind them are dropped."""
+    async with running_site() as site:
+        waiting, started = await ask(stack, site, get("/wait") + get("/a"), get("/start"))
+        assert (await started.read_head())[0] == 200
+        reactor = site.server.reactor
+        reactor.addSystemEventTrigger("before", "shutdown", reactor.callLater, 0, answer, site)
+        await site.stop()
+        status, headers = await waiting.read_head()
+        assert (status, headers["connection"]) == (200, "close")
+        assert await waiting.read_to_the_end() == b"waited"
+        assert await started.read_to_the_end() == b"12"
+        assert site.requests == ["/wait", "/start"]
+
+
+def answer(site: Site) -> None:
+    """Let the requests of a site finish once it has been told to stop."""
+    site.server.reactor.callLater(0, site.may_answer.set)
+
+
+async def test_stop_ends_what_does_not_finish(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told that the client has gone, and may still do something; then it has to end."""
+    monkeypatch.setattr(http_connections, "FINISH_TIMEOUT", 0.05)
+    monkeypatch.setattr(http_connections, "END_TIMEOUT", 0.05)
+    async with running_site() as site:
+        await ask(stack, site, get("/wait"), get("/wait/for-ever"))
+        await site.until(lambda: len(site.requests) == 2)
+        await site.stop()
+        assert site.events[0] == "http.disconnect"
+
+
+async def test_stop_cancels_what_is_no_request(stack: AsyncExitStack) -> None:
+    """WebSockets, and the application of a client that has left, as Daphne does."""
+    async with running_site() as site:
+        websocket, left = await ask(stack, site, HANDSHAKE, get("/ignore"))
+        assert (await websocket.read_head())[0] == 101
+        await site.until(lambda: site.requests)
+        left.reset()
+        await site.until(lambda: not site.channels)
+        await site.stop()
+        assert site.events == ["/ignore was cancelled"]
+
+
+async def test_stop_drops_requests_that_wait_for_their_turn(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is started any more."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    monkeypatch.setattr(http_connections, "FINISH_TIMEOUT", 0.05)
+    async with running_site() as site:
+        _, late = await ask(stack, site, get("/wait"), get("/a"))
+        await site.until(lambda: len([each for each in site.channels if each.requests]) == 2)
+        await site.stop()
+        assert await late.read_to_the_end() == b""
+        assert site.requests == ["/wait"]
+
+
+async def test_stop_with_a_response_that_is_not_read(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client has a moment to read the rest, and the request behind it is dropped."""
+    monkeypatch.setattr(http_connections, "FLUSH_TIMEOUT", 0.05)
+    async with running_site() as site:
+        (stalled,) = await ask(stack, site, get("/large") + get("/a"))
+        stalled.writer.transport.pause_reading()
+        await site.until_stalled()
+        await site.stop()
+        stalled.writer.transport.resume_reading()
+        assert len(await stalled.read_to_the_end()) < LARGE
+        assert site.requests == ["/large"]
+
+
+async def test_stop_with_a_response_that_is_read(stack: AsyncExitStack) -> None:
+    """It arrives in full, and the server waits no longer than for that."""
+    async with running_site() as site:
+        (slow,) = await ask(stack, site, get("/large"))
+        slow.writer.transport.pause_reading()
+        await site.until_stalled()
+        reactor = site.server.reactor
+        reactor.addSystemEventTrigger(
+            "before", "shutdown", reactor.callLater, 0, slow.writer.transport.resume_reading
+        )
+        stopping = asyncio.ensure_future(site.stop())
+        assert await slow.read_response() == (200, bytes(LARGE))
+        await stopping
+
+
+async def test_request_that_arrives_while_the_server_stops(stack: AsyncExitStack) -> None:
+    """It is refused; the handshake of a WebSocket is not, so that it can be told to come back."""
+    async with running_site() as site:
+        held: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        site.server.reactor.addSystemEventTrigger(
+            "before", "shutdown", lambda: Deferred.fromFuture(held)
+        )
+        (idle,) = await ask(stack, site, b"")
+        await site.until_read()
+        stopping = asyncio.ensure_future(site.stop())
+        assert await idle.read_to_the_end() == b""
+        (busy,) = await ask(stack, site, get("/a"))
+        assert await busy.read_error() == (503, "UNAVAILABLE", "the server is stopping")
+        (websocket,) = await ask(stack, site, HANDSHAKE)
+        assert (await websocket.read_head())[0] == 101
+        held.set_result(None)
+        await stopping
+        assert site.requests == []
