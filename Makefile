@@ -1,4 +1,4 @@
-# `make run` serves, and `make test` runs the tests. Each sets up what it needs first.
+# `make run` starts the server and `make test` runs the tests. Every target installs what it needs.
 
 PYTHON ?= python3
 HOST ?= 0.0.0.0
@@ -11,7 +11,7 @@ DEV := .venv/.dev-installed
 BENCH := .venv/.bench-installed
 NODE_TOOLS := node_modules/.package-lock.json
 
-# A script that fails on a Node.js that is too old for the linter.
+# This script fails if Node.js is too old for the linter.
 NODE_IS_RECENT := process.exit(process.versions.node.localeCompare("20.19", "en", {numeric: true}) < 0 ? 1 : 0)
 
 .DEFAULT_GOAL := help
@@ -56,7 +56,7 @@ test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Dj
 	@.ci/test-versions oldest $(T)
 	@.ci/test-versions newest $(T)
 
-# Their unit tests alone cover every branch of them.
+# The unit tests of these packages cover all of their branches.
 COVERED := connection core protocol transport websocket
 
 .PHONY: check
@@ -110,7 +110,7 @@ COMPILE := uv pip compile --quiet --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 UNIVERSAL := $(COMPILE) --universal --python-version 3.11 --constraints requirements/constraints.in
 
-# A pin changes only if pyproject.toml demands it; U=--upgrade takes the newest releases.
+# A pin changes only if pyproject.toml requires it; U=--upgrade takes the newest releases.
 .PHONY: requirements
 requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml (U=--upgrade for new releases)
 	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml -o requirements/base.txt

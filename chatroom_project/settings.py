@@ -1,4 +1,4 @@
-"""The settings of the project. Nothing else in it reads the environment."""
+"""The settings of the project, and the only module that reads the environment."""
 
 import os
 import sys
@@ -24,8 +24,8 @@ ALLOWED_HOSTS = [
 if not ALLOWED_HOSTS:
     sys.exit("chatroom: DJANGO_ALLOWED_HOSTS must be host names, separated by commas, or *")
 
-# Only names that exist are read: an orchestrator may put others beside them
-# (Kubernetes does, for a service that is called "chatroom").
+# Only known names are read, because an orchestrator may set others with the same prefix
+# (as Kubernetes does for a service called "chatroom").
 CHATROOM = {
     name: os.environ[f"CHATROOM_{name}"]
     for name in conf.SETTING_NAMES
@@ -50,17 +50,17 @@ INSTALLED_APPS = [
     "pubsub",
 ]
 
-# Every one of these runs in the event loop. A single middleware that cannot (Django's own are of
-# that kind) would send each request through two threads.
+# All of these run on the event loop. A single synchronous middleware would send every request
+# through two threads.
 MIDDLEWARE = [
     "pubsub.middleware.json_errors",
     "servestatic.middleware.ServeStaticMiddleware",
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 
-# Without a directory the files are served from where they are in the source, and change with it.
-# With one they are served from there, under names that hold a hash of their content, and browsers
-# may keep them for ever; `manage.py collectstatic` puts them there.
+# Without STATIC_ROOT, static files are served straight from the source. With it, they are served
+# from that directory, which `manage.py collectstatic` fills, under names that contain a hash of
+# the content, so browsers may cache them for good.
 STATIC_URL = "/static/"
 STATIC_ROOT = os.environ.get("DJANGO_STATIC_ROOT") or None
 SERVESTATIC_USE_FINDERS = STATIC_ROOT is None
@@ -70,21 +70,21 @@ SERVESTATIC_MAX_AGE = 0 if STATIC_ROOT is None else 60
 if STATIC_ROOT is not None:
     STORAGES = {"staticfiles": {"BACKEND": "chatroom_project.static.HashedFiles"}}
 
-# The views allow a body of one client message, and answer 413 for more.
+# The views themselves answer 413 to a body that is larger than one client message.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * _config.max_message_bytes
-FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE  # no body ever needs the disk
+FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE  # no body is written to disk
 
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 
 SILENCED_SYSTEM_CHECKS = [
-    "security.W001",  # SecurityMiddleware: its headers are set by pubsub.middleware
+    "security.W001",  # SecurityMiddleware: pubsub.middleware sets its headers
     "security.W002",  # XFrameOptionsMiddleware: likewise
-    "security.W003",  # CsrfViewMiddleware: no cookie of this project carries any authority
+    "security.W003",  # CsrfViewMiddleware: no cookie authorizes anything
 ]
 
-# A client's mistake is answered, not logged. Only the server's own faults are.
+# Errors of clients are answered but not logged. Only the server's own errors are.
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

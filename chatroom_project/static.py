@@ -1,9 +1,9 @@
-"""Static files under names that hold a hash of their content."""
+"""Static files under names that contain a hash of their content."""
 
 from servestatic.storage import CompressedManifestStaticFilesStorage
 
 
 class HashedFiles(CompressedManifestStaticFilesStorage):  # type: ignore[misc]
-    """Also rewrites the imports of JavaScript modules, so that no module is ever a stale one."""
+    """Also rewrites the imports of JavaScript modules, so that no cached module is ever stale."""
 
     support_js_module_import_aggregation = True

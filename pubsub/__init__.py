@@ -26,9 +26,9 @@ __version__ = "0.1.0"
 def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:
     """Publish a message to a topic of this process, from any of its threads.
 
-    In the event loop that serves the clients, it publishes at once. In another thread (a view, a
-    signal handler, a task), it waits until that loop has published the message. The messages of
-    one thread keep the order of the calls.
+    On the event loop that serves the clients, the message is published at once. In any other
+    thread (a view, a signal handler, a task), the call waits until the loop has published it.
+    Messages from one thread keep the order of the calls.
 
     Args:
         topic: The topic's name.
@@ -39,13 +39,13 @@ def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:
         The number of subscribers.
 
     Raises:
-        pubsub.TopicNotFound: There is no such topic.
-        pubsub.InvalidTopicName: There can be no such topic.
+        pubsub.TopicNotFound: The topic does not exist.
+        pubsub.InvalidTopicName: The name breaks the rule for topic names.
         pubsub.BrokerNotRunning: This process serves no clients.
         TypeError: JSON cannot represent the payload.
         ValueError: ``message_id`` is not a UUID.
         TimeoutError: The event loop did not publish the message within 10 seconds.
     """
-    from pubsub.runtime import get_runtime  # Django need not be set up to import the broker
+    from pubsub.runtime import get_runtime  # so that importing pubsub needs no Django
 
     return get_runtime().publish_from_any_thread(topic, payload, message_id=message_id)

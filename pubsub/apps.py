@@ -4,12 +4,12 @@ from django.apps import AppConfig
 
 
 class PubSubConfig(AppConfig):
-    """Registers the system checks and connects the signals."""
+    """The chat room's server, without its page."""
 
     name = "pubsub"
 
     def ready(self) -> None:
-        """Register everything that Django calls."""
+        """Register the system checks and connect the signals."""
         from django.core.handlers.wsgi import WSGIHandler
         from django.core.signals import request_started, setting_changed
 

@@ -1,6 +1,6 @@
-"""Django system checks: what a project that hosts the chat room has to set.
+"""Django system checks for the settings of a project that hosts the chat room.
 
-`docs/operations.md` has the table of their ids.
+`docs/operations.md` lists their ids.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ APP_DIRECTORIES = "django.template.loaders.app_directories.Loader"
 
 
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Report a setting that would stop the start."""
+    """Report an invalid ``CHATROOM`` setting, with which the server would not start."""
     try:
         conf.get_configuration()
     except ImproperlyConfigured as error:
@@ -54,7 +54,7 @@ def check_server(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
 
 
 def check_pages(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Report what the pages lack: the chat room itself and the one at ``/docs``."""
+    """Report what is missing for the pages at ``/`` and ``/docs``."""
     templates = any(map(_finds_app_templates, settings.TEMPLATES))
     static_files = apps.is_installed("django.contrib.staticfiles") and bool(settings.STATIC_URL)
     found: list[CheckMessage] = []
@@ -88,7 +88,7 @@ def check_pages(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
 
 
 def check_import_name(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Report a package whose modules would take the place of ours."""
+    """Report an installed PyPubSub, whose import name is also ``pubsub``."""
     try:
         version = metadata.version("pypubsub")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The Django setting ``CHATROOM``, a dictionary, as a `Configuration`."""
+"""Converts the Django setting ``CHATROOM``, a dictionary, to a `Configuration`."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ SETTING_NAMES: tuple[str, ...] = tuple(
 
 
 def configuration_from(values: Mapping[str, Any]) -> Configuration:
-    """Return the configuration that ``values``, keyed as in ``CHATROOM``, ask for.
+    """Return the configuration for ``values``, which has the keys of ``CHATROOM``.
 
-    A value may be of its type or, as in the environment, text.
+    A value may have the type of its setting or, as in the environment, be a string.
 
     Raises:
-        ImproperlyConfigured: It is not a dictionary, or a name or a value is wrong; the message is
-            one line that says which.
+        ImproperlyConfigured: ``values`` is not a dictionary, or a name or a value in it is
+            invalid. The message is one line that says which.
     """
     if not isinstance(values, Mapping):
         raise ImproperlyConfigured(f"CHATROOM must be a dictionary, not {values!r}")
@@ -44,9 +44,9 @@ def configuration_from(values: Mapping[str, Any]) -> Configuration:
 
 
 def get_configuration() -> Configuration:
-    """Return the configuration of this project's settings.
+    """Return the configuration from the settings of the project.
 
     Raises:
-        ImproperlyConfigured: As `configuration_from`.
+        ImproperlyConfigured: ``CHATROOM`` is invalid; see `configuration_from`.
     """
     return configuration_from(getattr(settings, "CHATROOM", {}))

@@ -1,4 +1,4 @@
-"""The door from Channels to a connection."""
+"""The entry point from Channels."""
 
 from typing import Any, NamedTuple, NoReturn
 
@@ -22,18 +22,18 @@ class OwnReason(NamedTuple):
 
 
 class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
-    """Accepts a WebSocket and lets a `Connection` serve it.
+    """Accepts a WebSocket and hands it to a `Connection`.
 
-    A subclass may override `connect`, to deny or to choose a subprotocol, and `disconnect`. The
-    dispatch loop of Channels, which makes a thread hop for each message, is not used, so neither
-    handlers for messages nor groups of a channel layer exist here.
+    A subclass may override `connect`, to reject the client or to choose a subprotocol, and
+    `disconnect`. Channels' dispatch loop, which switches threads for each message, is not used, so
+    message handlers and channel-layer groups are not available.
 
     Args:
-        runtime: What to serve; by default the runtime of this process.
+        runtime: The runtime that the client joins; by default that of this process.
     """
 
     connection: Connection | None = None
-    """What serves the client, once it was accepted."""
+    """The client's connection; ``None`` until the client is accepted."""
 
     def __init__(self, runtime: Runtime | None = None) -> None:
         super().__init__()
@@ -58,12 +58,16 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.disconnect(self.connection.transport.close_code)
 
     async def connect(self) -> None:
-        """Accept, with the subprotocol of the chat room if the client offers it."""
+        """Accept the client, with the subprotocol `SUBPROTOCOL` if the client offers it."""
         offered = SUBPROTOCOL in self.scope.get("subprotocols", ())
         await self.accept(SUBPROTOCOL if offered else None)
 
     async def accept(self, subprotocol: str | None = None, headers: Any = None) -> None:
-        """Complete the handshake; Daphne sends no additional headers, so there can be none."""
+        """Complete the handshake.
+
+        Raises:
+            ValueError: ``headers`` were given, which Daphne does not send.
+        """
         if headers:
             raise ValueError("additional headers are not supported by Daphne")
         runtime = self.runtime
@@ -81,10 +85,11 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def send(
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False
     ) -> None:
-        """Send a text frame of one's own, behind everything that waits.
+        """Queue a text frame in the client's outbox. It is never dropped.
 
         Raises:
-            ValueError: There is no text; the chat room sends no binary frames.
+            ValueError: ``text_data`` is missing (binary frames are not supported), or the client
+                is not accepted yet.
         """
         if text_data is None or self.connection is None:
             raise ValueError("only text can be sent, and only once the client is accepted")
@@ -93,12 +98,12 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close()
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
-        """Close the connection, or deny it if it was not accepted yet."""
+        """Close the connection, or reject the client if it is not accepted yet."""
         if self.connection is None:
             await super().close(code, reason)
         else:
             number = 1000 if code is None or code is True else int(code)
-            self.connection.on_writable()  # what was sent before it leaves first
+            self.connection.on_writable()  # flush first: closing discards the outbox
             self.connection.close(OwnReason(number, reason or ""))
 
     def _not_there(self) -> NoReturn:

@@ -1,33 +1,33 @@
 """Every budget that keeps one client from holding up the others, in one unit.
 
-The unit is the time that one delivery costs the event loop, about 0.2 µs: a publication to 100
-subscribers costs 100. What a client causes is charged to it as it happens; when its budget is
-spent, it waits for a turn of the event loop, in which everyone else is served.
+The unit is the time that one delivery takes on the event loop, about 0.2 µs: a publication to 100
+subscribers costs 100. A client is charged for the work that it causes. When its budget is spent, it
+waits for one turn of the event loop, in which the other clients are served.
 """
 
 BUDGET = 25_000
-"""What one client may cause at a stretch: about 5 ms."""
+"""Work that one client may cause in one turn of the event loop: about 5 ms."""
 
 COMMAND = 50
-"""A command, beside its deliveries: about 10 µs to decode, execute and acknowledge."""
+"""A command without its deliveries: about 10 µs to decode, execute and acknowledge."""
 
 OTHER_FRAME = 60
-"""A control frame, or one fragment of a message: about 12 µs in the library's parser."""
+"""A control frame, or one fragment of a message: about 12 µs in wsproto's parser."""
 
-REPLAYED_EVENT = 8
-"""A past event: it is looked up, joined and written for this client alone, about 1.5 µs."""
+REPLAYED_EVENT = 20
+"""A replayed event: about 4 µs to look it up and write it for this client alone."""
 
 REJECTED_BYTES = 4
 """Bytes of a rejected message that cost one unit; building the error text needs a second, slower
 parse."""
 
 CHUNK_BYTES = 16 * 1024
-"""Bytes that are read from a socket at a time.
+"""Bytes read from a socket at a time.
 
-Few enough that parsing a chunk of the shortest messages takes a few milliseconds."""
+Even a chunk of the shortest messages is parsed in a few milliseconds."""
 
 TICK_SLICE = 256
-"""Sockets that are written to at a stretch: about 2 ms, mostly system calls.
+"""Sockets that are written in one slice: about 2 ms, mostly system calls.
 
-The odd one out, as it is no client's own: this is the end of a publication that was charged when
-it was made. Sockets are read between two slices."""
+This one is counted in sockets and charged to no client, because the publication was charged when
+it was accepted. The event loop reads sockets between two slices."""

@@ -1,4 +1,4 @@
-"""Headers of every HTTP response, and JSON for every error."""
+"""Common headers for every HTTP response, and JSON for every error."""
 
 from collections.abc import Awaitable, Callable
 
@@ -29,17 +29,17 @@ _ERRORS = {
 
 @async_only_middleware
 def json_errors(get_response: GetResponse) -> GetResponse:
-    """Turn every error page into a JSON error, refuse foreign hosts, and add the common headers.
+    """Convert error pages to JSON, reject hosts that are not allowed, and add the common headers.
 
-    Django and django-ninja answer in HTML or plain text if they refuse a request before it reaches
-    a view. Programs that use the REST endpoints expect JSON in every case.
+    Django and django-ninja answer in HTML or plain text when they reject a request before it
+    reaches a view, but clients of the REST endpoints expect JSON in every case.
     """
 
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method == "HEAD":
-            request.method = "GET"  # the server leaves the body out (RFC 9110 §9.3.2)
-        # Probes ask for /health by IP address, which need not be an allowed host.
-        if request.path != "/health" and not _is_for_us(request):
+            request.method = "GET"  # the server omits the body (RFC 9110 §9.3.2)
+        # Health probes use the IP address, which need not be an allowed host.
+        if request.path != "/health" and not _is_allowed_host(request):
             response: HttpResponseBase = error_response(ErrorCode.BAD_REQUEST, "host not allowed")
         else:
             response = await get_response(request)
@@ -55,7 +55,7 @@ def json_errors(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def _is_for_us(request: HttpRequest) -> bool:
+def _is_allowed_host(request: HttpRequest) -> bool:
     try:
         request.get_host()
     except DisallowedHost:
@@ -83,7 +83,7 @@ def _as_json(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
 
 
 def _without_slash(path: str) -> str | None:
-    """Return the path without its trailing slash, if that is one of the site's paths."""
+    """Return the path without its trailing slash if the site has such a path."""
     shorter = path.rstrip("/")
     if not shorter or shorter == path:
         return None

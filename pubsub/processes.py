@@ -1,18 +1,19 @@
-"""One room lives in one process: notice a deployment that breaks this.
+"""Detects deployments that split the topics between processes.
 
-Under WSGI no process can serve the room: every request has an event loop of its own. And with
-several worker processes on one port, each worker is a room of its own: a topic can be created
-twice, and a message reaches only the clients of the worker that happened to accept it.
+All clients have to be served by one process. Under WSGI no process can serve them, because every
+request has its own event loop. With several worker processes on one port, each worker has topics of
+its own: a topic can be created twice, and a message reaches only the clients of the worker that
+accepted it.
 
-On Linux, a process that serves the room *claims* the port: it binds a Unix socket to a name in the
-abstract namespace that consists of the port and its process id. The kernel releases the name when
-the process ends, however it ends. Claims are not exclusive; they exist to be found by others.
+On Linux, a process that serves clients *claims* its port: it binds a Unix socket to a name in the
+abstract namespace that consists of the port and the process id. The kernel releases the name when
+the process ends, however it ends. Claims are not exclusive; they only make a process discoverable.
 
-Two processes are one too many if both have claimed a port and both hold a listening socket with the
-same address, whether inherited (the workers of uvicorn and gunicorn) or with SO_REUSEPORT. This
-raises no alarm for a supervisor, which claims nothing; for an old process that no longer listens
-but still serves its last clients; for containers, whose network namespaces have their own names;
-and for other projects that use the same port on other addresses.
+Two processes conflict if both have claimed a port and both hold a listening socket with the same
+address, whether inherited (the workers of uvicorn and gunicorn) or with SO_REUSEPORT. There is no
+warning for a supervisor, which claims nothing; for an old process that no longer listens but still
+serves its last clients; for containers, which have separate network namespaces; or for other
+projects that use the same port on other addresses.
 """
 
 import logging
@@ -38,7 +39,7 @@ WSGI_MESSAGE = (
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SHARE_OF_TIME = 0.01
-"""How much of the time looking may take where it is slow (a machine with very many sockets)."""
+"""Largest share of the process's time spent looking, which is slow if there are many sockets."""
 
 _WSGI = "pubsub.wsgi"
 _LISTENS = "0A"  # a state in /proc/net/tcp
@@ -49,15 +50,15 @@ _ACCEPTS = 0x10000  # a flag in /proc/net/unix
 
 
 def mark_wsgi(sender: object, environ: dict[str, Any], **kwargs: Any) -> None:
-    """Mark a request of a WSGI server; a receiver of Django's signal ``request_started``.
+    """Mark a request that came over WSGI; a receiver of Django's signal ``request_started``.
 
-    The requests of Django's test client look the same, but do not come from a `WSGIHandler`.
+    Requests of Django's test client look the same, but do not come from a `WSGIHandler`.
     """
     environ[_WSGI] = True
 
 
 def is_wsgi(request: HttpRequest) -> bool:
-    """Tell whether the request came from a WSGI server."""
+    """Return whether the request came over WSGI."""
     return _WSGI in request.META
 
 
@@ -65,10 +66,10 @@ def is_wsgi(request: HttpRequest) -> bool:
 
 
 class Neighbours:
-    """The other processes that serve a room on a port of this one.
+    """The other processes that serve clients on a port of this process.
 
     Args:
-        clock: The time in seconds, of a clock that never goes back.
+        clock: Returns the seconds of a monotonic clock.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -79,17 +80,17 @@ class Neighbours:
         self._warned = False
 
     def look(self, scope: Mapping[str, Any]) -> None:
-        """Look for others on the port at which an ASGI connection arrived; warn once.
+        """Look for others on the port of an ASGI connection, and log one warning if there are any.
 
-        Cheap enough for every connection: it looks at most once a second.
+        It looks at most once a second, so it is cheap enough to be called for every connection.
         """
         start = self._clock()
         if start < self._next_look or sys.platform != "linux":
             return
         port = _port(scope)
-        with suppress(OSError):  # a sandbox without Unix sockets; a claim that is there already
+        with suppress(OSError):  # no Unix sockets in this sandbox, or the claim exists already
             self._claim(port)
-        with suppress(OSError):  # a sandbox without /proc
+        with suppress(OSError):  # no /proc in this sandbox
             count = _processes_on(port)
             self._messages[port] = _message(count, port) if count > 1 else ""
         if self.message and not self._warned:
@@ -100,7 +101,7 @@ class Neighbours:
 
     @property
     def message(self) -> str:
-        """What is wrong, and what to do about it; empty while there are no others."""
+        """What is wrong and what to do about it; empty if there are no others."""
         return next(filter(None, self._messages.values()), "")
 
     def _claim(self, port: str) -> None:
@@ -109,14 +110,14 @@ class Neighbours:
             claim.bind(f"\0{_prefix(port)}{os.getpid()}")
 
     def close(self) -> None:
-        """Give up the claims of this process."""
+        """Release the claims of this process."""
         while self._claims:
             self._claims.popitem()[1].close()
 
 
 @cache
 def neighbours() -> Neighbours:
-    """Return the one `Neighbours` of this process."""
+    """Return the `Neighbours` of this process; the first call creates it."""
     return Neighbours()
 
 
@@ -177,13 +178,13 @@ def _addresses(process: str, listeners: dict[str, str]) -> set[str]:
             inode = str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]")
             if inode in listeners:
                 found.add(listeners[inode])
-    except OSError:  # it has just ended, or is another user's
+    except OSError:  # the process has just ended, or belongs to another user
         pass
     return found
 
 
 def _unix_sockets() -> Iterator[tuple[int, str, str]]:
-    """Yield flags, inode and path of the Unix sockets that have a path."""
+    """Yield the flags, inode and path of each Unix socket that has a path."""
     for line in _table("unix"):
         fields = line.split(maxsplit=7)
         if len(fields) == 8:

@@ -1,4 +1,4 @@
-"""JSON over HTTP: every response of the chat room that is not a page."""
+"""HTTP responses with JSON: every response of the chat room that is not a page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ HTTP_STATUSES = {
 
 
 def json_response(body: Any, *, status: int = 200) -> HttpResponse:
-    """Return a response with ``body`` as JSON; bytes are taken as JSON already."""
+    """Return a response with ``body`` as JSON; bytes must be JSON already."""
     content = body if isinstance(body, bytes) else msgspec.json.encode(body)
     return HttpResponse(content, content_type="application/json", status=status)
 
@@ -37,13 +37,13 @@ def error_response(
     status: int | None = None,
     beside: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """Return an error in the shape that all of them have.
+    """Return an error response, in the format that all errors share.
 
     Args:
-        code: The error code, from which the status follows.
+        code: The error code, which determines the status.
         message: What went wrong and what to do about it.
-        status: Another status than that of the code.
-        beside: Fields beside ``error``.
+        status: Overrides the status.
+        beside: Additional fields next to ``error``.
     """
     body = {**(beside or {}), "error": {"code": code, "message": message}}
     return json_response(body, status=status or HTTP_STATUSES[code])

@@ -1,4 +1,4 @@
-"""The WebSocket routes, who may open one, and ASGI's lifespan."""
+"""The WebSocket routes, the check of the origin, and ASGI's lifespan."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,16 +19,16 @@ websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 
 
 def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidator":
-    """Return the application for ASGI's ``websocket``: the routes behind a check of the origin.
+    """Return the ASGI application for ``websocket``: the routes behind the check of the origin.
 
-    On Daphne this also bounds what HTTP requests and responses may cost.
+    On Daphne this also limits the memory and the time that HTTP requests and responses may take.
 
     Args:
-        whole_site: Whether request bodies for any path are limited to one client message, not
-            only those for the paths of `pubsub.urls`. Other views of a project may take uploads.
+        whole_site: Limit the request bodies of all paths to ``max_message_bytes``. By default
+            only those of `pubsub.urls` are limited, because other views may accept uploads.
 
     Raises:
-        ImproperlyConfigured: The setting ``CHATROOM`` is wrong.
+        ImproperlyConfigured: The setting ``CHATROOM`` is invalid.
     """
     config = get_runtime().config
     daphne.install(
@@ -39,13 +39,13 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
             write_timeout=config.write_timeout,
         )
     )
-    # URLRouter raises ValueError for an unknown path, so the last route matches and refuses it.
+    # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
 
 
 def _is_ours(path: str) -> bool:
-    """Tell whether a path leads to a view of `pubsub.urls`, wherever a project includes it."""
+    """Return whether a path leads to a view of `pubsub.urls`, wherever a project includes it."""
     try:
         match = resolve(path.removeprefix(settings.FORCE_SCRIPT_NAME or ""))
     except Resolver404:
@@ -56,8 +56,8 @@ def _is_ours(path: str) -> bool:
 class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
     """Rejects WebSocket connections from pages whose host is not in ``ALLOWED_HOSTS``.
 
-    Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check, because a
-    foreign page can make them connect. Clients that send none are accepted.
+    Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check, because any
+    page can make them connect. Clients that send no ``Origin`` are accepted.
     """
 
     def __init__(self, application: Any) -> None:
@@ -67,7 +67,7 @@ class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
         super().__init__(application, hosts)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        """Pass the connection on, or refuse it with HTTP 403."""
+        """Pass the connection on, or reject it with HTTP 403."""
         neighbours().look(scope)
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         if all(self.valid_origin(_parsed(origin)) for origin in origins):
@@ -87,7 +87,7 @@ async def lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Acknowledge the start and the stop of servers that announce them; nothing depends on it."""
+    """Acknowledge the server's startup and shutdown events; nothing else depends on them."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

@@ -1,4 +1,4 @@
-"""The composition root: the one broker of a process, and the event loop that it runs in."""
+"""The composition root: the broker of a process, its event loop, and its connections."""
 
 import asyncio
 import concurrent.futures
@@ -22,27 +22,27 @@ from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
 
 PUBLISH_TIMEOUT = 10.0
-"""Seconds for which another thread waits until the event loop has published its message."""
+"""Seconds that another thread waits for the event loop to publish its message."""
 
 DRAIN_TIMEOUT = 3.0
-"""Seconds that all clients together have for the closing handshake when the server stops."""
+"""Seconds for the closing handshakes of all clients when the server stops."""
 
 
 class Connection(Protocol):
-    """A client's connection, as far as the runtime deals with it."""
+    """A client's connection, as the runtime sees it."""
 
     transport: Transport
 
     def stop(self) -> None:
-        """Send what waits, and close because the server stops."""
+        """Flush the outbox, and close because the server is stopping."""
 
 
 class Runtime:
-    """A broker, the loop that owns it, and the connections that it serves.
+    """A broker, the event loop that owns it, and the connections that it serves.
 
-    The adapters (the consumer, the REST views) call `enter` before they touch the broker; the
-    first call makes their event loop its owner. When that loop is closed the next one takes over,
-    which happens in tests, where every request of Django's test client may bring its own.
+    The adapters (the consumer, the REST views) call `enter` before they use the broker. The first
+    call makes their event loop its owner. Once that loop is closed, the next one takes over; this
+    happens in tests, where each request of Django's test client may have its own loop.
     """
 
     def __init__(self, config: Configuration) -> None:
@@ -61,7 +61,7 @@ class Runtime:
         )
 
     def enter(self) -> Broker:
-        """Return the broker to code that runs in its event loop."""
+        """Return the broker, for code that runs on its event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop and (self._loop is None or self._loop.is_closed()):
             self._loop = loop
@@ -75,7 +75,7 @@ class Runtime:
     def publish_from_any_thread(
         self, topic: str, payload: Any, *, message_id: str | None = None
     ) -> int:
-        """Do what `pubsub.publish` promises."""
+        """Publish from any thread; see `pubsub.publish`."""
         publish = functools.partial(
             self.broker.publish,
             topic,
@@ -84,7 +84,7 @@ class Runtime:
         )
         here = _running_loop()
         if self._loop is None or self._loop.is_closed():
-            # In the thread of a view this runs in the server's loop, which then is the owner.
+            # In a view's thread, async_to_sync runs this on the server's loop, the owner to be.
             self.enter() if here else async_to_sync(self._enter)()
         loop = self._loop
         if loop is None or not loop.is_running():
@@ -92,13 +92,13 @@ class Runtime:
                 "this process serves no clients; publish over REST to the one that does"
             )
         if loop is here:
-            return publish()
+            return publish().subscribers
         published: concurrent.futures.Future[int] = concurrent.futures.Future()
 
         def publish_here() -> None:
             if published.set_running_or_notify_cancel():
                 try:
-                    published.set_result(publish())
+                    published.set_result(publish().subscribers)
                 except Exception as error:
                     published.set_exception(error)
 
@@ -109,7 +109,7 @@ class Runtime:
             published.cancel()
 
     def join(self, connection: Connection) -> None:
-        """Take note of a connection, which the calling task serves, for when the server stops."""
+        """Register a connection of the calling task, to close it when the server stops."""
         self._connections[connection] = asyncio.current_task()
         if not self._drains_before_stop:
             self._drains_before_stop = True
@@ -118,11 +118,11 @@ class Runtime:
             connection.stop()
 
     def forget(self, connection: Connection) -> None:
-        """Forget a connection that has ended. Safe to call twice."""
+        """Unregister a connection that has ended. Safe to call twice."""
         self._connections.pop(connection, None)
 
     def _drain(self) -> Awaitable[None]:
-        """Tell every client that the server stops; return what waits until they have gone."""
+        """Notify every client that the server is stopping; the result waits until they are gone."""
         self._draining = True
         connections = dict(self._connections)
         for connection in connections:
@@ -137,7 +137,7 @@ async def _wait_until_gone(connections: dict[Connection, asyncio.Task[Any] | Non
         _, late = await asyncio.wait(closing, timeout=DRAIN_TIMEOUT)
         for waiting in late:
             waiting.cancel()
-    # Daphne cancels the applications itself, but gives up at the first connection without one.
+    # Daphne cancels the applications too, but stops at the first connection that has none.
     for task in tasks:
         task.cancel()
     if tasks:
@@ -156,7 +156,7 @@ _runtime: Runtime | None = None
 
 
 def get_runtime() -> Runtime:
-    """Return the runtime of this process; the first call builds it from the settings."""
+    """Return the runtime of this process; the first call creates it from the settings."""
     global _runtime
     with _lock:
         if _runtime is None:
@@ -165,7 +165,7 @@ def get_runtime() -> Runtime:
 
 
 def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
-    """Start over, without topics, when a test overrides ``CHATROOM``."""
+    """Discard the runtime, with all topics, when a test overrides ``CHATROOM``."""
     global _runtime
     if setting == "CHATROOM":
         with _lock:

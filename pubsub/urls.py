@@ -1,4 +1,4 @@
-"""The HTTP routes, with the pages if the app ``pubsub.console`` is installed."""
+"""The HTTP routes, including the pages if the app ``pubsub.console`` is installed."""
 
 from django.apps import apps
 from django.urls import path

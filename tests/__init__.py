@@ -1,1 +1,1 @@
-"""The tests, laid out as the packages they test; `live` runs real server processes."""
+"""The tests, laid out like the packages that they test; `live` runs real server processes."""

@@ -1,4 +1,4 @@
-"""Messages that are refused with BAD_REQUEST, and the beginning of the error text of each."""
+"""Messages refused with BAD_REQUEST, each with the start of its error text."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ def publish(**message: Any) -> str:
 
 
 def subscribe_with(last_n: str) -> str:
-    """Return a subscribe command with this text as the number."""
+    """Return a subscribe command with this JSON text as its `last_n`."""
     return f'{{"type":"subscribe","topic":"t","last_n":{last_n}}}'
 
 
@@ -53,7 +53,7 @@ BAD_MESSAGES = {
     "no type": ("{}", f"type is required; {KNOWN_TYPES}"),
     "unknown type": (command(type="shout"), f"unknown type; {KNOWN_TYPES}"),
     "type of a wrong type": (command(type=["ping"]), f"unknown type; {KNOWN_TYPES}"),
-    "type that the server sends": (command(type="event"), f"unknown type; {KNOWN_TYPES}"),
+    "type of a server message": (command(type="event"), f"unknown type; {KNOWN_TYPES}"),
     "no topic": (command(type="subscribe"), "topic is required"),
     "topic is null": (command(type="subscribe", topic=None), "topic is required"),
     "topic is a number": (command(type="unsubscribe", topic=5), "topic must be a string"),
@@ -66,7 +66,7 @@ BAD_MESSAGES = {
         TOPIC_RULE,
     ),
     "topic with a control character": (command(type="subscribe", topic="a\x00"), TOPIC_RULE),
-    "topic with half a pair": ('{"type":"subscribe","topic":"\\ud800"}', TOPIC_RULE),
+    "topic with a lone surrogate": ('{"type":"subscribe","topic":"\\ud800"}', TOPIC_RULE),
     "no message": (command(type="publish", topic="t"), "message is required"),
     "message is a string": (
         command(type="publish", topic="t", message="hi"),
@@ -93,5 +93,5 @@ BAD_MESSAGES = {
     "request_id is a number": (command(type="ping", request_id=1), REQUEST_ID_RULE),
     "request_id is null": (command(type="ping", request_id=None), REQUEST_ID_RULE),
     "request_id too long": (command(type="ping", request_id="x" * 129), REQUEST_ID_RULE),
-    "request_id with half a pair": ('{"type":"ping","request_id":"\\ud800"}', REQUEST_ID_RULE),
+    "request_id with a lone surrogate": ('{"type":"ping","request_id":"\\ud800"}', REQUEST_ID_RULE),
 }

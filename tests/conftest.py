@@ -1,7 +1,7 @@
-"""What holds for all tests."""
+"""Settings for all tests."""
 
 from hypothesis import settings
 
-# The same examples every time: a run that fails can be repeated, and one that passes stays so.
+# Use the same examples every time, so that a failure can be reproduced.
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")

@@ -1,4 +1,4 @@
-"""`manage.py check` finds what a project that hosts the chat room has forgotten."""
+"""`manage.py check` reports what a project that hosts the chat room has omitted."""
 
 import os
 import re
@@ -28,7 +28,7 @@ COMPLETE = {
 
 @pytest.fixture(autouse=True)
 def _commands() -> Iterator[None]:
-    """Have Django look for commands again, because it remembers them over changes of settings."""
+    """Clear Django's cache of commands, which outlives a change of settings."""
     get_commands.cache_clear()
     yield
     get_commands.cache_clear()
@@ -42,7 +42,7 @@ def check(**changes: Any) -> dict[str, str]:
 
 
 def test_complete_project() -> None:
-    """A project that follows the README has no problem; it needs no app `channels`."""
+    """A project that follows the README has no problem; it need not install the app `channels`."""
     assert check() == {}
 
 
@@ -98,7 +98,7 @@ def test_another_package_of_the_same_import_name(
 
 
 def test_command_fails_without_a_traceback(tmp_path: Path) -> None:
-    """`manage.py check` itself reports a setting of a wrong type as an error."""
+    """`manage.py check` reports a setting of the wrong type as an error without a traceback."""
     settings = "from tests.live.host.settings import *\nCHATROOM = 'x'\n"
     (tmp_path / "wrong_settings.py").write_text(settings)
     result = subprocess.run(

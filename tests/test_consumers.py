@@ -1,4 +1,4 @@
-"""The consumer: what an application with Channels may do with it."""
+"""The consumer: what a Channels application may do with it."""
 
 import asyncio
 from typing import Any
@@ -22,7 +22,7 @@ def make_runtime() -> Runtime:
 def open_socket(
     runtime: Runtime, consumer: type[ChatConsumer] = ChatConsumer, **options: Any
 ) -> WebsocketCommunicator:
-    """Return a connection to a consumer that serves this runtime."""
+    """Return a communicator for a consumer that serves this runtime."""
     return WebsocketCommunicator(consumer.as_asgi(runtime=runtime), "/ws", **options)
 
 
@@ -33,7 +33,7 @@ async def ask(socket: WebsocketCommunicator, **message: Any) -> Any:
 
 
 async def test_conversation() -> None:
-    """Clients subscribe, publish and leave, with the communicator of channels.testing."""
+    """Clients can subscribe, publish and leave through the communicator of channels.testing."""
     runtime = make_runtime()
     alice, bob = open_socket(runtime), open_socket(runtime)
     await alice.connect()
@@ -50,7 +50,7 @@ async def test_conversation() -> None:
 
 
 async def test_cancelled_connection_leaves_every_topic() -> None:
-    """A server may end an application at any time."""
+    """Cancelling the application's task ends its subscriptions."""
     runtime = make_runtime()
     socket = open_socket(runtime)
     await socket.connect()
@@ -61,8 +61,8 @@ async def test_cancelled_connection_leaves_every_topic() -> None:
     assert runtime.broker.subscriptions() == {}
 
 
-async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
-    """What it sends before its socket is closed does not subscribe it again."""
+async def test_messages_after_the_connection_is_lost_are_ignored() -> None:
+    """A message that arrives after the connection is lost does not subscribe the client."""
     runtime = make_runtime()
     consumer = ChatConsumer(runtime)
     messages = iter(
@@ -83,7 +83,7 @@ async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
         return message
 
     async def send(message: dict[str, Any]) -> None:
-        """Take everything."""
+        """Accept and discard the message."""
 
     await consumer({"type": "websocket"}, receive, send)
     assert runtime.broker.subscriber_counts() == {"before": 0}
@@ -97,17 +97,17 @@ async def test_nobody_listens_to_a_client_that_was_let_go() -> None:
     [([], None), (["chatroom.v1"], "chatroom.v1"), (["a", "chatroom.v1"], "chatroom.v1")],
 )
 async def test_subprotocol(offered: list[str], chosen: str | None) -> None:
-    """That of the chat room is chosen if it is offered, and none otherwise."""
+    """`chatroom.v1` is selected if it is offered, and no subprotocol otherwise."""
     socket = open_socket(make_runtime(), subprotocols=offered)
     assert await socket.connect() == (True, chosen)
     await socket.disconnect()
 
 
 class Connecting(ChatConsumer):
-    """A consumer that deals with the handshake in its own way."""
+    """A consumer that handles the handshake in its own way."""
 
     async def connect(self) -> None:
-        """Do what the first subprotocol says."""
+        """Do what the first subprotocol names."""
         match self.scope["subprotocols"]:
             case ["raise accept"]:
                 raise AcceptConnection
@@ -123,7 +123,7 @@ class Connecting(ChatConsumer):
 
 @pytest.mark.parametrize("way", ["raise deny", "close"])
 async def test_subclass_may_deny(way: str) -> None:
-    """No client of the broker is made then."""
+    """A subclass may deny the handshake, and no client is created then."""
     runtime = make_runtime()
     socket = open_socket(runtime, Connecting, subprotocols=[way])
     assert (await socket.connect())[0] is False
@@ -132,7 +132,7 @@ async def test_subclass_may_deny(way: str) -> None:
 
 
 async def test_subclass_may_accept_with_the_exception_of_channels() -> None:
-    """It is the same as calling `accept`."""
+    """Raising `AcceptConnection` accepts the handshake, like calling `accept`."""
     socket = open_socket(make_runtime(), Connecting, subprotocols=["raise accept"])
     assert (await socket.connect())[0] is True
     assert (await ask(socket, type="ping"))["type"] == "pong"
@@ -140,34 +140,34 @@ async def test_subclass_may_accept_with_the_exception_of_channels() -> None:
 
 
 @pytest.mark.parametrize(("way", "message"), [("headers", "headers"), ("send", "accepted")])
-async def test_what_cannot_be_done_in_the_handshake(way: str, message: str) -> None:
-    """It is an error, rather than silence."""
+async def test_unsupported_calls_in_the_handshake(way: str, message: str) -> None:
+    """Unsupported calls during the handshake raise an error."""
     socket = open_socket(make_runtime(), Connecting, subprotocols=[way])
     with pytest.raises(ValueError, match=message):
         await socket.connect()
 
 
-# --- What a subclass may do later ---
+# --- After the handshake ---
 
 
 class Own(ChatConsumer):
-    """A consumer that can be reached from the test."""
+    """A consumer that a test can access."""
 
     latest: "Own"
     code: int | None = None
 
     async def connect(self) -> None:
-        """Accept."""
+        """Keep a reference to the consumer, and accept."""
         Own.latest = self
         await super().connect()
 
     async def disconnect(self, code: int) -> None:
-        """Take note of the code."""
+        """Record the code."""
         self.code = code
 
 
 async def test_subclass_learns_of_the_end() -> None:
-    """`disconnect` gets the close code, once."""
+    """A subclass's `disconnect` is called with the close code."""
     socket = open_socket(make_runtime(), Own)
     await socket.connect()
     await socket.disconnect(4000)
@@ -175,7 +175,7 @@ async def test_subclass_learns_of_the_end() -> None:
 
 
 async def test_subclass_may_send_text() -> None:
-    """It leaves behind the replies that wait, and anything else is an error."""
+    """A subclass may send text, and anything else is an error."""
     socket = open_socket(make_runtime(), Own)
     await socket.connect()
     await Own.latest.send("a text of its own")
@@ -190,7 +190,7 @@ async def test_subclass_may_send_text() -> None:
     [((), 1000, ""), ((True,), 1000, ""), ((4001,), 4001, ""), ((4001, "why"), 4001, "why")],
 )
 async def test_subclass_may_close(arguments: tuple[Any, ...], code: int, reason: str) -> None:
-    """The client gets the code and the reason, and leaves the broker at once."""
+    """A subclass may close with a code and a reason; the client leaves the broker at once."""
     runtime = make_runtime()
     socket = open_socket(runtime, Own)
     await socket.connect()
@@ -203,7 +203,7 @@ async def test_subclass_may_close(arguments: tuple[Any, ...], code: int, reason:
 
 
 async def test_subclass_may_send_and_close() -> None:
-    """The text comes before the close frame."""
+    """With `close=True` the text is sent before the close frame."""
     socket = open_socket(make_runtime(), Own)
     await socket.connect()
     await Own.latest.send("last words", close=True)
@@ -216,6 +216,6 @@ async def test_subclass_may_send_and_close() -> None:
     "name",
     ["dispatch", "receive", "websocket_connect", "websocket_receive", "websocket_disconnect"],
 )
-def test_nothing_is_inherited_that_would_not_work(name: str) -> None:
-    """The dispatch loop of Channels is not used, so its methods are not there."""
+def test_unused_methods_of_channels_are_not_inherited(name: str) -> None:
+    """Methods of the Channels dispatch loop, which is not used, are not inherited."""
     assert not hasattr(ChatConsumer(make_runtime()), name)

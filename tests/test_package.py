@@ -1,4 +1,4 @@
-"""What `import pubsub` gives to ordinary Django code."""
+"""What `import pubsub` offers to ordinary Django code."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ PROJECT = Path(__file__).parents[1]
 
 
 def test_errors_of_publish() -> None:
-    """The errors that `publish` documents can be imported from where it is."""
+    """The errors that `publish` documents can be imported from `pubsub`."""
     for name in ("TopicNotFound", "InvalidTopicName", "BrokerNotRunning"):
         assert f"pubsub.{name}" in pubsub.publish.__doc__
         assert getattr(pubsub, name) is getattr(errors, name)

@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 
 
 def test_dockerfile_is_sound() -> None:
-    """Hadolint reports nothing."""
+    """Hadolint reports no problem in the Dockerfile."""
     subprocess.run([BIN / "hadolint", "Dockerfile"], cwd=PROJECT, check=True, timeout=60)
 
 
@@ -99,7 +99,7 @@ def test_requirements_are_pinned(name: str) -> None:
 
 
 def test_node_packages_are_pinned() -> None:
-    """Each Node.js package has its hash, and none has the address of a registry."""
+    """Each Node.js package has a hash, and no registry address is recorded."""
     lock = json.loads((PROJECT / "package-lock.json").read_text())
     packages = {name: package for name, package in lock["packages"].items() if name}
     assert packages
@@ -123,7 +123,7 @@ def test_requirements_match_the_declared_ranges(name: str) -> None:
 
 
 def test_build_script_is_shell() -> None:
-    """The script parses and is executable."""
+    """The build script has valid syntax and is executable."""
     script = PROJECT / "build.sh"
     subprocess.run(["bash", "-n", script], check=True, timeout=10)
     assert script.stat().st_mode & 0o111

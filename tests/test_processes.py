@@ -1,4 +1,4 @@
-"""Processes that serve a room on one port notice each other, and nobody else is counted."""
+"""Processes that serve the chat room on one port detect each other, and only each other."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from pubsub.processes import Neighbours
 
 PROJECT = Path(__file__).parents[1]
 
-# Listens where it is told to, and carries out the commands that it reads: `claim` and `close`.
+# Listens on the given address and executes the commands `claim` and `close` from its input.
 OTHER = """
 import socket, sys
 from pubsub.processes import Neighbours
@@ -54,7 +54,7 @@ class Other:
         return self._process.stdout.readline().rstrip("\n")
 
     def ask(self, command: str) -> str:
-        """Have a command carried out; return the message that the process has by then."""
+        """Execute a command; return the message that the process has afterwards."""
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
         return self._read()
@@ -67,7 +67,7 @@ class Other:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """Listen on a port, together with those that want to."""
+    """Listen on a port that other processes may share."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(("127.0.0.1", 0))
@@ -76,7 +76,7 @@ def port() -> Iterator[int]:
 
 
 def look(port: int) -> str:
-    """Look for neighbours; return the message."""
+    """Look for neighbours and return the message."""
     with closing(Neighbours()) as neighbours:
         neighbours.look({"server": ("127.0.0.1", port)})
         return neighbours.message
@@ -87,8 +87,8 @@ def test_alone(port: int) -> None:
     assert look(port) == look(port) == ""
 
 
-def test_two_rooms_on_one_port(port: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Both processes notice, and log how many there are, on which port, and what to do."""
+def test_two_processes_on_one_port(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Each process logs the number of processes, the port and the remedy."""
     caplog.set_level(logging.WARNING)
     with closing(Neighbours()) as neighbours, closing(Other("127.0.0.1", port)) as other:
         neighbours.look({"server": ("127.0.0.1", port)})
@@ -100,7 +100,7 @@ def test_two_rooms_on_one_port(port: int, caplog: pytest.LogCaptureFixture) -> N
     assert [record.getMessage() for record in caplog.records] == [message]
 
 
-def test_processes_that_are_no_rooms(port: int) -> None:
+def test_processes_that_do_not_serve_the_chat_room(port: int) -> None:
     """A supervisor that holds the port and does not serve the room is not counted."""
     with closing(Other("127.0.0.1", port)):
         assert look(port) == ""
@@ -152,8 +152,8 @@ def test_unix_sockets(tmp_path: Path) -> None:
             other.stdin.close()
 
 
-def test_many_looks_are_one(port: int) -> None:
-    """Every connection may ask, because a process looks again only after a second."""
+def test_looking_is_limited(port: int) -> None:
+    """A process looks for neighbours at most once a second, however often it is asked."""
     now = 5.0
     neighbours = Neighbours(clock=lambda: now)
     with closing(neighbours), closing(Other("127.0.0.1", port)) as other:

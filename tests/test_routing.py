@@ -1,4 +1,4 @@
-"""Which pages may open a WebSocket."""
+"""The pages that may open a WebSocket."""
 
 import pytest
 from channels.testing import WebsocketCommunicator
@@ -20,7 +20,7 @@ from pubsub.routing import websocket_application
 async def test_local_pages_during_development(
     settings: Settings, origin: str, admitted: bool
 ) -> None:
-    """With DEBUG on and no ALLOWED_HOSTS, Django accepts local hosts; so does the WebSocket."""
+    """With DEBUG on and no ALLOWED_HOSTS, only pages of local hosts may open a WebSocket."""
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = []
     headers = [(b"origin", origin.encode())]

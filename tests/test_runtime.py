@@ -1,4 +1,4 @@
-"""The runtime: who owns the broker, and publishing without a server."""
+"""The runtime: ownership of the broker, and publishing without a server."""
 
 import asyncio
 
@@ -13,18 +13,18 @@ from pubsub.runtime import Runtime, get_runtime
 
 @pytest.fixture(autouse=True)
 def new_runtime(settings: pytest.FixtureRequest) -> None:
-    """Every test has a process of its own, as far as the runtime can tell."""
+    """Give every test a new runtime, as in a new process."""
     settings.CHATROOM = {}
 
 
-def test_publishing_where_nothing_is_served() -> None:
-    """As in a shell or a worker: there can be no subscribers."""
+def test_publishing_without_a_server() -> None:
+    """Publishing where no server runs, as in a shell or a worker, is refused."""
     with pytest.raises(BrokerNotRunning):
         pubsub.publish("t", 1)
 
 
-def test_publishing_after_the_server_has_gone() -> None:
-    """Its event loop is closed."""
+def test_publishing_after_the_server_has_stopped() -> None:
+    """Publishing is refused once the server's event loop is closed."""
 
     async def serve() -> None:
         get_runtime().enter().create_topic("t")
@@ -35,7 +35,7 @@ def test_publishing_after_the_server_has_gone() -> None:
 
 
 async def test_publishing_in_the_event_loop() -> None:
-    """At once, without waiting for anything."""
+    """Publishing in the event loop takes effect at once."""
     broker = get_runtime().enter()
     broker.create_topic("t")
     assert pubsub.publish("t", {"a": 1}) == 0
@@ -43,15 +43,15 @@ async def test_publishing_in_the_event_loop() -> None:
 
 
 async def test_publishing_from_a_thread() -> None:
-    """It waits for the event loop, and gets the result or the error."""
+    """Publishing from a thread waits for the event loop and gets its result or error."""
     get_runtime().enter().create_topic("t")
     assert await asyncio.to_thread(pubsub.publish, "t", 1) == 0
     with pytest.raises(TopicNotFound):
         await asyncio.to_thread(pubsub.publish, "missing", 1)
 
 
-async def test_bad_arguments_are_refused_before_anything_happens() -> None:
-    """A message id that is none, a payload that JSON has no form for."""
+async def test_invalid_arguments() -> None:
+    """An invalid message id or payload is refused before anything is published."""
     get_runtime().enter().create_topic("t")
     with pytest.raises(ValueError, match="message_id"):
         pubsub.publish("t", 1, message_id="x")
@@ -61,7 +61,7 @@ async def test_bad_arguments_are_refused_before_anything_happens() -> None:
 
 
 def test_broker_follows_the_running_event_loop() -> None:
-    """When the loop that owned it is closed, the next one takes over, with the topics."""
+    """When the loop that owned the broker is closed, the next loop takes over its topics."""
     runtime = Runtime(Configuration())
 
     async def use(name: str) -> list[str]:
@@ -73,7 +73,7 @@ def test_broker_follows_the_running_event_loop() -> None:
 
 
 def test_django_test_client() -> None:
-    """Each of its requests brings an event loop of its own; the topics stay."""
+    """Topics survive the separate event loops of the test client's requests."""
     client = Client()
     answer = client.post("/topics", {"name": "t"}, content_type="application/json")
     assert answer.status_code == 201
@@ -82,7 +82,7 @@ def test_django_test_client() -> None:
 
 
 async def test_django_async_test_client() -> None:
-    """All in one event loop."""
+    """Requests of the asynchronous test client share one event loop and one broker."""
     client = AsyncClient()
     answer = await client.post("/topics", {"name": "t"}, content_type="application/json")
     assert answer.status_code == 201

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parents[1]
 
 
 def test_values_may_be_text_or_typed() -> None:
-    """A value may be text, as in the environment, or of its type, as in a settings module."""
+    """A value may be text, as in the environment, or typed, as in a settings module."""
     config = Configuration(queue_size=9, overflow=Overflow.DROP_OLDEST, auto_create_topics=True)
     assert config == conf.configuration_from(
         {"QUEUE_SIZE": "9", "OVERFLOW": "drop_oldest", "AUTO_CREATE_TOPICS": "true"}
@@ -46,7 +46,7 @@ BAD_VALUES = {
 
 
 def test_every_setting_is_checked() -> None:
-    """Every setting has an invalid value in this test."""
+    """The table of invalid values covers every setting."""
     assert set(BAD_VALUES) == set(conf.SETTING_NAMES)
 
 
@@ -102,8 +102,8 @@ def test_other_variables_are_left_alone() -> None:
     )
 
 
-def test_overriding_the_setting_starts_anew(settings: pytest.FixtureRequest) -> None:
-    """Overriding the setting, as tests of a Django project do, gives a new broker."""
+def test_overriding_the_setting_creates_a_new_broker(settings: pytest.FixtureRequest) -> None:
+    """Overriding the setting, as a Django project's tests do, creates a new broker."""
     settings.CHATROOM = {"QUEUE_SIZE": 7}
     runtime = get_runtime()
     assert runtime.config.queue_size == 7

@@ -37,5 +37,5 @@ errors.add_handlers(api)
 
 @require_safe
 async def openapi_document(request: HttpRequest) -> HttpResponse:
-    """Serve the OpenAPI document, in place of django-ninja's view, which builds it each time."""
+    """Serve the OpenAPI document; django-ninja's own view would build it for each request."""
     return json_response(documents.openapi(api, api.get_root_path({})))

@@ -20,12 +20,12 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-"""Nothing inline and nothing from another host, except the icons in Swagger UI's style sheet."""
+"""Nothing inline and nothing from another host, except icons in Swagger UI's style sheet."""
 
 
 @lru_cache(maxsize=8)
 def openapi(api: NinjaAPI, prefix: str) -> bytes:
-    """Return the OpenAPI document as JSON, for an API whose paths begin with ``prefix``."""
+    """Return the OpenAPI document as JSON; all paths begin with ``prefix``."""
     return msgspec.json.encode(dict(api.get_openapi_schema(path_prefix=prefix)))
 
 
@@ -33,7 +33,7 @@ class Docs(Swagger):
     """Swagger UI with a Content-Security-Policy."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
-        """Return the page; without the app ``ninja`` its files come from another host."""
+        """Return the page; unless the app ``ninja`` is installed, its files come from a CDN."""
         response = super().render_page(request, api, **kwargs)
         if "ninja" in settings.INSTALLED_APPS:
             response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY

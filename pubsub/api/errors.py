@@ -1,4 +1,4 @@
-"""Exceptions as JSON errors."""
+"""Converts exceptions to JSON errors."""
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +11,7 @@ from pubsub.responses import error_response
 
 
 def add_handlers(api: NinjaAPI) -> None:
-    """Have ``api`` answer each exception that a client can cause with a JSON error."""
+    """Make ``api`` answer with a JSON error to every exception that a client can cause."""
     api.exception_handler(PubSubError)(_on_pubsub_error)
     api.exception_handler(TopicExists)(_on_topic_exists)
     api.exception_handler(RequestDataTooBig)(_on_too_big)

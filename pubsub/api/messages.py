@@ -27,5 +27,10 @@ async def publish(request: HttpRequest, name: str) -> Any:
     """Publish a message to a topic. The payload reaches subscribers byte for byte."""
     publication = bodies.decode_publication(read_body(request))
     message_id = str(publication.id)
-    subscribers = get_broker(request).publish(name, message_id, publication.payload)
-    return {"status": "published", "topic": name, "id": message_id, "subscribers": subscribers}
+    published = get_broker(request).publish(name, message_id, publication.payload)
+    return {
+        "status": "published",
+        "topic": name,
+        "id": message_id,
+        "subscribers": published.subscribers,
+    }

@@ -1,4 +1,4 @@
-"""The endpoints that show how the server is doing."""
+"""The monitoring endpoints: health, statistics and subscriptions."""
 
 from typing import Any
 
@@ -48,6 +48,8 @@ async def stats(request: HttpRequest) -> Any:
             "messages": statistics.messages,
             "delivered": statistics.delivered,
             "dropped": statistics.dropped,
+            "history_bytes": statistics.history_bytes,
+            "history_evicted": statistics.history_evicted,
         },
         "uptime_sec": int(statistics.uptime),
     }

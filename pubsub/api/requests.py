@@ -1,4 +1,4 @@
-"""What the endpoints need of a request: its body, and the broker in its event loop."""
+"""What the endpoints need from a request: its body, and the broker on its event loop."""
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
@@ -10,11 +10,11 @@ from pubsub.runtime import get_runtime
 
 
 def read_body(request: HttpRequest) -> bytes:
-    """Return the body of a request that must be JSON.
+    """Return the body of a request, which must be declared to be JSON.
 
     Raises:
         UnsupportedMediaType: The content type is not ``application/json``.
-        MessageTooLarge: The body has more bytes than a message may have.
+        MessageTooLarge: The body has more than ``max_message_bytes`` bytes.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Content-Type must be application/json")
@@ -29,7 +29,7 @@ def get_broker(request: HttpRequest) -> Broker:
     """Return the broker that serves the clients of this process.
 
     Raises:
-        Unavailable: The server speaks WSGI, so this process cannot have clients.
+        Unavailable: The request came over WSGI, so this process cannot serve clients.
     """
     if is_wsgi(request):
         raise Unavailable(WSGI_MESSAGE)

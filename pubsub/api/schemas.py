@@ -1,4 +1,4 @@
-"""The JSON of requests and responses, as the OpenAPI document describes it."""
+"""The JSON of requests and responses, as described in the OpenAPI document."""
 
 from typing import Any, Literal
 
@@ -50,7 +50,8 @@ class Published(Schema):
 
 class Health(Schema):
     status: Literal["ok", "split"] = Field(
-        description="`split` if several processes serve the room on one port.", examples=["ok"]
+        description="`split` if several processes serve one port, each with its own topics.",
+        examples=["ok"],
     )
     uptime_sec: int
     topics: int
@@ -75,6 +76,10 @@ class Totals(Schema):
     messages: int
     delivered: int
     dropped: int
+    history_bytes: int = Field(description="Bytes that the histories of all topics take.")
+    history_evicted: int = Field(
+        description="Messages evicted because the histories exceeded CHATROOM_HISTORY_BYTES."
+    )
 
 
 class Stats(Schema):
@@ -99,7 +104,7 @@ class Subscriptions(Schema):
 
 
 def json_body(structure: type[msgspec.Struct], **examples: dict[str, Any]) -> dict[str, Any]:
-    """Describe a request body, which `pubsub.protocol.bodies` decodes."""
+    """Return the OpenAPI description of a body that `pubsub.protocol.bodies` decodes."""
     schema = msgspec.json.schema(structure)["$defs"][structure.__name__]
     return {
         "requestBody": {

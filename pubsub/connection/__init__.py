@@ -1,1 +1,1 @@
-"""One client's connection: its read pump, its write pump, its budget, its rate and its end."""
+"""One client's connection: read pump, write pump, commands, budget, rate limit and closing."""

@@ -1,9 +1,9 @@
-"""What a connection does for each type of command.
+"""A function for each type of command.
 
-To add a message type: declare its structure in `pubsub.protocol.messages`, and enter a function
-in `EXECUTE` here. A function carries the command out at once, puts the reply into the outbox, and
-returns what it cost beyond `fairness.COMMAND`. What it raises of `PubSubError` is answered with
-an ``error``.
+To add a command, declare its structure in `pubsub.protocol.messages`, and add a function to
+`EXECUTE` here. The function executes the command without awaiting, puts the reply into the outbox,
+and returns its cost beyond `fairness.COMMAND`. If it raises a `PubSubError`, the client gets an
+``error``.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from pubsub.protocol.replies import encode_ack, encode_pong
 
 
 def subscribe(broker: Broker, client: Client, command: Subscribe) -> int:
-    """Acknowledge, and let the past events follow before the live ones."""
+    """Subscribe and acknowledge; the replay follows, ahead of the live events."""
     replay = broker.subscribe(client, command.topic, last_n=command.last_n)
     client.outbox.put_reply(encode_ack(command.topic, command.request_id))
     if replay is None:
@@ -36,9 +36,9 @@ def unsubscribe(broker: Broker, client: Client, command: Unsubscribe) -> int:
 def publish(broker: Broker, client: Client, command: Publish) -> int:
     """Deliver the message and acknowledge."""
     message = command.message
-    deliveries = broker.publish(command.topic, message.id, message.payload, publisher=client)
-    client.outbox.put_reply(encode_ack(command.topic, command.request_id))
-    return deliveries
+    publication = broker.publish(command.topic, message.id, message.payload, publisher=client)
+    client.outbox.put_reply(encode_ack(command.topic, command.request_id, publication.time))
+    return publication.subscribers
 
 
 def ping(broker: Broker, client: Client, command: Ping) -> int:

@@ -1,4 +1,4 @@
-"""One client's connection, whatever carries it."""
+"""One client's connection, on any transport."""
 
 import asyncio
 import logging
@@ -25,22 +25,22 @@ from pubsub.websocket.engine import TooLarge
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 64 * 1024
-"""The most that is handed to a socket at a time, so that what it does not take stays small."""
+"""Bytes that are written at a time, so that the transport has to buffer no more than that."""
 
 
 class Connection:
     """A client of the broker, and the two pumps between its outbox and its transport.
 
-    The read pump executes commands as they come; their replies go through the outbox like
-    everything else. The write pump has no task of its own: an outbox that gets its first frame
-    asks for a flush at the end of the tick, and a socket that has room again asks for another.
+    The read pump executes commands as they arrive; replies go through the outbox like everything
+    else. The write pump has no task: an outbox that gets its first frame asks for a flush at the
+    end of the tick, and a socket that has room again asks for another.
 
     Args:
-        runtime: What the client joins. Its event loop is the running one.
-        transport: What carries the connection; `run` connects the two.
+        runtime: The runtime that the client joins. It must belong to the running event loop.
+        transport: The accepted WebSocket.
     """
 
-    # For the same reason as those of `Outbox`.
+    # Slots for the same reason as in `Outbox`.
     __slots__ = (
         "_budget",
         "_held",
@@ -88,10 +88,10 @@ class Connection:
     # --- The read pump ---
 
     def on_readable(self) -> None:
-        """Execute what has come, until the client has to wait.
+        """Execute messages until there are no more or the client has to wait.
 
-        A client whose outbox is full, because it does not read its replies, or that has had its
-        share of the event loop, has to wait, and its socket is not read meanwhile.
+        A client has to wait while its outbox is full, because it does not read its replies, and
+        when it has spent its budget. Its socket is not read meanwhile.
         """
         next_message = self.transport.next_message
         while not self._paused:
@@ -138,7 +138,7 @@ class Connection:
             self.transport.resume_reading()
 
     def _execute(self, message: Message) -> int:
-        """Execute one message and put the reply; return its cost beyond that of a command."""
+        """Execute one message and queue the reply; return its cost beyond that of a command."""
         try:
             if type(message) is str and self._rate_limit is None:
                 command = decode_command(message, max_bytes=self._max_message_bytes)
@@ -161,7 +161,7 @@ class Connection:
         return 0
 
     def _decode_other(self, message: Message) -> AnyCommand:
-        """Decode a message whose rate is limited, or refuse one that cannot be a command."""
+        """Apply the rate limit, and decode the message or reject it if it cannot be a command."""
         if self._rate_limit is not None and not self._admit(self._rate_limit):
             if isinstance(message, TooLarge):
                 refuse_rate(message.head, message.tail)
@@ -192,30 +192,30 @@ class Connection:
                     return
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
-            # Not at once: the broker may be in the middle of a publication.
+            # Deferred, because the broker may be in the middle of a publication.
             asyncio.get_running_loop().call_soon(self.close, Close.INTERNAL)
 
     def on_writable(self) -> None:
-        """Write what has gathered while the socket was full."""
+        """Write the frames that were queued while the socket was full."""
         self._flush()
 
     # --- The end ---
 
     def on_lost(self) -> None:
-        """Leave every topic at once, whatever the pumps are waiting for."""
+        """Leave every topic at once, even if a pump is waiting."""
         self._leave()
 
     def stop(self) -> None:
-        """Send what waits, and close because the server stops."""
+        """Flush the outbox, and close because the server is stopping."""
         self._flush()
         self.close(Close.SHUTDOWN)
 
     def _on_overflow(self) -> None:
-        # The broker is in the middle of a publication.
+        # Deferred, because the broker is in the middle of a publication.
         asyncio.get_running_loop().call_soon(self.close, Close.SLOW)
 
     def close(self, reason: Reason) -> None:
-        """Leave every topic, and close behind what was written; what still waits is discarded."""
+        """Leave every topic, discard the outbox, and close after what was already written."""
         if not self.outbox.closed:
             self._leave()
             self.transport.close(reason)

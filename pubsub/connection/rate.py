@@ -1,15 +1,14 @@
 """The rate limit of one client."""
 
 PATIENCE = 10.0
-"""Seconds' worth of refused messages after which a client is not listened to any longer."""
+"""Seconds' worth of rejected messages after which a client is disconnected."""
 
 
 class RateLimit:
-    """A token bucket of one second: ``rate`` messages a second, and as many at once.
+    """A token bucket: ``rate`` messages a second, and a burst of as many.
 
-    Refused messages are counted in a second bucket, which leaks at the same rate. A client that
-    has filled it has not heeded what it was told, for `PATIENCE` seconds or at a multiple of the
-    rate for a shorter time.
+    Rejected messages fill a second bucket, which leaks at the same rate. A client that ignores the
+    errors and keeps sending three times as much as it may fills it in `PATIENCE` seconds.
     """
 
     __slots__ = ("_capacity", "_last", "_rate", "_refused", "_tokens")
@@ -22,7 +21,7 @@ class RateLimit:
         self._last = now
 
     def admit(self, now: float) -> bool:
-        """Tell whether a message that comes at ``now`` (seconds of a monotonic clock) may pass."""
+        """Return whether a message may pass at ``now``, in seconds of a monotonic clock."""
         gained = (now - self._last) * self._rate
         self._last = now
         self._tokens = min(self._capacity, self._tokens + gained)
@@ -35,5 +34,5 @@ class RateLimit:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the client goes on and on sending what is refused."""
+        """Whether the client has kept sending although its messages were rejected."""
         return self._refused > PATIENCE * self._capacity

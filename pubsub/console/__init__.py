@@ -1,4 +1,4 @@
-"""The chat room in the browser: a page, its static files, and the protocol as a document.
+"""The chat room in the browser: a page, its static files, and a reference of the protocol.
 
-The page talks to the server as every other client does, by WebSocket and over REST.
+The page uses only the WebSocket and the REST endpoints, like any other client.
 """

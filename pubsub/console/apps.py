@@ -1,10 +1,10 @@
-"""The Django app of the page; without it a project has the WebSocket and the REST endpoints."""
+"""The Django app of the page. A project without it has only the WebSocket and REST endpoints."""
 
 from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """Brings the templates and the static files."""
+    """The pages at ``/`` and ``/docs/ws``, with their templates and static files."""
 
     name = "pubsub.console"
     label = "pubsub_console"

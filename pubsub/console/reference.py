@@ -1,11 +1,11 @@
-"""The AsyncAPI document, put in the order in which people read it."""
+"""Arranges the AsyncAPI document for people to read."""
 
 import json
 from typing import Any
 
 
 def outline(document: dict[str, Any]) -> dict[str, Any]:
-    """Return what the template shows: the commands, and the messages that the server sends."""
+    """Return the context for the template: the commands, and the messages that the server sends."""
     operations = document["operations"]
     commands = [name for name, operation in operations.items() if operation["action"] == "receive"]
     messages = document["components"]["messages"]
@@ -41,7 +41,7 @@ def _last_part(reference: dict[str, str]) -> str:
 def _fields(
     document: dict[str, Any], reference: dict[str, str], prefix: str = ""
 ) -> list[dict[str, Any]]:
-    """Flatten the fields of a schema and of those in it: ``message`` and ``message.id``."""
+    """Flatten the fields of a schema and its nested schemas: ``message`` and ``message.id``."""
     schema = document["components"]["schemas"][_last_part(reference)]
     fields: list[dict[str, Any]] = []
     for name, field in schema["properties"].items():

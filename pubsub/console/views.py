@@ -1,4 +1,4 @@
-"""The chat room's page, and the description of its WebSocket for programs and for people."""
+"""The page of the chat room, and the reference of its WebSocket for programs and for people."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,13 +33,13 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 @require_safe
 async def room(request: HttpRequest) -> HttpResponse:
-    """Serve the chat room; its REST endpoints are next to it, and its WebSocket is at ``/ws``."""
+    """Serve the chat room; its REST endpoints are at paths below it, its WebSocket at ``/ws``."""
     return _page(request, "room.html", {"base": request.path, "websocket": _websocket()})
 
 
 @require_safe
 async def websocket_reference(request: HttpRequest) -> HttpResponse:
-    """Serve the AsyncAPI document as a page to read."""
+    """Serve the AsyncAPI document as a page for people."""
     document = _document(request)
     context = outline(document)
     server = document["servers"]["chatroom"]
@@ -52,7 +52,7 @@ async def websocket_reference(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 async def asyncapi_document(request: HttpRequest) -> HttpResponse:
-    """Serve the AsyncAPI document of the WebSocket at the address of this request."""
+    """Serve the AsyncAPI document, with the address from this request."""
     return json_response(_document(request))
 
 

@@ -1,5 +1,5 @@
 """The broker: topics, subscriptions, bounded outboxes, history and statistics.
 
-Standard library only. Nothing here knows Django, Channels or JSON: a frame is an immutable
-piece of text that somebody else encoded, and an outbox is read by somebody else's write pump.
+Standard library only. Nothing here knows Django, Channels or JSON: the encoder is passed in, and
+the write pump of a connection empties the outbox.
 """

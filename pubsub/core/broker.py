@@ -1,10 +1,10 @@
-"""The broker: it decides who gets what, and hands frames to outboxes. It does no I/O."""
+"""The broker: it decides who gets which message, and fills the outboxes. It does no I/O."""
 
-import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import get_ident
 
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
@@ -26,7 +26,7 @@ from pubsub.core.topic import Topic
 
 @dataclass(frozen=True, slots=True)
 class TopicCreated:
-    """A topic was created, with a history of so many messages."""
+    """A topic was created. It keeps its last ``history_size`` messages."""
 
     topic: str
     history_size: int
@@ -42,30 +42,31 @@ class TopicDeleted:
 Change = Publication | TopicCreated | TopicDeleted
 
 
-def _tell_nobody(change: Change) -> None:
+def _announce_nothing(change: Change) -> None:
     pass
 
 
 class Broker:
     """Topics, clients and subscriptions of one process.
 
-    Every method returns at once and none awaits, so each is atomic for all code of the event
-    loop that calls it: there are no locks, no half-done publications, and the order of the
-    messages is the order of the calls. For the same reason the broker belongs to one thread, the
-    one that called `take_ownership` last (at first: the one that made it), and refuses others.
+    No method awaits, so each call is atomic for all code on the event loop: there are no locks
+    and no half-finished publications, and the order of messages is the order of the calls. For
+    the same reason the broker belongs to one thread, the last one that called `take_ownership`
+    (initially the one that created it). A call from another thread raises `WrongThread`, and a
+    call from a callback of an outbox raises `ReentrantCall`.
 
     Guarantees:
-        A message reaches each subscriber of its topic once, in the order of publication, unless
-        the subscriber's outbox is full; it never reaches its publisher or anyone else. After
-        `disconnect` the broker holds no reference to the client.
+        A message is delivered once to each subscriber of its topic except its publisher, in the
+        order of publication, unless the subscriber's outbox is full. It is delivered to nobody
+        else. After `disconnect` the broker holds no reference to the client.
 
     Args:
         config: The bounds of topics, subscriptions and outboxes.
         encode: Encodes the event of a publication.
-        describe_loss: Makes the frame that tells a client how many events of a topic it lost.
-        announce: The seam for other processes. Every publication and every change of topics,
-            whoever caused it, passes through this function once, after it has taken effect here.
-            It must return at once and must not raise.
+        describe_loss: Builds the notice for a client that lost events: the topic, their number.
+        announce: The seam for other processes. It is called once for every publication and every
+            change of topics, whatever caused it, after the change has taken effect here. It must
+            return at once and must not raise.
     """
 
     def __init__(
@@ -74,13 +75,13 @@ class Broker:
         *,
         encode: Encode,
         describe_loss: Callable[[str, int], Frame],
-        announce: Callable[[Change], None] = _tell_nobody,
+        announce: Callable[[Change], None] = _announce_nothing,
     ) -> None:
         self.config = config
         self._encode = encode
         self._describe_loss = describe_loss
         self._announce = announce
-        self._owner = threading.get_ident()
+        self._owner = get_ident()
         self._started = time.monotonic()
         self._topics: dict[str, Topic] = {}
         self._clients: dict[str, Client] = {}
@@ -90,7 +91,7 @@ class Broker:
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
-        self._owner = threading.get_ident()
+        self._owner = get_ident()
 
     @property
     def client_count(self) -> int:
@@ -105,7 +106,7 @@ class Broker:
         on_overflow: Callable[[], None],
         schedule: Callable[[Callable[[], None]], None] = at_once,
     ) -> Client:
-        """Admit a client, with an id and an outbox of its own (see `Outbox` for the callbacks)."""
+        """Add a client, with a new id and a new outbox (see `Outbox` for the callbacks)."""
         self._check_caller()
         outbox = Outbox(
             self.config,
@@ -129,12 +130,12 @@ class Broker:
         client.outbox.close()
 
     def create_topic(self, name: str, *, history_size: int | None = None) -> None:
-        """Create a topic that keeps ``history_size`` messages (``None``: as configured).
+        """Create a topic that keeps ``history_size`` messages (``None``: the configured number).
 
         Raises:
-            InvalidTopicName: The name breaks the rule.
-            TopicExists: A topic of this name exists already.
-            LimitExceeded: There are too many topics.
+            InvalidTopicName: The name breaks the rule for topic names.
+            TopicExists: The topic exists already.
+            LimitExceeded: There are ``max_topics`` topics already.
         """
         self._check_caller()
         self._create(validate_name(name), history_size)
@@ -143,7 +144,7 @@ class Broker:
         """Delete a topic; its subscribers get ``notice`` and stay connected.
 
         Raises:
-            TopicNotFound: No topic of this name exists.
+            TopicNotFound: The topic does not exist.
         """
         self._check_caller()
         topic = self._topics.pop(name, None)
@@ -157,19 +158,19 @@ class Broker:
     def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Replay | None:
         """Subscribe a client, and return the past events to replay to it, if there are any.
 
-        The caller puts its acknowledgement and then the replay into the outbox before it
-        awaits anything; then there is neither a gap nor a repetition before the live events. A
-        client that is subscribed already stays so, and gets no second replay.
+        The caller must put its acknowledgement and then the replay into the outbox before it
+        awaits anything, so that there is neither a gap nor a duplicate before the live events.
+        Subscribing again changes nothing, and gives no second replay.
 
         Raises:
-            TopicNotFound, InvalidTopicName: The topic does not exist, or cannot exist.
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
             LimitExceeded: The client has too many subscriptions, or there are too many topics.
         """
         self._check_caller()
         if name in client.topics:
             return None
         if len(client.topics) >= self.config.max_subscriptions:
-            # A missing or impossible topic is the better answer, even for a client at its limit.
+            # Even at the limit, a missing topic or an invalid name is the more useful error.
             if self.config.auto_create_topics:
                 validate_name(name)
             else:
@@ -184,7 +185,7 @@ class Broker:
         """End a subscription.
 
         Raises:
-            NotSubscribed, InvalidTopicName: The client is not subscribed, or cannot be.
+            NotSubscribed, InvalidTopicName: The client is not subscribed, or the name is invalid.
         """
         self._check_caller()
         if name not in client.topics:
@@ -194,31 +195,32 @@ class Broker:
 
     def publish(
         self, name: str, message_id: str, payload: object, *, publisher: Client | None = None
-    ) -> int:
-        """Put one event into the outbox of every subscriber of a topic but the publisher.
+    ) -> Publication:
+        """Put an event into the outbox of every subscriber of a topic except the publisher.
 
         Returns:
-            The number of these subscribers, including those whose outbox is full.
+            What the topic made of it; its ``subscribers`` is the number of these subscribers,
+            including those whose outbox is full.
 
         Raises:
-            TopicNotFound, InvalidTopicName: The topic does not exist, or cannot exist.
-            LimitExceeded: The topic would be created, and there are too many.
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            LimitExceeded: The topic would have to be created, and there are too many.
             WrongThread: Called from a thread that does not own the broker.
             ReentrantCall: Called by a callback of an outbox.
         """
-        self._check_caller()
+        if get_ident() != self._owner or self._delivering:
+            self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
-        publication = topic.accept(message_id, payload, publisher)
         self._delivering = True
         try:
-            subscribers = topic.deliver(publication, publisher)
+            publication = topic.publish(message_id, payload, publisher)
         finally:
             self._delivering = False
         self._announce(publication)
-        return subscribers
+        return publication
 
     def subscriber_counts(self) -> dict[str, int]:
-        """Return the number of subscribers of each topic, sorted by the topics' names."""
+        """Return the number of subscribers of each topic, sorted by topic name."""
         self._check_caller()
         return {name: len(self._topics[name].subscribers) for name in sorted(self._topics)}
 
@@ -228,7 +230,7 @@ class Broker:
         return {client.id: list(client.topics) for client in self._clients.values()}
 
     def statistics(self) -> Statistics:
-        """Return the counters as they stand."""
+        """Return the current counters of all topics and their totals."""
         self._check_caller()
         topics = {name: self._topics[name].statistics() for name in sorted(self._topics)}
         total = Counters()
@@ -271,7 +273,7 @@ class Broker:
         return self._existing(name)
 
     def _check_caller(self) -> None:
-        if threading.get_ident() != self._owner:
+        if get_ident() != self._owner:
             raise WrongThread("the broker belongs to another thread; use pubsub.publish()")
         if self._delivering:
             raise ReentrantCall("an outbox's callback may not call the broker; use call_soon()")

@@ -4,10 +4,10 @@ from pubsub.core.outbox import Outbox
 
 
 class Client:
-    """A connection: an id chosen by the server, an outbox, and the topics it subscribes to.
+    """An id chosen by the server, an outbox, and the names of the subscribed topics.
 
-    ``topics`` has the names in the order of subscription. It mirrors the topics' own subscribers:
-    a name is in it exactly as long as the broker has that topic with this client in it.
+    ``topics`` is in the order of subscription. It mirrors `Topic.subscribers`: it contains a name
+    exactly while this client is among the subscribers of that topic.
     """
 
     __slots__ = ("id", "outbox", "topics")

@@ -10,7 +10,7 @@ MAX_HISTORY = 1000
 
 
 class Overflow(StrEnum):
-    """What a full outbox does with one more event."""
+    """What a full outbox does with the next event."""
 
     DROP_NEWEST = "drop_newest"
     DROP_OLDEST = "drop_oldest"
@@ -31,40 +31,40 @@ def _seconds(default: float) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What one broker and its connections are configured with.
+    """The settings of one broker and its connections.
 
-    Each field knows what is expected of it (`expected`), and nothing else does.
+    Each field declares its default and its valid values, which are stated nowhere else.
 
     Raises:
-        ValueError: A value is out of its range; the message starts with the field's name.
+        ValueError: A value is invalid; the message starts with the name of the field.
     """
 
     queue_size: int = _count(256)
-    """Frames that wait for one client before its overflow policy applies."""
+    """Frames that may wait for one client before the overflow policy applies."""
 
     queue_bytes: int = _count(512 * 1024)
-    """Bytes that wait for one client before its policy applies; one frame may exceed them."""
+    """Bytes that may wait for one client before the policy applies; one frame may exceed them."""
 
     overflow: Overflow = _setting(  # noqa: RUF009  # it returns a field
         Overflow.DROP_NEWEST, "drop_newest, drop_oldest or disconnect", lambda value: True
     )
 
     write_timeout: float = _seconds(30.0)
-    """Seconds without reading anything, while frames wait, before a client is disconnected."""
+    """Seconds that a client may read nothing while data is waiting; then it is disconnected."""
 
     ping_interval: float = _seconds(20.0)
-    """Seconds of silence before a client is pinged, and again before it is disconnected."""
+    """Seconds of silence before a client is pinged, and after the ping until it is disconnected."""
 
     request_timeout: float = _seconds(20.0)
-    """Seconds for a whole WebSocket handshake, or for the head and the body of a request."""
+    """Seconds for a complete WebSocket handshake, or for the head and the body of a request."""
 
     history_size: int = _setting(
         0, f"a whole number from 0 to {MAX_HISTORY}", lambda value: 0 <= value <= MAX_HISTORY
     )
-    """Messages that a topic keeps for replay, unless it was created with a number of its own."""
+    """Messages that a topic keeps for replay, unless another number was given at its creation."""
 
     history_bytes: int = _count(256 * 1024 * 1024)
-    """Bytes that the histories of all topics may take together."""
+    """Bytes that the histories of all topics may take in total."""
 
     auto_create_topics: bool = _setting(False, "true or false", lambda value: True)
     """Whether subscribe and publish create a missing topic."""
@@ -77,13 +77,13 @@ class Configuration:
         "a number of messages a second, or 0 for no limit",
         lambda value: 0 <= value < math.inf,
     )
-    """Messages that one client may send a second, and as many at once; 0 for no limit."""
+    """Messages that one client may send per second, which is also the burst; 0 for no limit."""
 
     max_topics: int = _count(10_000)
-    """Topics in all."""
+    """Topics in total."""
 
     max_subscriptions: int = _count(128)
-    """Subscriptions of one client."""
+    """Subscriptions per client."""
 
     def __post_init__(self) -> None:
         for setting in fields(self):
@@ -92,5 +92,5 @@ class Configuration:
 
 
 def expected(name: str) -> str:
-    """Return what is expected of a field, in words that follow "must be"."""
+    """Return what a valid value of a field is, in words that follow "must be"."""
     return str(Configuration.__dataclass_fields__[name].metadata["expected"])

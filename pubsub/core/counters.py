@@ -1,4 +1,4 @@
-"""What is counted for each topic, in plain integers that anyone may read at any time."""
+"""The counters of topics, as plain integers, and snapshots of them."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Counters:
 class TopicCounters(Counters):
     """The counters of one topic.
 
-    Frames refer to them rather than to the topic, so that a loss can still be counted after the
+    Frames refer to the counters rather than to the topic, so that a loss is counted even after the
     topic was deleted.
     """
 
@@ -35,17 +35,17 @@ class TopicCounters(Counters):
         self._successor: Counters = self
 
     def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
-        """Count ``events`` lost by one subscriber, ``delivered`` of them counted as delivered."""
+        """Count ``events`` as lost; ``delivered`` of them were already counted as delivered."""
         self._successor.dropped += events
         self._successor.delivered -= delivered
 
     def hand_over(self, successor: Counters) -> None:
-        """Add these counts to ``successor``, which also takes the losses still to come."""
+        """Add these counts to ``successor``, and count all later losses there."""
         successor.add(self)
         self._successor = successor
 
     def statistics(self, subscribers: int) -> "TopicStatistics":
-        """Return the counters as they stand."""
+        """Return a snapshot of the counters."""
         return TopicStatistics(
             messages=self.messages,
             subscribers=subscribers,
@@ -58,8 +58,8 @@ class TopicCounters(Counters):
 class TopicStatistics:
     """One topic's counters since it was created.
 
-    ``messages`` were published; ``delivered`` counts each of them once for every subscriber whose
-    outbox took it, and ``dropped`` once for every subscriber that lost it.
+    ``messages`` counts publications. ``delivered`` counts each of them once for every subscriber
+    whose outbox took it, and ``dropped`` once for every subscriber that lost it.
     """
 
     messages: int
@@ -70,10 +70,10 @@ class TopicStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The counters of a whole broker. Those of deleted topics stay in the totals."""
+    """The counters of a broker. The totals include deleted topics."""
 
     uptime: float
-    """Seconds since the broker was made."""
+    """Seconds since the broker was created."""
 
     topics: dict[str, TopicStatistics]
     clients: int
@@ -84,7 +84,7 @@ class Statistics:
     delivered: int
     dropped: int
     history_bytes: int
-    """Bytes that all histories take together."""
+    """Bytes that all histories take in total."""
 
     history_evicted: int
-    """Messages evicted from a history because all of them together were too large."""
+    """Messages evicted because the histories exceeded ``history_bytes``."""

@@ -1,4 +1,4 @@
-"""What the broker refuses, as one tree of exceptions.
+"""The exceptions of the broker, as one tree.
 
 ::
 
@@ -16,11 +16,11 @@
 
 
 class PubSubError(Exception):
-    """Anything that the broker refuses."""
+    """Base class of all exceptions of this package."""
 
 
 class TopicError(PubSubError):
-    """A request that cannot be met for one topic, named by ``topic``."""
+    """A request failed because of one topic, whose name is ``topic``."""
 
     reason = "topic cannot be used"
 
@@ -36,7 +36,7 @@ TOPIC_NAME_RULE = (
     "must be 1 to 128 printable characters without white space or /, in Unicode normalization "
     "form NFC, without invisible characters, with at most two combining marks in a row"
 )
-"""The rule that `pubsub.core.names` applies."""
+"""The rule that `pubsub.core.names` enforces."""
 
 
 class InvalidTopicName(TopicError):
@@ -46,13 +46,13 @@ class InvalidTopicName(TopicError):
 
 
 class TopicExists(TopicError):
-    """A topic of this name exists already."""
+    """A topic with this name exists already."""
 
     reason = "topic already exists"
 
 
 class TopicNotFound(TopicError):
-    """No topic of this name exists."""
+    """No topic with this name exists."""
 
     reason = "topic does not exist"
 
@@ -64,7 +64,7 @@ class NotSubscribed(TopicError):
 
 
 class LimitExceeded(PubSubError):
-    """One more ``resource`` than the ``limit`` allows."""
+    """The request needs one more ``resource`` than ``limit`` allows."""
 
     def __init__(self, resource: str, limit: int) -> None:
         super().__init__(resource, limit)
@@ -84,4 +84,4 @@ class ReentrantCall(PubSubError):
 
 
 class BrokerNotRunning(PubSubError):
-    """No event loop of this process runs the broker, so nobody can be subscribed to anything."""
+    """No event loop of this process runs the broker, so there are no subscribers."""

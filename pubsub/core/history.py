@@ -1,4 +1,4 @@
-"""The last messages of each topic, and the bound that all of them share."""
+"""The last messages of each topic, and the bound that all histories share."""
 
 import heapq
 from collections import deque
@@ -9,17 +9,17 @@ from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame
 
 OVERHEAD = 256
-"""Bytes that a kept message takes beside its payload: the objects that hold it."""
+"""Bytes that a kept message takes in addition to its payload, for the objects that hold it."""
 
 
 class HistoryBudget:
     """One bound in bytes for all histories of a broker.
 
-    When they exceed it, the oldest message of the largest history goes first. A sixty-fourth is
-    freed at a time, so that looking for the largest of thousands of histories is rare.
+    When they exceed it, the oldest message of the largest history is evicted first. A 64th of the
+    bound is freed at a time, so that the search for the largest history is rare.
 
     Args:
-        max_bytes: The bound; `OVERHEAD` counts for each message.
+        max_bytes: The bound; each message counts with its payload and `OVERHEAD`.
     """
 
     __slots__ = ("_histories", "evicted", "max_bytes", "used")
@@ -27,22 +27,22 @@ class HistoryBudget:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.used = 0
-        """Bytes that all histories take now."""
+        """Bytes that all histories take at present."""
         self.evicted = 0
         """Messages evicted because of the bound."""
         self._histories: set[History] = set()
 
     def add(self, history: "History") -> None:
-        """Let the bound cover one more history."""
+        """Include a history in the bound."""
         self._histories.add(history)
 
     def remove(self, history: "History") -> None:
-        """Release everything that a history takes."""
+        """Release the bytes of a history."""
         self._histories.discard(history)
         self.used -= history.size
 
     def evict(self) -> None:
-        """Evict messages until the histories are within the bound again."""
+        """Evict messages until a 64th of the bound is free."""
         target = self.max_bytes - self.max_bytes // 64
         largest = [(-history.size, id(history), history) for history in self._histories]
         heapq.heapify(largest)
@@ -56,8 +56,8 @@ class HistoryBudget:
 class History:
     """A ring buffer of the newest ``capacity`` events of one topic.
 
-    Each event is kept with the id of the client that published it, never with the client
-    itself: a client that has left must not live on in here.
+    Each event is kept with the id of its publisher, not with the `Client`, so that the history
+    does not keep a disconnected client in memory.
     """
 
     __slots__ = ("_budget", "_events", "end", "size")
@@ -67,25 +67,25 @@ class History:
         self._budget = budget
         budget.add(self)
         self.end = 0
-        """Events that were ever kept; so the offset of the newest one, counted from 1."""
+        """Number of events ever kept, which is the offset of the newest one (the first has 1)."""
         self.size = 0
         """Bytes that the kept events take."""
 
     @property
     def capacity(self) -> int:
-        """The number of events that are kept."""
+        """The largest number of events that are kept."""
         return self._events.maxlen or 0
 
     @property
     def start(self) -> int:
-        """Events that were kept once and no longer are."""
+        """Number of events that are no longer kept."""
         return self.end - len(self._events)
 
     def __len__(self) -> int:
         return len(self._events)
 
     def append(self, frame: Frame, publisher_id: str | None) -> None:
-        """Keep this event; the oldest one gives way when the buffer is full."""
+        """Keep an event; evict the oldest one if the buffer is full."""
         events, budget = self._events, self._budget
         if len(events) == events.maxlen:
             self.evict_oldest()
@@ -98,13 +98,13 @@ class History:
             budget.evict()
 
     def evict_oldest(self) -> None:
-        """Keep the oldest event no longer."""
+        """Evict the oldest event."""
         size = self._events.popleft()[0].size + OVERHEAD
         self.size -= size
         self._budget.used -= size
 
     def close(self) -> None:
-        """Keep nothing, and release what was kept."""
+        """Discard every event and release its bytes."""
         self._budget.remove(self)
         self._events.clear()
         self.size = 0
@@ -123,22 +123,22 @@ class History:
         return Replay(self, counters, reader_id, start, self.end, found)
 
     def between(self, start: int, end: int) -> Iterator[tuple[Frame, str | None]]:
-        """Return the events from the ``start``-th to before the ``end``-th that ever were kept."""
+        """Return the events after offset ``start`` up to offset ``end``, if they are still kept."""
         return islice(self._events, max(0, start - self.start), max(0, end - self.start))
 
 
 class Replay:
-    """The past events that one client is still to get, oldest first.
+    """The past events that one client has yet to receive, oldest first.
 
-    It is a cursor and holds none of them: they are looked up in the history when the client's
-    socket has room for them. So a client that does not read costs nothing, and what the history
-    loses in the meantime is lost for the client, too, and counted in ``counters``.
+    It is a cursor into the history, and events are looked up when the client's socket has room for
+    them. So a slow consumer takes no memory here, but events that the history evicts in the
+    meantime are lost to it, and counted in ``counters``.
     """
 
     __slots__ = ("_end", "_history", "_next", "_reader_id", "_remaining", "counters")
 
     size = 0
-    """Bytes that it takes in an outbox."""
+    """Bytes that it counts for in an outbox."""
 
     def __init__(
         self,
@@ -158,11 +158,11 @@ class Replay:
 
     @property
     def remaining(self) -> int:
-        """The number of events that the client is still to get."""
+        """The number of events that the client has yet to receive."""
         return self._remaining
 
     def skip_lost(self) -> int:
-        """Pass over the events that the history no longer keeps; return how many there are."""
+        """Skip the events that the history no longer keeps; return their number."""
         start = self._history.start
         if start <= self._next:
             return 0
@@ -172,7 +172,7 @@ class Replay:
         return lost
 
     def take(self, max_bytes: int) -> list[Frame]:
-        """Take the next events, up to ``max_bytes`` of them but at least one, if one remains."""
+        """Take the next events, up to ``max_bytes`` bytes, but at least one if any remain."""
         frames: list[Frame] = []
         for position, frame in self._wanted():
             if frames and frame.size > max_bytes:

@@ -20,10 +20,10 @@ from pubsub.core.errors import InvalidTopicName
 MAX_NAME_LENGTH = 128
 
 MAX_COMBINING_MARKS = 2
-"""Combining marks in a row: enough for nearly all writing, too few to cover the next line."""
+"""Combining marks in a row: enough for nearly all scripts, too few to cover the line above."""
 
 BLANK_SYMBOLS = "\u2800\U00013441\U00013442\U00016fe4\U0001d159"
-"""Symbols that Unicode does not count as white space, but that leave their space empty."""
+"""Symbols that are drawn as an empty space, although Unicode does not call them white space."""
 
 INVISIBLE_RANGES = (
     (0x00AD, 0x00AD),
@@ -53,7 +53,7 @@ _ESCAPED = "".join(
     rf"\u{first:04x}-\u{last:04x}" for first, last in INVISIBLE_RANGES if last <= 0xFFFF
 )
 NAME_PATTERN = rf"^[^\s/\u0000-\u001f\u007f-\u009f\u2800{_ESCAPED}]+$"
-"""As much of the rule as one regular expression can say in Python, ECMAScript and JSON Schema.
+"""As much of the rule as one regular expression can express in Python, ECMAScript and JSON Schema.
 
 Characters outside the Basic Multilingual Plane are left out: ECMAScript without its flag ``u``
 would read each of them as two characters.
@@ -64,9 +64,9 @@ def validate_name(name: str) -> str:
     """Return ``name`` unchanged if it obeys the rule of this module.
 
     Raises:
-        InvalidTopicName: It does not.
+        InvalidTopicName: The name breaks the rule.
     """
-    # str.isprintable() is false for every separator but the space.
+    # str.isprintable() is false for every separator except the space.
     valid = 1 <= len(name) <= MAX_NAME_LENGTH and name.isprintable() and not {" ", "/"} & set(name)
     if not valid or not (name.isascii() or _is_unambiguous(name)):
         raise InvalidTopicName(name)

@@ -1,4 +1,4 @@
-"""The bounded queue of frames that wait for one client, and what it does when it is full."""
+"""The bounded queue of frames that wait for one client, and its overflow policy."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def _nothing() -> None:
 
 
 def at_once(callback: Callable[[], None]) -> None:
-    """Call it."""
+    """Call ``callback`` at once."""
     callback()
 
 
@@ -27,32 +27,31 @@ def _wake(waiters: list[asyncio.Future[None]]) -> None:
 class Outbox(asyncio.Queue[Frame]):
     """An `asyncio.Queue` with an overflow policy, a bound in bytes, and a count of its losses.
 
-    Events come in through `offer`, which never waits and never raises: when the queue is full,
-    and the socket is full too, the policy decides. Replies and notices come in through
-    `put_reply` and are never dropped; they stay within the bound because the read pump stops
-    reading from a client whose outbox is full. The one reader is the write pump, through
-    `take_nowait`.
+    Events enter through `offer`, which never waits and never raises: when the queue and the socket
+    are both full, the policy applies. Replies and notices enter through `put_reply` and are never
+    dropped; their number is bounded because the read pump stops reading from a client whose outbox
+    is full. The only reader is the write pump, through `take_nowait`.
 
-    What was dropped is reported once there is room again: one notice for each topic, with the
-    exact number, in the place of the gap and so before the next event of that topic.
+    Dropped events are reported once there is room again: one notice for each topic, with the exact
+    number, in the position of the gap and therefore before the next event of that topic.
 
     The methods of `asyncio.Queue` keep their meaning: `put` waits for room, `put_nowait` raises
     `asyncio.QueueFull`, `get` waits for a frame. `join`, `task_done` and `shutdown` do not exist.
 
     The callbacks run in the middle of a publication. They must not raise, and they must not call
-    the broker, which would raise `ReentrantCall`: whatever disconnects or publishes has to be
-    put off with `loop.call_soon`.
+    the broker, which would raise `ReentrantCall`: to disconnect or to publish, defer the call with
+    `loop.call_soon`.
 
     Args:
         config: The bounds and the policy.
-        describe_loss: Makes the notice for a topic that lost so many events.
-        on_frames: Called when the first frame arrives in an empty outbox.
-        schedule: Calls ``on_frames``, now or somewhat later; by default at once.
-        on_full: Called before an event is dropped, to take frames out at once if they can leave.
-        on_overflow: Called, with the policy ``disconnect``, for the first event that is dropped.
+        describe_loss: Builds the notice for a topic and the number of its events that were dropped.
+        on_frames: Called when a frame enters an empty outbox.
+        schedule: Calls ``on_frames``, now or at the end of the tick; by default at once.
+        on_full: Called before an event is dropped, to flush what the socket can take.
+        on_overflow: Called for the first event that is dropped under the policy ``disconnect``.
     """
 
-    # Large fan-outs are limited by cache misses: slots keep the fields that `offer` reads next
+    # Large fan-outs are limited by cache misses, and slots keep the fields that `offer` reads next
     # to each other.
     __slots__ = (
         "_bytes",
@@ -83,8 +82,8 @@ class Outbox(asyncio.Queue[Frame]):
         on_full: Callable[[], None] = _nothing,
         on_overflow: Callable[[], None] = _nothing,
     ) -> None:
-        # Not `super().__init__`: it makes three deques and an event, 2.5 KB for each client, for
-        # methods that are all defined here in terms of frames, bytes and losses.
+        # `super().__init__` is not called: it creates three deques and an event, 2.5 KB for each
+        # client, and every method that would use them is overridden here.
         self._maxsize = self._max_frames = config.queue_size
         self._max_bytes = config.queue_bytes
         self._overflow_policy = config.overflow
@@ -112,19 +111,19 @@ class Outbox(asyncio.Queue[Frame]):
         return self._bytes
 
     def empty(self) -> bool:
-        """Tell whether nothing waits."""
+        """Return whether no frame is waiting."""
         return not self._queue
 
     def full(self) -> bool:
-        """Tell whether one more event would be dropped, or would need room to be made."""
+        """Return whether a bound is reached, so that the next event needs a flush or is dropped."""
         return len(self._queue) >= self._max_frames or self._bytes >= self._max_bytes
 
     # --- Putting frames in ---
 
     def offer(self, frame: Frame) -> None:
-        """Put an event, or do with it what the overflow policy says.
+        """Put an event, or apply the overflow policy.
 
-        This is the innermost step of every publication. Once full, an outbox stays so until
+        This is the innermost step of every publication. Once full, an outbox stays full until
         frames are taken out, so nothing can overtake the notice of a loss.
         """
         queue = self._queue
@@ -144,7 +143,7 @@ class Outbox(asyncio.Queue[Frame]):
             self._put(frame)
 
     def put_replay(self, replay: Replay) -> None:
-        """Put past events, which take no room here, in front of the live ones that follow."""
+        """Put past events ahead of the live ones that follow; they count for no bytes."""
         if not self._closed:
             self._put(replay)
             self._replays += 1
@@ -153,14 +152,14 @@ class Outbox(asyncio.Queue[Frame]):
         """Put a frame if there is room.
 
         Raises:
-            asyncio.QueueFull: There is none, or the outbox is closed.
+            asyncio.QueueFull: There is no room, or the outbox is closed.
         """
         if self.full():
             raise asyncio.QueueFull
         self._put(frame)
 
     async def put(self, frame: Frame) -> None:
-        """Wait for room and put a frame; do nothing once the outbox is closed."""
+        """Wait for room and put a frame; discard it if the outbox is closed."""
         await self.wait_for_room()
         self.put_reply(frame)
 
@@ -176,7 +175,7 @@ class Outbox(asyncio.Queue[Frame]):
     # --- Taking frames out ---
 
     def take_nowait(self, max_bytes: int) -> list[Frame]:
-        """Take the oldest frames, up to ``max_bytes`` of them but at least one; ``[]`` if empty."""
+        """Take the oldest frames, up to ``max_bytes`` bytes but at least one; ``[]`` if empty."""
         if self._lost is not None and self._overflow_policy is Overflow.DROP_OLDEST:
             self._report_losses_first(self._lost)
         if self._bytes <= max_bytes and not self._replays:
@@ -195,7 +194,7 @@ class Outbox(asyncio.Queue[Frame]):
         """Take one frame.
 
         Raises:
-            asyncio.QueueEmpty: Nothing waits.
+            asyncio.QueueEmpty: The outbox is empty.
         """
         frames = self.take_nowait(1)
         if not frames:
@@ -206,7 +205,7 @@ class Outbox(asyncio.Queue[Frame]):
         """Wait for a frame and take it.
 
         Raises:
-            asyncio.QueueEmpty: The outbox is closed, so no frame will come.
+            asyncio.QueueEmpty: The outbox is closed, so no frame will arrive.
         """
         while not (self._queue or self._closed):
             if self._getters is None:
@@ -222,20 +221,20 @@ class Outbox(asyncio.Queue[Frame]):
     join = task_done = shutdown = property(_not_there)
 
     def close(self) -> None:
-        """Discard every frame, accept no more, and wake everyone who waits."""
+        """Discard every frame, accept no more, and wake all waiters."""
         self._closed = True
         self._queue = []
         self._bytes = self._replays = 0
         self._lost = None
-        self._max_frames = 0  # and so full: `offer` need not look at anything else
-        # The callbacks refer to the connection, which refers to this.
+        self._max_frames = 0  # it counts as full, so `offer` needs no further check
+        # Break the cycle: the callbacks refer to the connection, which refers to this outbox.
         self._on_frames = self._on_full = self._on_overflow = _nothing
         if self._putters is not None:
             self._wake_putters(self._putters)
         if self._getters is not None:
             self._wake_getters(self._getters)
 
-    # --- Inside ---
+    # --- Internals ---
 
     def _put(self, item: Frame | Replay) -> None:
         self._bytes += item.size

@@ -1,4 +1,4 @@
-"""A message that a topic has accepted, and the frames that outboxes queue."""
+"""Messages that a topic has accepted, and the frames that outboxes queue."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,19 +7,32 @@ from pubsub.core.counters import TopicCounters
 
 
 class Frame:
-    """One outgoing message, encoded once and shared by every outbox that holds it. Immutable.
+    """One outgoing message, encoded once and shared by every outbox that holds it.
 
-    ``payload`` is the encoded message (UTF-8); how it is framed on a connection is up to the
-    transport. ``counters`` are those of the topic that the frame is an event of; they are
-    ``None`` for replies and notices, which no overflow policy may drop.
+    Its payload is the encoded message (UTF-8) and never changes. Transports frame it: the first one
+    to do so may leave the framed bytes, which end with the payload, in ``wire`` for all other
+    connections of its kind, and clear ``unframed``. ``counters`` are those of the event's topic;
+    they are ``None`` for replies and notices, which no overflow policy may drop.
     """
 
-    __slots__ = ("counters", "payload", "size")
+    __slots__ = ("counters", "size", "unframed", "wire")
 
     def __init__(self, payload: bytes, counters: TopicCounters | None = None) -> None:
-        self.payload = payload
+        self.unframed: bytes | None = payload
+        """The payload, until a transport has framed it."""
         self.size = len(payload)
+        """Bytes of the payload."""
         self.counters = counters
+        self.wire: bytes | None = None
+        """The form that a transport has left here; it ends with the payload."""
+
+    @property
+    def payload(self) -> bytes:
+        """The encoded message."""
+        if self.wire is None:
+            assert self.unframed is not None  # noqa: S101  # one of the two is always there
+            return self.unframed
+        return self.wire[len(self.wire) - self.size :]
 
     @property
     def text(self) -> str:
@@ -32,15 +45,19 @@ class Frame:
 
 
 class Publication:
-    """One message as its topic accepted it.
+    """A message as its topic accepted it.
 
-    The topic makes it and only then has it encoded, so an event can carry everything that the
-    topic knows. ``frame`` is that event, made once, whatever the number of subscribers.
+    The topic creates the publication first and encodes it afterwards, so that the event can carry
+    what only the topic knows. ``frame`` is that event, encoded once for all ``subscribers``, the
+    number of clients that it was offered to.
     """
 
-    __slots__ = ("frame", "id", "offset", "payload", "publisher_id", "time", "topic")
+    __slots__ = (
+        *("frame", "id", "offset", "payload", "publisher_id", "subscribers", "time", "topic"),
+    )
 
     frame: Frame
+    subscribers: int
 
     def __init__(
         self,
@@ -56,11 +73,11 @@ class Publication:
         self.payload = payload
         """What the publisher sent; opaque here, and read only by the encoder."""
         self.publisher_id = publisher_id
-        """The publishing client; ``None`` for a message of the server's own."""
+        """The id of the publishing client; ``None`` if no WebSocket client published it."""
         self.time = time
-        """When it was accepted: milliseconds since the epoch, UTC."""
+        """When it was accepted, in milliseconds since the Unix epoch."""
         self.offset = offset
-        """Its position in the topic, from 1; ``None`` if the topic keeps no history."""
+        """Its position in the topic, counted from 1; ``None`` if the topic keeps no history."""
 
     def __repr__(self) -> str:
         return f"<Publication {self.id} to {self.topic!r}>"

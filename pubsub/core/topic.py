@@ -1,6 +1,6 @@
-"""One topic: its subscribers, its counters and, if it keeps any, its last messages."""
+"""One topic: its subscribers, its counters and, optionally, its history."""
 
-import time
+from time import time_ns
 
 from pubsub.core.client import Client
 from pubsub.core.counters import Counters, TopicCounters, TopicStatistics
@@ -10,12 +10,12 @@ from pubsub.core.publication import Encode, Frame, Publication
 
 
 class Topic:
-    """A named channel that carries each publication to all its subscribers but the publisher.
+    """A named channel that delivers each publication to all subscribers except the publisher.
 
     Args:
-        name: Its name.
+        name: Its name, already validated.
         encode: Encodes the event of a publication.
-        history: Where to keep its last messages; ``None`` keeps none.
+        history: Keeps the last messages; ``None`` to keep none.
     """
 
     __slots__ = ("_encode", "counters", "history", "name", "subscribers")
@@ -27,28 +27,22 @@ class Topic:
         self.counters = TopicCounters(name)
         self._encode = encode
 
-    def accept(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
-        """Make a publication of a message, with the position that it has from now on."""
-        history = self.history
+    def publish(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
+        """Accept a message and offer its event to every subscriber except the publisher."""
+        history, counters = self.history, self.counters
         publication = Publication(
             self.name,
             message_id,
             payload,
-            publisher.id if publisher else None,
-            time.time_ns() // 1_000_000,
+            None if publisher is None else publisher.id,
+            time_ns() // 1_000_000,
             None if history is None else history.end + 1,
         )
-        publication.frame = Frame(self._encode(publication), self.counters)
-        return publication
-
-    def deliver(self, publication: Publication, publisher: Client | None) -> int:
-        """Offer the event to every subscriber but the publisher; return how many there are."""
-        frame = publication.frame
-        if self.history is not None:
-            self.history.append(frame, publication.publisher_id)
+        frame = publication.frame = Frame(self._encode(publication), counters)
+        if history is not None:
+            history.append(frame, publication.publisher_id)
         subscribers = self.subscribers
         count = len(subscribers)
-        counters = self.counters
         counters.messages += 1
         if publisher in subscribers:
             count -= 1
@@ -61,7 +55,8 @@ class Topic:
             counters.delivered += count
             for outbox in subscribers.values():
                 outbox.offer(frame)
-        return count
+        publication.subscribers = count
+        return publication
 
     def replay(self, count: int, reader: Client) -> Replay | None:
         """Return the newest ``count`` kept events that ``reader`` did not publish, if any."""
@@ -79,7 +74,7 @@ class Topic:
         self.counters.hand_over(successor)
 
     def statistics(self) -> TopicStatistics:
-        """Return the counters as they stand."""
+        """Return a snapshot of the counters."""
         return self.counters.statistics(len(self.subscribers))
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The WebSocket as an AsyncAPI 3 document, built from the structures that validate its messages.
+"""The AsyncAPI 3 document of the WebSocket, built from the structures that decode its messages.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -69,7 +69,7 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS}
     },
 }
-"""Messages as they are on the wire, by type and by what each one shows."""
+"""Example messages as they are on the wire, by type and by what each of them shows."""
 
 _TOPIC = msgspec.json.schema(TopicName)
 
@@ -85,36 +85,36 @@ _ERRORS = {
     ErrorCode.BAD_REQUEST: "the message is not JSON, or a field is missing or wrong",
     ErrorCode.TOPIC_NOT_FOUND: "there is no such topic",
     ErrorCode.NOT_SUBSCRIBED: "the client is not subscribed to the topic",
-    ErrorCode.MESSAGE_TOO_LARGE: "the message has too many bytes",
+    ErrorCode.MESSAGE_TOO_LARGE: "the message is too large",
     ErrorCode.LIMIT_EXCEEDED: "the limit on topics or subscriptions is reached",
-    ErrorCode.RATE_LIMITED: "too many messages a second",
+    ErrorCode.RATE_LIMITED: "the client sends too many messages per second",
     ErrorCode.SLOW_CONSUMER: "events were dropped; `dropped` is their number",
-    ErrorCode.INTERNAL: "a fault in the server",
+    ErrorCode.INTERNAL: "an internal error of the server",
 }
-"""The codes of an ``error`` message; only REST requests get the others."""
+"""The codes of ``error`` messages. All other codes are for REST only."""
 
 _CLOSES = {
-    Close.INTERNAL: "a fault in the server; reconnect",
-    Close.SHUTDOWN: "the server stops; reconnect",
-    Close.NO_PONG: "there was no sign of life after a ping of the server's; reconnect",
+    Close.INTERNAL: "an internal error of the server; reconnect",
+    Close.SHUTDOWN: "the server is stopping; reconnect",
+    Close.NO_PONG: "the client did not respond to a ping; reconnect",
     Close.SLOW: "the client reads nothing, or too slowly; reconnect",
-    Close.BAD_REQUEST: "the client keeps sending refused messages; do not reconnect",
+    Close.BAD_REQUEST: "the client keeps sending rejected messages; do not reconnect",
 }
 
 _TOO_BIG = (1009, "", "a frame over the hard limit of the HTTP server")
-"""Sent by the server; the limit of this project is answered with MESSAGE_TOO_LARGE."""
+"""Messages over ``max_message_bytes`` but below this limit get MESSAGE_TOO_LARGE instead."""
 
 
 def document(*, version: str, host: str, path: str, secure: bool) -> dict[str, Any]:
-    """Return the description of the WebSocket at this address, which must not be changed.
+    """Return the AsyncAPI document for the WebSocket at this address.
 
-    All but the address is built once and shared.
+    Callers must not modify it: everything except the address is built once and shared.
 
     Args:
         version: The version of the application.
-        host: Host name, with the port if it is not the scheme's own.
-        path: Path of the WebSocket.
-        secure: Whether it is reached over TLS.
+        host: The host name, with the port unless it is the default of the scheme.
+        path: The path of the WebSocket.
+        secure: Whether clients connect over TLS.
     """
     return {
         "asyncapi": "3.0.0",
@@ -133,12 +133,12 @@ def document(*, version: str, host: str, path: str, secure: bool) -> dict[str, A
 
 
 def error_codes() -> dict[str, str]:
-    """Return the codes of ``error`` messages and their meanings."""
+    """Return the codes of ``error`` messages with their meanings."""
     return {str(code): meaning for code, meaning in _ERRORS.items()}
 
 
 def close_codes() -> list[tuple[int, str, str]]:
-    """Return the server's close codes: code, reason, and what it means."""
+    """Return the code, the reason and the meaning of each close code of the server."""
     ours = [(close.code, close.reason, meaning) for close, meaning in _CLOSES.items()]
     return sorted([_TOO_BIG, *ours])
 
@@ -186,7 +186,7 @@ def _operations() -> dict[str, Any]:
     operations["notify"] = {
         "action": "send",
         "channel": {"$ref": "#/channels/ws"},
-        "summary": "Messages and news of topics, which do not answer a command.",
+        "summary": "Events and notices, which are not replies to a command.",
         "messages": [_message_ref(name) for name in _UNASKED],
     }
     return operations
@@ -232,6 +232,6 @@ def _schemas() -> dict[str, Any]:
     schemas["ErrorDetail"]["properties"]["code"]["enum"] = list(_ERRORS)
     schemas["Info"]["properties"]["msg"]["enum"] = ["topic_deleted"]
     identifier = schemas["Message"]["properties"]["id"]
-    # Python's end of a string, in the regular expressions of JSON Schema (ECMA-262).
+    # JSON Schema's regular expressions (ECMA-262) have no \Z for the end of the string.
     identifier["pattern"] = identifier["pattern"].replace(r"\Z", "$")
     return schemas

@@ -1,4 +1,4 @@
-"""Bodies in: the JSON of REST requests to typed structures."""
+"""Decodes the bodies of REST requests to typed structures."""
 
 import uuid
 
@@ -21,10 +21,10 @@ _publication_decoder = msgspec.json.Decoder(Publication)
 
 
 def decode_new_topic(body: bytes) -> NewTopic:
-    """Decode the body of ``POST /topics``. The broker checks the name itself.
+    """Decode the body of ``POST /topics``. The name is validated by the broker.
 
     Raises:
-        BadRequest: It is not JSON, or a field is missing, wrong or unknown.
+        BadRequest: The body is not JSON, or a field is missing, invalid or unknown.
     """
     fields = json_object(_text(body))
     _refuse_unknown(fields, NewTopic)
@@ -35,12 +35,12 @@ def decode_new_topic(body: bytes) -> NewTopic:
 
 
 def decode_publication(body: bytes) -> Publication:
-    """Decode the body of ``POST /topics/{name}/messages``, and give it an id if it has none.
+    """Decode the body of ``POST /topics/{name}/messages``; generate an id if it has none.
 
     Raises:
-        BadRequest: It is not JSON, or a field is missing, wrong or unknown.
+        BadRequest: The body is not JSON, or a field is missing, invalid or unknown.
     """
-    # Decoded to text first: from bytes msgspec would accept a payload that is not UTF-8.
+    # Decoded to text first, because msgspec would accept a payload in bytes that are not UTF-8.
     text = _text(body)
     try:
         publication = _publication_decoder.decode(text)

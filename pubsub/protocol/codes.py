@@ -4,7 +4,7 @@ from enum import Enum, StrEnum
 
 
 class ErrorCode(StrEnum):
-    """The kinds of errors, in ``error`` messages and in the bodies of REST errors."""
+    """The error codes, in ``error`` messages and in the bodies of REST errors."""
 
     BAD_REQUEST = "BAD_REQUEST"
     TOPIC_NOT_FOUND = "TOPIC_NOT_FOUND"
@@ -16,7 +16,7 @@ class ErrorCode(StrEnum):
     SLOW_CONSUMER = "SLOW_CONSUMER"
     INTERNAL = "INTERNAL"
 
-    # Only REST requests get these.
+    # Only for REST.
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
@@ -27,8 +27,8 @@ class ErrorCode(StrEnum):
 class Close(Enum):
     """Why the server closes a connection.
 
-    Codes from 3000 to 3499 ask the client to reconnect, and those from 3500 to 3999 ask it not to;
-    1011 is defined by RFC 6455.
+    Codes from 3000 to 3499 ask the client to reconnect, and codes from 3500 to 3999 ask it not to.
+    1011 is defined by RFC 6455 §7.4.1.
     """
 
     INTERNAL = (1011, "internal error")

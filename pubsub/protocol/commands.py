@@ -1,9 +1,8 @@
-"""Commands in: the bytes of a client's message to a typed structure.
+"""Decodes the messages of a client to typed structures.
 
-msgspec decodes a command straight into its structure. Only when that fails is the text parsed
-again, slowly, to name the field at fault (`pubsub.protocol.diagnosis`). A payload is carried as
-the slice of text that the publisher wrote: its syntax is checked, but it is never decoded and
-encoded again.
+msgspec decodes a command straight into its structure. Only if that fails is the text parsed again,
+slowly, to name the field at fault (`pubsub.protocol.diagnosis`). A payload stays the slice of text
+that the publisher wrote: its syntax is checked, but it is never decoded and encoded again.
 """
 
 from typing import Never
@@ -24,8 +23,8 @@ def decode_command(text: str, *, max_bytes: int) -> AnyCommand:
     """Decode one text frame.
 
     Raises:
-        MessageTooLarge: It has more than ``max_bytes`` bytes.
-        BadRequest: It is not a command; the message says why, in the words of the contract.
+        MessageTooLarge: The frame has more than ``max_bytes`` bytes.
+        BadRequest: The frame is not a valid command; the message says why.
     """
     if len(text) > max_bytes or not (text.isascii() or len(text.encode()) <= max_bytes):
         raise MessageTooLarge(f"message exceeds {max_bytes} bytes", request_id=_request_id(text))
@@ -37,34 +36,34 @@ def decode_command(text: str, *, max_bytes: int) -> AnyCommand:
 
 
 def refuse_rate(message: str | bytes, tail: bytes | None = None) -> Never:
-    """Refuse a frame, whatever it contains, because the client sent too many before it.
+    """Reject a message, whatever it contains, because the client has sent too many.
 
-    With a ``tail`` the message is the beginning of one that was too large to be kept.
+    If there is a ``tail``, ``message`` is only the beginning of one that was too large to be kept.
 
     Raises:
-        RateLimited: Always.
+        RateLimited: Always, with the request id if one is found.
     """
     request_id = _request_id(message, tail)
     raise RateLimited("too many messages; send more slowly", request_id=request_id)
 
 
 def refuse_too_large(head: bytes, tail: bytes, *, max_bytes: int) -> Never:
-    """Refuse a message of which only the beginning and the end were kept.
+    """Reject a message of which only the beginning and the end were kept.
 
     Raises:
-        MessageTooLarge: Always, with the request id if it is in what was kept.
+        MessageTooLarge: Always, with the request id if one is found.
     """
     request_id = _request_id(head, tail)
     raise MessageTooLarge(f"message exceeds {max_bytes} bytes", request_id=request_id)
 
 
 def refuse_binary(data: bytes, tail: bytes | None = None) -> Never:
-    """Refuse a binary frame, with the request id of the JSON that it may contain.
+    """Reject a binary message.
 
-    With a ``tail`` the data are the beginning of a message that was too large to be kept.
+    If there is a ``tail``, ``data`` is only the beginning of one that was too large to be kept.
 
     Raises:
-        BadRequest: Always.
+        BadRequest: Always, with the request id if the message contains JSON that has one.
     """
     raise BadRequest(
         "binary frames are not accepted; send JSON in text frames",
@@ -76,7 +75,7 @@ def _request_id(message: str | bytes, tail: bytes | None = None) -> str | UnsetT
     if tail is not None and isinstance(message, bytes):
         return request_id_of_parts(message, tail)
     try:
-        # Skips everything but this one field, however large the message is.
+        # This decodes the one field and skips everything else.
         return _request_id_decoder.decode(message).request_id
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return UNSET

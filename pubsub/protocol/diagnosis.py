@@ -1,8 +1,8 @@
-"""Diagnosis: what is wrong with a message that the fast decoder does not accept.
+"""Finds out what is wrong with a message that the fast decoder does not accept.
 
-Slow on purpose: Python's own JSON parser builds the whole message, so that every fault can be named
-in the words of the contract. A message may also turn out to be a command after all: msgspec refuses
-a few things that RFC 8259 allows (half a surrogate pair in an escape, integers of any length).
+This is slow on purpose: Python's own JSON parser builds the whole message, so that every error can
+name the field at fault. The message may still turn out to be a valid command, because msgspec
+rejects a few things that RFC 8259 allows (lone surrogates in escapes, integers of any length).
 """
 
 import json
@@ -34,8 +34,8 @@ def decode_command_slowly(text: str) -> AnyCommand:
     """Decode a command, or find out what is wrong with it.
 
     Raises:
-        BadRequest: It is not a command; the message names the field at fault, and the error carries
-            the request id and the topic if they are valid.
+        BadRequest: The text is not a valid command. The message names the field at fault, and the
+            error carries the request id and the topic if they are valid.
     """
     fields = json_object(text)
     request_id = _valid_request_id(fields)
@@ -101,7 +101,7 @@ _DECODERS: dict[str, Callable[[Fields, str], AnyCommand]] = {
     "publish": _publish,
     "ping": _ping,
 }
-"""A decoder for each command type; it is given the fields and the text that they come from."""
+"""A decoder for each command type. It gets the fields and the text that they were parsed from."""
 
 
 def _topic(fields: Fields) -> str:
@@ -129,7 +129,7 @@ def _valid_topic(fields: Fields) -> str | UnsetType:
 def _is_encodable(value: str) -> bool:
     try:
         value.encode()
-    except UnicodeEncodeError:  # half a surrogate pair
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
 
@@ -152,10 +152,10 @@ def required_string(fields: Fields, field: str) -> str:
 
 
 def valid_message_id(value: object, name: str) -> str:
-    """Return a message's id.
+    """Return the id of a message.
 
     Raises:
-        BadRequest: The value is not a UUID in its canonical form.
+        BadRequest: The value is not a UUID in canonical form.
     """
     if not isinstance(value, str) or not is_message_id(value):
         raise BadRequest(f"{name} must be a valid UUID")
@@ -163,10 +163,10 @@ def valid_message_id(value: object, name: str) -> str:
 
 
 def raw_payload(fields: Fields, text: str, name: str) -> Raw:
-    """Return the payload exactly as it is written in ``text``, the source of ``fields``.
+    """Return the payload exactly as it is written in ``text``, from which ``fields`` were parsed.
 
     Raises:
-        BadRequest: There is none.
+        BadRequest: There is no payload.
     """
     if "payload" not in fields:
         raise BadRequest(f"{name} is required")
@@ -174,7 +174,7 @@ def raw_payload(fields: Fields, text: str, name: str) -> Raw:
 
 
 def is_integer(value: object) -> bool:
-    """Tell whether the value is an integer in JSON, where ``true`` is not one."""
+    """Return whether the value is an integer in JSON, where ``true`` is not one."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -186,7 +186,7 @@ def _no_constant(name: str) -> Never:
 
 
 def _integer(digits: str) -> int:
-    # 40 digits are more than any field means, and int() refuses thousands of them.
+    # No field needs 40 digits, and int() rejects strings of several thousand.
     return int(digits[:40])
 
 
@@ -213,14 +213,14 @@ def json_object(text: str) -> Fields:
 
 
 def _member(text: str, key: str) -> str:
-    """Return the source text of a member of the object that ``text`` is known to be."""
+    """Return the source text of a member; ``text`` must be a valid JSON object that has it."""
     source = ""
     position = _after_space(text, 0)
     while text[position] != "}":
         name, position = _decoder.raw_decode(text, _after_space(text, position + 1))
         start = _after_space(text, _after_space(text, position) + 1)
         _, end = _decoder.raw_decode(text, start)
-        if name == key:  # the last of several members counts, as in json and msgspec
+        if name == key:  # the last duplicate counts, as in json and msgspec
             source = text[start:end]
         position = _after_space(text, end)
     return source

@@ -1,4 +1,4 @@
-"""Requests that break the contract, and the error code for everything that is refused.
+"""Exceptions for requests that break the contract, and the error code of every exception.
 
 ::
 
@@ -18,9 +18,9 @@ from pubsub.protocol.codes import ErrorCode
 
 
 class ProtocolError(core.PubSubError):
-    """A message or a request that is refused before it reaches the broker.
+    """A message or a request is rejected before it reaches the broker.
 
-    ``request_id`` and ``topic`` are ``UNSET`` if the message has none that is valid.
+    ``request_id`` and ``topic`` are ``UNSET`` unless the message has valid ones.
     """
 
     code: ErrorCode
@@ -38,19 +38,19 @@ class ProtocolError(core.PubSubError):
 
 
 class BadRequest(ProtocolError):
-    """It is not JSON or not an object, or the field that the message names is missing or wrong."""
+    """The request is not a JSON object, or a field is missing or invalid."""
 
     code = ErrorCode.BAD_REQUEST
 
 
 class MessageTooLarge(ProtocolError):
-    """It has more bytes than one client message may have."""
+    """The request has more than ``max_message_bytes`` bytes."""
 
     code = ErrorCode.MESSAGE_TOO_LARGE
 
 
 class RateLimited(ProtocolError):
-    """The client sends more messages than it may."""
+    """The client sends more messages than ``rate_limit`` allows."""
 
     code = ErrorCode.RATE_LIMITED
 
@@ -77,7 +77,7 @@ _CODES: dict[type[Exception], ErrorCode] = {
 
 
 def error_code(error: core.PubSubError) -> ErrorCode:
-    """Return the code for an error or its nearest base; ``INTERNAL`` if no client can cause it."""
+    """Return the code of an exception or its nearest base class; ``INTERNAL`` if it has none."""
     if isinstance(error, ProtocolError):
         return error.code
     codes = (_CODES[base] for base in type(error).__mro__ if base in _CODES)

@@ -1,4 +1,4 @@
-"""The messages of both directions as typed structures; fields stand in their order on the wire."""
+"""The messages of both directions as typed structures, with fields in their order on the wire."""
 
 import re
 from typing import Annotated, get_args
@@ -23,15 +23,15 @@ _match_message_id = re.compile(MESSAGE_ID_PATTERN).match
 
 
 def is_message_id(text: str) -> bool:
-    """Tell whether the text is a UUID in its canonical form."""
+    """Return whether the text is a UUID in canonical form."""
     return _match_message_id(text) is not None
 
 
 def check_message_id(message_id: str) -> str:
-    """Return a message's id unchanged.
+    """Return the id of a message unchanged.
 
     Raises:
-        ValueError: It is not a UUID in its canonical form.
+        ValueError: It is not a UUID in canonical form.
     """
     if not is_message_id(message_id):
         raise ValueError(f"message_id must be a UUID in its canonical form, not {message_id!r}")
@@ -61,11 +61,11 @@ class Message(Struct):
 
 
 class Command(Struct, tag_field="type"):
-    """Anything that a client may send."""
+    """Base class of everything that a client may send."""
 
 
 class Subscribe(Command, tag="subscribe"):
-    """Ask for the messages of a topic, and for a replay of the last ones."""
+    """Subscribe to a topic, optionally with a replay of its last messages."""
 
     topic: str
     last_n: Annotated[int, Meta(ge=0)] = 0
@@ -94,22 +94,22 @@ class Ping(Command, tag="ping"):
 
 
 class Identified(Struct):
-    """The one field that is read from a message that is refused without being decoded."""
+    """The only field that is read from a message that is rejected without being decoded."""
 
     request_id: RequestId | UnsetType = UNSET
 
 
 AnyCommand = Subscribe | Unsubscribe | Publish | Ping
-"""The one list of commands, from which every other one is derived."""
+"""The one list of commands; all others are derived from it."""
 
 COMMANDS: tuple[type[AnyCommand], ...] = get_args(AnyCommand)
 
 COMMAND_TYPES: tuple[str, ...] = tuple(str(command.__struct_config__.tag) for command in COMMANDS)
-"""What the field ``type`` of a command may be."""
+"""The valid values of the field ``type`` of a command."""
 
 
 class Reply(Struct, tag_field="type", omit_defaults=True):
-    """Anything that the server sends."""
+    """Base class of everything that the server sends."""
 
 
 class Ack(Reply, tag="ack", kw_only=True):
@@ -155,7 +155,7 @@ class Pong(Reply, tag="pong", kw_only=True):
 
 
 class Info(Reply, tag="info", kw_only=True):
-    """News of a topic."""
+    """A notice about a topic."""
 
     topic: str
     msg: str
@@ -174,7 +174,7 @@ class NewTopic(Struct, forbid_unknown_fields=True):
 
 
 class Publication(Struct, forbid_unknown_fields=True):
-    """The body of ``POST /topics/{name}/messages``; without an id the server makes one."""
+    """The body of ``POST /topics/{name}/messages``; the server generates a missing id."""
 
     payload: Raw
     id: MessageId | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""Replies out: everything that the server sends, as frames of JSON."""
+"""Encodes everything that the server sends."""
 
 import time
 from functools import lru_cache
@@ -46,16 +46,17 @@ def _frame(reply: Reply) -> Frame:
     return Frame(_encoder.encode(reply))
 
 
-def encode_ack(topic: str, request_id: str | UnsetType = UNSET) -> Frame:
+def encode_ack(topic: str, request_id: str | UnsetType = UNSET, time: int | None = None) -> Frame:
     """Encode the acknowledgement of a command."""
-    return _frame(Ack(request_id=request_id, topic=topic, status="ok", ts=timestamp()))
+    ts = timestamp() if time is None else _timestamp(time)
+    return Frame(_encoder.encode(Ack(request_id=request_id, topic=topic, status="ok", ts=ts)))
 
 
 def encode_event(publication: Publication) -> bytes:
     """Encode the event of a publication, once for all its subscribers.
 
-    The result is what msgspec makes of an `Event`; put together by hand it takes half the time.
-    The id is a UUID and the payload is JSON, or the message would not have been accepted.
+    The result equals what msgspec makes of an `Event`, but takes half the time to build. No field
+    needs escaping here: the id was checked to be a UUID, and the payload to be JSON.
     """
     return b'{"type":"event","topic":%b,"message":{"id":"%b","payload":%b},"ts":"%b"}' % (
         _json_string(publication.topic),
@@ -77,13 +78,13 @@ def encode_error(
     request_id: str | UnsetType = UNSET,
     topic: str | UnsetType = UNSET,
 ) -> Frame:
-    """Encode the refusal of a command."""
+    """Encode the error reply to a message."""
     detail = ErrorDetail(code=code, message=message)
     return _frame(Error(request_id=request_id, topic=topic, error=detail, ts=timestamp()))
 
 
 def encode_refusal(command: AnyCommand, code: ErrorCode, message: str) -> Frame:
-    """Encode the refusal of a well-formed command."""
+    """Encode the error reply to a well-formed command."""
     topic = UNSET if code is ErrorCode.BAD_REQUEST else getattr(command, "topic", UNSET)
     return encode_error(code, message, request_id=command.request_id, topic=topic)
 
@@ -101,5 +102,5 @@ def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:
 
 
 def encode_topic_deleted(topic: str) -> Frame:
-    """Encode the notice that a topic is gone."""
+    """Encode the notice that a topic was deleted."""
     return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))

@@ -1,4 +1,4 @@
-"""The request id of a message over the limit, of which only the beginning and the end were kept."""
+"""Finds the request id of a message of which only the beginning and the end were kept."""
 
 import json
 import re
@@ -16,21 +16,20 @@ _SCALAR = rf"(?:{_STRING}|-?[0-9][0-9.eE+-]*|true|false|null)"
 _at_the_end = re.compile(
     rf'[{{,]\s*"request_id"\s*:\s*({_STRING})\s*(?:,\s*{_STRING}\s*:\s*{_SCALAR}\s*)*\}}\s*\Z'
 ).search
-"""The member ``request_id`` of the outermost object: only that object's brace is the last one."""
+"""Matches ``request_id`` among the last members of the outermost object, up to its final brace."""
 
 
 def request_id_of_parts(head: bytes, tail: bytes) -> str | UnsetType:
-    """Return the request id if it is in one of the parts, as it is in nearly all messages.
+    """Return the request id if it is found in one of the parts, as in nearly all messages.
 
-    It is looked for among the last members and then among the first ones, up to a member that
-    was cut.
+    The last members are searched first, then the first ones, up to the one that was cut off.
     """
     found = _at_the_end((head[-1:] + tail).decode(errors="replace"))
     value = json.loads(found[1]) if found else _first_member(head.decode(errors="ignore"))
     if isinstance(value, str) and len(value) <= MAX_REQUEST_ID_LENGTH:
         try:
             value.encode()
-        except UnicodeEncodeError:  # half a surrogate pair
+        except UnicodeEncodeError:  # a lone surrogate
             return UNSET
         return value
     return UNSET
@@ -48,5 +47,5 @@ def _first_member(text: str) -> object:
             if name == "request_id":
                 value = member
     except (ValueError, RecursionError):
-        pass  # here the text was cut
+        pass  # the text was cut off here
     return value

@@ -1,6 +1,6 @@
-"""How bytes reach one client: on Daphne, with flow control, and on any other ASGI server.
+"""How bytes reach a client: on Daphne with flow control, and on any other ASGI server.
 
-`accept` is the one way in. It decides which transport serves a connection.
+`accept` is the only way in. It decides which transport serves a connection.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ async def accept(
     config: Configuration,
     timeouts: Timeouts,
 ) -> Transport:
-    """Accept a WebSocket whose ``websocket.connect`` was received, and return its transport."""
+    """Accept a WebSocket after its ``websocket.connect`` event, and return its transport."""
     taking_over = daphne.prepare(scope, send)
     await send({"type": "websocket.accept", "subprotocol": subprotocol})
     transport = taking_over.finish(config, timeouts) if taking_over else None
@@ -32,9 +32,9 @@ async def accept(
 
 
 def on_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
-    """Have the server call ``start_drain`` when it is told to stop, and wait for its result.
+    """Have the server call ``start_drain`` when it stops, and await the result.
 
-    Daphne does so. Other servers close their connections themselves.
+    Only Daphne does so. Other servers close their connections themselves.
     """
     if daphne.is_running():
         daphne.before_stop(start_drain)

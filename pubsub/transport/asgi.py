@@ -12,18 +12,18 @@ from pubsub.transport.timeouts import Timeouts
 
 
 def payload_of(message: dict[str, Any]) -> str | bytes:
-    """Return the payload of an ASGI ``websocket.receive``: of its two keys one may be missing."""
+    """Return the payload of an ASGI ``websocket.receive``, which has one of two keys, or both."""
     text: str | None = message.get("text")
     return (message.get("bytes") or b"") if text is None else text
 
 
 class ASGITransport:
-    """Sends frames one by one and, while ``send`` waits, is not writable.
+    """Sends frames one by one, and is not writable while ``send`` waits.
 
-    Whether the socket is full shows only in ``send``, which is called in the next tick; what is
-    written until then is taken in any case. How much a peer that does not read may cost is up to
-    the server: uvicorn waits from 64 KiB on; a server whose ``send`` never waits gives no bound.
-    Pings and limits of what comes in are the server's, too.
+    Only ``send``, which runs in the next tick, shows whether the socket is full; all frames written
+    before that are accepted. The server decides how much memory a peer that does not read takes:
+    uvicorn's ``send`` waits from 64 KiB on, and if a server's ``send`` never waits, there is no
+    bound. Pings and the limits for incoming messages are left to the server, too.
     """
 
     def __init__(self, receive: Receive, send: Send, timeouts: Timeouts) -> None:
@@ -40,10 +40,10 @@ class ASGITransport:
         self._readable.set()
         self._closed = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None  # the event loop itself keeps no task alive
+        self._closing: asyncio.Task[None] | None = None  # the loop keeps only weak references
 
     async def serve(self, peer: Peer) -> None:
-        """Pass the peer's messages on, one at a time, until the connection has ended."""
+        """Pass the messages of the client to ``peer``, one at a time, until the connection ends."""
         self._peer = peer
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
@@ -57,12 +57,12 @@ class ASGITransport:
             self._lose()
 
     def next_message(self) -> Message | None:
-        """Return the message that has come, once."""
+        """Return the message that has arrived, once."""
         message, self._message = self._message, None
         return message
 
     def pause_reading(self) -> None:
-        """Ask the server for no further message."""
+        """Ask the server for no more messages."""
         self._readable.clear()
 
     def resume_reading(self) -> None:
@@ -70,7 +70,7 @@ class ASGITransport:
         self._readable.set()
 
     def write(self, frames: Sequence[Frame]) -> None:
-        """Have the frames sent."""
+        """Queue the frames to be sent."""
         self._frames.extend(frames)
         if self._sending is None:
             self._sending = asyncio.get_running_loop().create_task(self._send_all())
@@ -80,14 +80,14 @@ class ASGITransport:
         frames = self._frames
         try:
             while frames:
-                self.writable = False  # which is seen by others only if `send` waits
+                self.writable = False  # others see this only if `send` waits
                 await self._send({"type": "websocket.send", "text": frames[0].text})
                 self.writable = self._closing is None
                 self._sent += 1
                 frames.popleft()
         except Exception:
-            # Servers differ in what they raise for a connection that is lost (the ASGI
-            # specification asks for an OSError); whatever it is, nothing more can be sent.
+            # Servers raise different exceptions for a lost connection (the ASGI specification asks
+            # for an OSError). Whatever it is, nothing more can be sent.
             self._lose()
         else:
             self._sending = None
@@ -95,7 +95,7 @@ class ASGITransport:
                 self._peer.on_writable()
 
     def close(self, reason: Reason) -> None:
-        """Send what waits, unless the client is slow, and close."""
+        """Close after sending what is queued, or at once if the client is a slow consumer."""
         self.writable = False
         self.close_code = reason.code
         sending = self._sending
@@ -116,7 +116,7 @@ class ASGITransport:
         self._closed.set()
 
     async def wait_closed(self) -> None:
-        """Wait until the server has taken the close frame, or the connection is lost."""
+        """Wait until the server has accepted the close frame or the connection is lost."""
         await self._closed.wait()
 
     def _lose(self) -> None:
@@ -128,21 +128,21 @@ class ASGITransport:
         if peer is not None:
             peer.on_lost()
 
-    # What `pubsub.transport.timeouts` asks.
+    # For `pubsub.transport.timeouts`.
 
     @property
     def unread(self) -> int:
-        """It shrinks with each frame that the server has taken."""
+        """A number that decreases with each frame that the server has accepted."""
         return -self._sent
 
     @property
     def patience(self) -> float:
-        """Seconds without progress that the peer is granted."""
+        """Seconds that the peer may go without progress."""
         return self._timeouts.write_timeout
 
     @property
     def blocked(self) -> bool:
-        """Whether ``send`` has frames that it has not come back from."""
+        """Whether there are frames that the server has not accepted yet."""
         return bool(self._frames) and self._closing is None
 
     def expire(self) -> None:

@@ -1,4 +1,4 @@
-"""Work that is put off to the end of an event-loop tick."""
+"""Work that is deferred to the end of an event-loop tick."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,13 +7,14 @@ from pubsub.fairness import TICK_SLICE
 
 
 class EndOfTick:
-    """Runs callbacks once everything that the event loop has begun in this tick is done.
+    """Runs callbacks after everything else that the event loop runs in this tick.
 
-    What a tick puts into an outbox leaves in one write that way, and a publication to many
-    subscribers costs the loop one callback of its own, not one for each of them.
+    So all frames that a tick puts into an outbox leave in one write (coalescing), and a publication
+    costs the event loop one callback, not one for each subscriber.
 
-    Long work is done in slices, and half of each slice belongs to what is new: the reply to one
-    client does not wait until a publication has reached ten thousand others.
+    If there are many callbacks, they run in slices of `TICK_SLICE`, and half of each slice belongs
+    to new ones: a reply to one client does not wait until a publication to ten thousand others is
+    written.
     """
 
     def __init__(self) -> None:

@@ -1,39 +1,39 @@
-"""Clients that do not read, and clients that say nothing.
+"""Time limits for clients that do not read, and pings for silent clients.
 
-Each class has one timer for all transports of an event loop; it runs only while there are any.
+Each class has one timer for all transports of an event loop, which runs only while it watches any.
 """
 
 import asyncio
 from typing import Protocol
 
 LOOKS = 8
-"""How often a transport is looked at within its time limit, so how exact the limit is."""
+"""Looks at a transport within one time limit, which determines how exact the limit is."""
 
 
 class Blocked(Protocol):
-    """A transport with bytes that its peer has not taken."""
+    """A transport with bytes that its peer has not read."""
 
     @property
     def unread(self) -> int:
-        """A number that shrinks whenever the peer takes some of what waits for it."""
+        """A number that decreases whenever the peer reads some of these bytes."""
 
     @property
     def patience(self) -> float:
-        """Seconds without progress that the peer is granted."""
+        """Seconds that the peer may go without progress."""
 
     @property
     def blocked(self) -> bool:
-        """Whether there is still a reason to watch it."""
+        """Whether the transport is still waiting for its peer."""
 
     def expire(self) -> None:
-        """End the connection: the peer took nothing in all this time."""
+        """End the connection: the peer has read nothing in all this time."""
 
 
 class WriteTimeouts:
-    """Ends connections whose peers take nothing of what waits for them.
+    """Ends connections whose peers do not read what is waiting for them.
 
-    Taking means what the kernel knows of it: a peer that reads anything at all makes progress,
-    however little it is, as soon as its own kernel says so.
+    Reading is judged by what the peer's kernel acknowledges: any progress, however small, restarts
+    the time limit.
 
     Args:
         timeout: The shortest time limit in use, in seconds.
@@ -47,7 +47,7 @@ class WriteTimeouts:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, transport: Blocked) -> None:
-        """Watch a transport for as long as it is blocked; calling this again changes nothing."""
+        """Watch a transport while it is blocked. Safe to call again."""
         if transport not in self._watched:
             loop = asyncio.get_running_loop()
             self._watched[transport] = (transport.unread, loop.time())
@@ -76,28 +76,28 @@ class Pingable(Protocol):
     """A transport that can ping its peer."""
 
     heard: bool
-    """Set with everything that the peer sends; reset here."""
+    """Set whenever the peer sends anything; reset by `Pings`."""
 
     silent_looks: int
     """Looks since the peer was last heard."""
 
     @property
     def listening(self) -> bool:
-        """Whether the peer is being read from and could be written to."""
+        """Whether the transport reads from the peer and can write to it."""
 
     def ping(self) -> None:
         """Send a ping (RFC 6455 §5.5.2)."""
 
     def expire_silently(self) -> None:
-        """End the connection: there was no sign of life after a ping."""
+        """End the connection: the peer has sent nothing since a ping."""
 
 
 class Pings:
-    """Pings the peers that say nothing for ``interval`` seconds, and ends those that stay silent.
+    """Pings peers that are silent for ``interval`` seconds, and ends connections that stay silent.
 
-    Anything that a peer sends is a sign of life. A peer that is not being read from, because it
-    has to wait, or that cannot be written to, because it does not read, is not counted as silent:
-    the latter is the matter of `WriteTimeouts`.
+    Anything that a peer sends is a sign of life. A peer does not count as silent while the server
+    does not read from it, because it has to wait, or cannot write to it, because it does not read:
+    that is up to `WriteTimeouts`.
     """
 
     __slots__ = ("_interval", "_timer", "_transports")
@@ -108,7 +108,7 @@ class Pings:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, transport: Pingable) -> None:
-        """Watch a transport until it is forgotten."""
+        """Watch a transport until `forget` is called for it."""
         self._transports.add(transport)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._interval, self._look)
@@ -149,7 +149,7 @@ class Timeouts:
     """The timers of one event loop.
 
     Args:
-        write_timeout, ping_interval: As configured, in seconds.
+        write_timeout, ping_interval: The values of the configuration, in seconds.
     """
 
     __slots__ = ("pings", "write_timeout", "writes")

@@ -1,8 +1,8 @@
-"""What a peer sends, as events: the one owner of RFC 6455's incoming side.
+"""Turns what a peer sends into events: the one owner of the incoming side of RFC 6455.
 
-Plain text messages are parsed by `frames.parse_text`. Fragments, control frames, long messages
-and faults go to wsproto, frame by frame; its parser is made when a connection first needs it and
-dropped at the next message boundary, so an idle connection does not pay for it.
+`frames.parse_text` is the fast path. Fragments, control frames, long messages and violations of
+the protocol go to wsproto, frame by frame. Its parser is created when a connection first needs it
+and dropped at the next message boundary, so an idle connection does not pay for it.
 """
 
 from dataclasses import dataclass
@@ -20,28 +20,31 @@ from pubsub.websocket.frames import (
 )
 
 TAIL = 1024
-"""Bytes at the end of a message over the limit that are kept beside its beginning."""
+"""Bytes that are kept of the end of a message over the limit, in addition to its beginning."""
 
 TOO_BIG = int(CloseReason.MESSAGE_TOO_BIG)
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """The peer wants a pong with the same payload."""
+    """The peer asks for a pong with the same payload (RFC 6455 §5.5.2)."""
 
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The peer answers a ping, or gives a sign of life unasked."""
+    """The peer answers a ping, or sends an unsolicited pong (RFC 6455 §5.5.3)."""
 
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The peer closes, or answers the close frame that it got. Nothing follows."""
+    """The peer starts or answers the closing handshake (RFC 6455 §5.5.1). No event follows.
+
+    ``code`` is ``None`` if the close frame is empty.
+    """
 
     code: int | None
     reason: str
@@ -49,9 +52,10 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The peer broke a rule and is to be sent this close code (RFC 6455 §7.4.1). Nothing follows.
+    """The peer violated the protocol. No event follows.
 
-    1002 for the protocol, 1007 for text that is not UTF-8, 1009 for a message over the limit.
+    ``code`` is the close code to send (RFC 6455 §7.4.1): 1007 for text that is not UTF-8, 1009
+    for a message over the limit, and 1002 for everything else.
     """
 
     code: int
@@ -60,7 +64,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """A message over the limit: ``size`` bytes, of which ``head`` and ``tail`` were kept."""
+    """A message of ``size`` bytes, over the limit; only ``head`` and ``tail`` were kept."""
 
     is_text: bool
     size: int
@@ -83,17 +87,17 @@ Event = str | bytes | Ping | Pong | Close | Fault | TooLarge | Partial
 class Engine:
     """Parses what the peer of one connection sends.
 
-    Put bytes in with `feed`; then call `next_event` until it returns ``None``, or stop in
-    between: what follows the last event is kept unparsed.
+    Put bytes in with `feed`, then call `next_event` until it returns ``None``. It is fine to stop
+    earlier: everything after the last event stays unparsed until the next call.
 
-    An unfinished message takes at most ``max_message_bytes`` and `TAIL` bytes: what exceeds them
-    is parsed, validated and thrown away.
+    An unfinished message takes at most ``max_message_bytes`` and `TAIL` bytes: the rest is parsed,
+    validated and discarded.
 
     Args:
-        max_message_bytes: Bytes of the longest message that becomes a ``str`` or ``bytes``. A
-            longer one becomes `TooLarge`.
-        max_bytes: Bytes of the longest message that is read to its end. A longer one is a
-            `Fault` with code 1009.
+        max_message_bytes: Size of the longest message that becomes a ``str`` or ``bytes``. A longer
+            one becomes `TooLarge`.
+        max_bytes: Size of the longest message that is read to its end. A longer one is a `Fault`
+            with code 1009.
     """
 
     __slots__ = (
@@ -116,7 +120,7 @@ class Engine:
         self._ended = False
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the peer."""
+        """Take bytes from the peer; ignore them after a `Close`, a `Fault` or `close`."""
         if self._ended:
             return
         self._data = self._data[self._position :] + data if self._data else data
@@ -147,10 +151,9 @@ class Engine:
             self._drop_parser(self._slow)
 
     def _next_slowly(self, data: bytes, position: int) -> Event | None:
-        """Give the parser one frame, or what has come of it, and not more.
+        """Give the parser one frame, or the part of it that has arrived, and nothing else.
 
-        So what follows the frame can be held back, and nothing of it is in the parser when that
-        is dropped.
+        Later frames can then be held back, and the parser can be dropped without losing them.
         """
         slow = self._slow
         rest = slow.rest if slow is not None else 0
@@ -167,7 +170,7 @@ class Engine:
                     self.close()
                     return Fault(TOO_BIG, f"message exceeds {self._max_bytes} bytes")
         end = min(position + rest, len(data))
-        assert slow is not None  # noqa: S101  # a frame that is not at its end has its parser
+        assert slow is not None  # noqa: S101  # the rest of a frame has a parser
         slow.rest = position + rest - end
         self._position = end
         event = slow.parse(data[position:end])
@@ -195,12 +198,12 @@ class _SlowParser:
         self.in_message = False
         """Whether a message has begun and not ended."""
         self.rest = 0
-        """Bytes of the current frame that have not come yet."""
+        """Bytes of the current frame that have not arrived yet."""
         self.size = 0
-        """Bytes of the message, as far as its frames have announced them."""
+        """Payload bytes of the message, as announced by the headers of its frames so far."""
 
     def parse(self, data: bytes) -> Event:
-        """Parse one frame, or a part of one."""
+        """Parse one frame or a part of it."""
         self._parser.receive_bytes(data)
         try:
             for frame in self._parser.received_frames():
@@ -235,5 +238,5 @@ class _SlowParser:
         return self._head.decode() if is_text else bytes(self._head)
 
     def drop(self) -> None:
-        """Free the parser now: it holds a generator that refers back to it."""
+        """Break the parser's cycle (its generator refers back to it), so that it is freed now."""
         vars(self._parser).clear()

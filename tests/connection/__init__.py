@@ -1,1 +1,1 @@
-"""Tests of one client's connection, over a transport in memory."""
+"""Tests of a client's connection over an in-memory transport."""

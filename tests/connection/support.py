@@ -1,4 +1,4 @@
-"""What the tests of a connection share: a transport in memory, and a room to connect it to."""
+"""Helpers for the tests of a connection: an in-memory transport and a runtime with clients."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
 class MemoryTransport:
-    """A transport whose socket is a list, and is full when the test says so."""
+    """A transport whose socket is a list and is full when a test says so."""
 
     def __init__(self) -> None:
         self.writable = True
@@ -31,68 +31,68 @@ class MemoryTransport:
         self._gone = asyncio.Event()
 
     def receive(self, *messages: Message | Other | dict[str, Any]) -> None:
-        """Let these arrive, all at once."""
+        """Simulate the arrival of these messages, all at once."""
         self.input += [json.dumps(each) if isinstance(each, dict) else each for each in messages]
         assert self.peer is not None
         if self.reading:
             self.peer.on_readable()
 
     def drain(self) -> None:
-        """Let the socket take more."""
+        """Simulate a socket that has room again."""
         self.writable = True
         assert self.peer is not None
         self.peer.on_writable()
 
     def lose(self) -> None:
-        """Lose the connection."""
+        """Simulate the loss of the connection."""
         assert self.peer is not None
         self.peer.on_lost()
         self._gone.set()
 
     @property
     def sent(self) -> list[Any]:
-        """All messages that were written, decoded."""
+        """All messages written so far, decoded."""
         return [json.loads(text) for batch in self.batches for text in batch]
 
-    # What a connection calls.
+    # The methods that a connection calls.
 
     def next_message(self) -> Message | Other | None:
         """Return the next message."""
         return self.input.popleft() if self.input else None
 
     def write(self, frames: Sequence[Frame]) -> None:
-        """Take the frames."""
+        """Record the frames."""
         if self.broken:
             raise ZeroDivisionError("the transport has a bug")
         self.batches.append([frame.text for frame in frames])
 
     def pause_reading(self) -> None:
-        """Stop."""
+        """Stop delivering messages."""
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Deliver messages again."""
         self.reading = True
 
     def close(self, reason: Reason) -> None:
-        """Take note of the reason."""
+        """Record the reason."""
         assert self.closed_with is None
         self.closed_with = reason
         self.close_code = reason.code
         self._gone.set()
 
     async def serve(self, peer: Peer) -> None:
-        """Serve until the connection is closed or lost."""
+        """Wait until the connection is closed or lost."""
         self.peer = peer
         await self._gone.wait()
 
     async def wait_closed(self) -> None:
-        """Wait for that."""
+        """Wait until the connection is closed or lost."""
         await self._gone.wait()
 
 
 class Room:
-    """A runtime, and connections that tasks serve."""
+    """A runtime and the tasks that serve its connections."""
 
     def __init__(self, **config: Any) -> None:
         self.runtime = Runtime(Configuration(**{"auto_create_topics": True, **config}))
@@ -109,7 +109,7 @@ class Room:
 
 @asynccontextmanager
 async def open_room(**config: Any) -> AsyncIterator[Room]:
-    """Open a room, and end its connections."""
+    """Open a room, and cancel its connections at the end."""
     room = Room(**config)
     yield room
     for task in room.tasks:
@@ -118,12 +118,12 @@ async def open_room(**config: Any) -> AsyncIterator[Room]:
 
 
 async def turn() -> None:
-    """Let the event loop do all that is due, and what comes of it."""
+    """Run the event loop until everything that is due has been done."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 def publication(topic: str = "t", payload: Any = 1, **more: Any) -> dict[str, Any]:
-    """Return a command that publishes."""
+    """Return a publish command."""
     message = {"id": UUID, "payload": payload}
     return {"type": "publish", "topic": topic, "message": message, **more}

@@ -1,4 +1,4 @@
-"""The table of commands: what each does, and what it is charged."""
+"""The table of commands: what each command does, and what it costs."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from tests.connection.support import Room, open_room, publication, turn
 
 
 def test_every_command_has_a_function() -> None:
-    """There is one list of commands, and the table covers it."""
+    """The table has a function for every command."""
     assert set(EXECUTE) == set(COMMANDS)
 
 
 def execute(room: Room, client: Any, text: str) -> int:
-    """Execute a command; return what it costs beyond a command."""
+    """Execute a command and return its cost beyond that of a plain command."""
     command = decode_command(text, max_bytes=1000)
     return EXECUTE[type(command)](room.runtime.broker, client, command)
 
 
 async def test_subscribing_without_a_replay_costs_nothing_more() -> None:
-    """The subscription is acknowledged."""
+    """Subscribing without a replay is acknowledged at no extra cost."""
     async with open_room() as room:
         transport, connection = await room.connect()
         text = '{"type":"subscribe","topic":"t","request_id":"r"}'
@@ -33,7 +33,7 @@ async def test_subscribing_without_a_replay_costs_nothing_more() -> None:
 
 
 async def test_replays_are_charged_like_deliveries() -> None:
-    """Each past event counts, and they follow the acknowledgement."""
+    """Replayed events follow the acknowledgement, and each of them is charged."""
     async with open_room(history_size=10) as room:
         transport, connection = await room.connect()
         publisher, _ = await room.connect()
@@ -44,11 +44,11 @@ async def test_replays_are_charged_like_deliveries() -> None:
         ack, *events = transport.sent
         assert ack["type"] == "ack"
         assert [event["message"]["payload"] for event in events] == [2, 3, 4]
-        assert execute(room, connection.client, text) == 0  # subscribed already: no second replay
+        assert execute(room, connection.client, text) == 0  # already subscribed: no second replay
 
 
 async def test_publishing_costs_its_deliveries() -> None:
-    """The publisher is not among the subscribers that are served."""
+    """Publishing costs one delivery per subscriber, not counting the publisher."""
     async with open_room() as room:
         transport, connection = await room.connect()
         others = [await room.connect() for _ in range(3)]
@@ -63,7 +63,7 @@ async def test_publishing_costs_its_deliveries() -> None:
 
 
 async def test_unsubscribing_and_pinging_cost_nothing_more() -> None:
-    """Both are answered."""
+    """Unsubscribing and pinging are answered at no extra cost."""
     async with open_room() as room:
         transport, connection = await room.connect()
         transport.receive({"type": "subscribe", "topic": "t"})

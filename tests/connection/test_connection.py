@@ -1,4 +1,4 @@
-"""A connection: its read pump, its write pump, its budget, its rate and its end."""
+"""A connection: its read pump, write pump, budget, rate limit and end."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ def fill(transport: Any, count: int) -> None:
 
 
 async def test_commands_are_executed_at_once_and_answered_in_one_write() -> None:
-    """The replies to all that came together leave at the end of the tick, in order."""
+    """Commands run at once, and their replies leave in order in one write per tick."""
     async with open_room() as room:
         transport, _ = await room.connect()
         transport.receive({"type": "subscribe", "topic": "t"}, {"type": "ping", "request_id": "r"})
@@ -43,7 +43,7 @@ async def test_commands_are_executed_at_once_and_answered_in_one_write() -> None
 
 
 async def test_refused_command() -> None:
-    """What the broker refuses is answered with the code, the request id and the topic."""
+    """A refusal is reported with its error code, the request id and the topic."""
     async with open_room(auto_create_topics=False) as room:
         transport, _ = await room.connect()
         transport.receive({"type": "unsubscribe", "topic": "t", "request_id": "r"})
@@ -54,8 +54,8 @@ async def test_refused_command() -> None:
         assert (second["error"]["code"], second["topic"]) == ("TOPIC_NOT_FOUND", "t")
 
 
-async def test_message_that_is_no_command() -> None:
-    """It is answered with the field at fault, and the next message is read."""
+async def test_invalid_message() -> None:
+    """An invalid message is answered with the field at fault, and reading continues."""
     async with open_room() as room:
         transport, _ = await room.connect()
         transport.receive({"type": "subscribe", "request_id": "r"}, PING)
@@ -67,7 +67,7 @@ async def test_message_that_is_no_command() -> None:
 
 
 async def test_binary_message() -> None:
-    """It is refused, with the request id of the JSON that it contains."""
+    """A binary message is refused with the request id of the JSON inside it."""
     async with open_room() as room:
         transport, _ = await room.connect()
         too_large = TooLarge(False, 5000, b'{"type":"ping","request_id":"s","x":"', b'y"}')
@@ -78,7 +78,7 @@ async def test_binary_message() -> None:
 
 
 async def test_message_over_the_limit() -> None:
-    """It is refused, with the request id from its beginning or its end."""
+    """A message over the limit is refused with the request id from its start or its end."""
     async with open_room(max_message_bytes=100) as room:
         transport, _ = await room.connect()
         text = json.dumps({"type": "ping", "x": "y" * 100, "request_id": "r"})
@@ -92,7 +92,7 @@ async def test_message_over_the_limit() -> None:
 async def test_bug_of_the_server_is_logged_and_not_shown(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client gets INTERNAL with its request id, and stays connected."""
+    """After an unexpected exception the client gets INTERNAL and stays connected."""
 
     def fail(*args: Any) -> int:
         raise ZeroDivisionError("a secret")
@@ -123,8 +123,8 @@ async def test_bug_of_the_server_is_logged_and_not_shown(
     ],
     ids=["command", "control frame", "bad text", "binary", "too large"],
 )
-async def test_client_that_has_spent_its_budget_waits_for_a_turn(message: Any, cost: int) -> None:
-    """Each message is charged what it costs, and its socket is not read meanwhile."""
+async def test_client_over_its_budget_waits_for_its_turn(message: Any, cost: int) -> None:
+    """Each message is charged, and a client over its budget is not read until its next turn."""
     share = -(-fairness.BUDGET // cost)
     async with open_room(queue_size=10_000) as room:
         transport, _ = await room.connect()
@@ -138,7 +138,7 @@ async def test_client_that_has_spent_its_budget_waits_for_a_turn(message: Any, c
 
 
 async def test_deliveries_and_replays_are_charged() -> None:
-    """A client that causes much for others, or for itself, waits sooner."""
+    """Replays are charged, so that a client that repeats them waits sooner."""
     async with open_room(history_size=1000, queue_size=10_000) as room:
         transport, _ = await room.connect()
         publisher, _ = await room.connect()
@@ -153,11 +153,11 @@ async def test_deliveries_and_replays_are_charged() -> None:
         assert fairness.BUDGET / cost <= done < fairness.BUDGET / cost + 1
 
 
-# --- Waiting for room ---
+# --- Backpressure ---
 
 
 async def test_client_that_does_not_read_is_not_read() -> None:
-    """Its message is held, and executed in order once the outbox has room."""
+    """A message behind a full outbox is held and executed once there is room."""
     async with open_room(queue_size=3) as room:
         transport, _ = await room.connect()
         fill(transport, 3)
@@ -173,8 +173,8 @@ async def test_client_that_does_not_read_is_not_read() -> None:
         assert types == ["pong"] * 3 + ["ack", "pong"]
 
 
-async def test_full_outbox_is_flushed_before_anyone_waits() -> None:
-    """The outbox counts as full only when the socket is full, too."""
+async def test_full_outbox_is_flushed_before_reading_stops() -> None:
+    """A full outbox is flushed first; reading stops only if the socket is full too."""
     async with open_room(queue_size=3) as room:
         transport, _ = await room.connect()
         transport.receive(*([PING] * 10))
@@ -185,7 +185,7 @@ async def test_full_outbox_is_flushed_before_anyone_waits() -> None:
 
 
 async def test_held_message_is_dropped_with_the_connection() -> None:
-    """A client that is gone subscribes to nothing any more."""
+    """A held message is discarded when the connection is lost."""
     async with open_room(queue_size=1) as room:
         transport, _ = await room.connect()
         fill(transport, 1)
@@ -197,7 +197,7 @@ async def test_held_message_is_dropped_with_the_connection() -> None:
 
 
 async def test_messages_after_the_end_are_ignored() -> None:
-    """What a client sends before its socket is closed must not subscribe it again."""
+    """Messages that arrive after the end of the connection are ignored."""
     async with open_room() as room:
         transport, connection = await room.connect()
         connection.on_lost()
@@ -211,7 +211,7 @@ async def test_messages_after_the_end_are_ignored() -> None:
 
 
 async def test_client_over_its_rate_is_refused() -> None:
-    """Each message is answered, whatever it is, with its request id."""
+    """Every message over the rate limit is answered with RATE_LIMITED and its request id."""
     async with open_room(rate_limit=0.001) as room:
         transport, _ = await room.connect()
         question = json.dumps({"type": "ping", "request_id": "r"})
@@ -224,8 +224,8 @@ async def test_client_over_its_rate_is_refused() -> None:
         assert [error["request_id"] for error in errors] == ["r"] * 3
 
 
-async def test_client_that_goes_on_over_its_rate_is_disconnected() -> None:
-    """It is closed with 3501, which asks it not to come back."""
+async def test_client_that_persists_over_its_rate_is_disconnected() -> None:
+    """A client that keeps exceeding its rate is closed with 3501 and must not reconnect."""
     async with open_room(rate_limit=0.001) as room:
         transport, _ = await room.connect()
         transport.receive(*([PING] * (int(PATIENCE) + 5)))
@@ -235,7 +235,7 @@ async def test_client_that_goes_on_over_its_rate_is_disconnected() -> None:
 
 
 async def test_without_a_rate_limit_any_number_passes() -> None:
-    """The default is no limit."""
+    """There is no rate limit by default."""
     async with open_room(queue_size=10_000) as room:
         transport, _ = await room.connect()
         transport.receive(*([PING] * 2000))
@@ -249,7 +249,7 @@ async def test_without_a_rate_limit_any_number_passes() -> None:
 
 
 async def test_frames_wait_while_the_socket_is_full() -> None:
-    """They leave, in order, once it has room."""
+    """Frames wait while the socket is full and leave in order afterwards."""
     async with open_room() as room:
         transport, _ = await room.connect()
         fill(transport, 2)
@@ -259,8 +259,8 @@ async def test_frames_wait_while_the_socket_is_full() -> None:
         assert len(transport.sent) == 2
 
 
-async def test_much_is_written_in_pieces() -> None:
-    """A piece is not larger than a batch, and the socket is asked before each of them."""
+async def test_large_backlog_is_written_in_batches() -> None:
+    """A large backlog is written in batches of bounded size."""
     async with open_room(queue_bytes=10_000_000) as room:
         transport, _ = await room.connect()
         transport.receive({"type": "subscribe", "topic": "t"})
@@ -275,7 +275,7 @@ async def test_much_is_written_in_pieces() -> None:
 
 
 async def test_bug_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    """It is closed with 1011, after the publication, and no other connection is."""
+    """A failed write closes only that connection, with 1011 and after the publication."""
     async with open_room() as room:
         broken, other = [(await room.connect())[0] for _ in range(2)]
         for transport in (broken, other):
@@ -296,7 +296,7 @@ async def test_bug_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixtu
 
 
 async def test_overflow_can_disconnect() -> None:
-    """With 3008, and not in the middle of the publication."""
+    """With `disconnect`, an overflow closes with 3008, but only after the publication."""
     async with open_room(queue_size=1, overflow=Overflow.DISCONNECT) as room:
         transport, _ = await room.connect()
         transport.receive({"type": "subscribe", "topic": "t"})
@@ -310,8 +310,8 @@ async def test_overflow_can_disconnect() -> None:
         assert room.runtime.broker.subscriber_counts() == {"t": 0}
 
 
-async def test_stop_sends_what_waits_and_closes() -> None:
-    """Nothing that was acknowledged is lost because of a stop."""
+async def test_stop_sends_pending_replies_and_closes() -> None:
+    """A stop sends all pending replies before it closes the connection."""
     async with open_room() as room:
         transport, connection = await room.connect()
         transport.receive(PING)
@@ -320,8 +320,8 @@ async def test_stop_sends_what_waits_and_closes() -> None:
         assert transport.closed_with is Close.SHUTDOWN
 
 
-async def test_closing_twice_does_nothing_more() -> None:
-    """The first reason counts."""
+async def test_closing_twice() -> None:
+    """Only the first reason for closing counts."""
     async with open_room() as room:
         transport, connection = await room.connect()
         connection.close(Close.SLOW)
@@ -331,7 +331,7 @@ async def test_closing_twice_does_nothing_more() -> None:
 
 
 async def test_lost_connection_leaves_every_topic_at_once() -> None:
-    """Whatever its task is doing."""
+    """A lost connection leaves every topic at once, before its task has ended."""
     async with open_room() as room:
         transport, _ = await room.connect()
         transport.receive({"type": "subscribe", "topic": "t"})
@@ -343,7 +343,7 @@ async def test_lost_connection_leaves_every_topic_at_once() -> None:
 
 
 async def test_cancelled_task_leaves_every_topic() -> None:
-    """A server may end an application at any time."""
+    """Cancelling the task of a connection removes its subscriptions."""
     async with open_room() as room:
         transport, _ = await room.connect()
         transport.receive({"type": "subscribe", "topic": "t"})
@@ -355,7 +355,7 @@ async def test_cancelled_task_leaves_every_topic() -> None:
 
 
 async def test_repr() -> None:
-    """It names the client."""
+    """The repr contains the client's id."""
     async with open_room() as room:
         _, connection = await room.connect()
         assert connection.client.id in repr(connection)

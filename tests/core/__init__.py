@@ -1,1 +1,1 @@
-"""Tests of the broker: no Django, no server, no event loop where none is needed."""
+"""Tests of the broker, without Django, a server or, where possible, an event loop."""

@@ -1,4 +1,4 @@
-"""What the tests of the core share."""
+"""Helpers shared by the tests of the core."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,12 @@ from pubsub.core.publication import Frame, Publication
 
 
 def event(payload: str, counters: TopicCounters) -> Frame:
-    """Return an event of a topic; its text is opaque here."""
+    """Return an event of a topic whose text is the payload."""
     return Frame(payload.encode(), counters)
 
 
 def reply(payload: str) -> Frame:
-    """Return a frame that may not be dropped."""
+    """Return a frame that must not be dropped."""
     return Frame(payload.encode())
 
 
@@ -27,7 +27,7 @@ def encode(publication: Publication) -> bytes:
 
 
 def describe_loss(topic: str, count: int) -> Frame:
-    """Return the notice of a loss."""
+    """Return the notice that reports a loss."""
     return reply(f"{topic} lost {count}")
 
 
@@ -43,12 +43,12 @@ def make_history(capacity: int, max_bytes: int = 1 << 30) -> History:
 
 
 def publish(broker: Broker, topic: str, payload: str, publisher: Client | None = None) -> int:
-    """Publish a message whose event is encoded as its payload."""
-    return broker.publish(topic, "id", payload, publisher=publisher)
+    """Publish a message; its event is encoded as the payload alone."""
+    return broker.publish(topic, "id", payload, publisher=publisher).subscribers
 
 
 def join(broker: Broker, *topics: str) -> Client:
-    """Connect a client that nobody wakes, and subscribe it."""
+    """Connect a client whose callbacks do nothing, and subscribe it to these topics."""
     client = broker.connect(on_frames=lambda: None, on_full=lambda: None, on_overflow=lambda: None)
     for topic in topics:
         broker.subscribe(client, topic)
@@ -56,7 +56,7 @@ def join(broker: Broker, *topics: str) -> Client:
 
 
 def read(client: Client, max_bytes: int = 1 << 20) -> list[str]:
-    """Take what waits for a client, as its write pump would."""
+    """Take everything queued for a client, as its write pump would."""
     texts: list[str] = []
     while not client.outbox.empty():
         texts += [frame.text for frame in client.outbox.take_nowait(max_bytes)]

@@ -1,4 +1,4 @@
-"""The broker: who gets what, what it refuses, and what it counts."""
+"""The broker: delivery, refusals and counters."""
 
 import threading
 
@@ -21,7 +21,7 @@ from tests.core.support import describe_loss, join, make_broker, publish, read, 
 
 
 def test_every_subscriber_but_the_publisher_gets_each_message_once() -> None:
-    """And nobody who subscribes to another topic only."""
+    """A message reaches each subscriber of its topic once, except the publisher."""
     broker = make_broker()
     broker.create_topic("t")
     broker.create_topic("u")
@@ -33,7 +33,7 @@ def test_every_subscriber_but_the_publisher_gets_each_message_once() -> None:
 
 
 def test_topics() -> None:
-    """Created once, deleted once; the subscribers of a deleted one are told, and stay."""
+    """A topic is created once and deleted once; deletion notifies its subscribers."""
     broker = make_broker()
     broker.create_topic("t")
     with pytest.raises(TopicExists):
@@ -44,31 +44,31 @@ def test_topics() -> None:
     broker.delete_topic("t", reply("gone"))
     assert read(client) == ["gone"]
     assert broker.client_count == 1
-    for missing in (
+    for call in (
         lambda: broker.delete_topic("t", reply("gone")),
         lambda: broker.subscribe(client, "t"),
         lambda: publish(broker, "t", "a"),
     ):
         with pytest.raises(TopicNotFound) as refused:
-            missing()
+            call()
         assert (refused.value.topic, str(refused.value)) == ("t", "topic does not exist")
 
 
-def test_impossible_names_are_told_from_missing_topics() -> None:
-    """The client has made a mistake of another kind."""
+def test_invalid_names_are_not_reported_as_missing_topics() -> None:
+    """An invalid topic name is reported as such, not as a missing topic."""
     broker = make_broker()
     client = join(broker)
-    for impossible in (
+    for call in (
         lambda: broker.subscribe(client, "a b"),
         lambda: broker.unsubscribe(client, "a b"),
         lambda: publish(broker, "a b", "a"),
     ):
         with pytest.raises(InvalidTopicName):
-            impossible()
+            call()
 
 
 def test_unsubscribe() -> None:
-    """Ends the subscription; there must be one."""
+    """Unsubscribing ends the subscription and requires that there is one."""
     broker = make_broker()
     broker.create_topic("t")
     client = join(broker, "t")
@@ -79,7 +79,7 @@ def test_unsubscribe() -> None:
 
 
 def test_limits() -> None:
-    """One topic, one subscription too many; a missing topic is the better answer."""
+    """Exceeding a limit is refused; a missing topic is reported before an exceeded limit."""
     broker = make_broker(max_topics=2, max_subscriptions=1)
     broker.create_topic("t")
     broker.create_topic("u")
@@ -95,7 +95,7 @@ def test_limits() -> None:
 
 
 def test_topics_are_created_on_demand_when_allowed() -> None:
-    """By subscribe and by publish, under the same rules as by request."""
+    """Subscribing and publishing create missing topics, under the rules of `create_topic`."""
     broker = make_broker(auto_create_topics=True, max_topics=2)
     client = join(broker, "t")
     assert publish(broker, "t", "a") == 1
@@ -113,13 +113,13 @@ def test_topics_are_created_on_demand_when_allowed() -> None:
 
 
 def replayed(broker: Broker, client: Client, topic: str, last_n: int) -> list[str]:
-    """Subscribe a client, and return the past events that it gets."""
+    """Subscribe a client and return the events of its replay."""
     replay = broker.subscribe(client, topic, last_n=last_n)
     return [] if replay is None else [frame.text for frame in replay.take(1 << 20)]
 
 
 def test_replay() -> None:
-    """Of a topic that keeps messages, to a new subscriber, but not of its own and not twice."""
+    """A new subscriber gets the kept messages once, without those that it published itself."""
     broker = make_broker(history_size=3)
     broker.create_topic("t")
     broker.create_topic("none", history_size=0)
@@ -135,7 +135,7 @@ def test_replay() -> None:
 
 
 def test_statistics() -> None:
-    """Of each topic, and of all of them, deleted ones included."""
+    """Statistics cover each topic, and totals that include deleted topics."""
     broker = make_broker(queue_size=2)
     broker.create_topic("t")
     broker.create_topic("u")
@@ -159,7 +159,7 @@ def test_statistics() -> None:
 
 
 def test_events_dropped_after_their_topic_was_deleted_are_counted() -> None:
-    """With drop_oldest an event may be evicted by one of another topic."""
+    """An event that is evicted after its topic was deleted counts in the totals."""
     broker = make_broker(queue_size=1, overflow=Overflow.DROP_OLDEST)
     broker.create_topic("t")
     broker.create_topic("u")
@@ -173,8 +173,8 @@ def test_events_dropped_after_their_topic_was_deleted_are_counted() -> None:
     assert read(client) == ["t lost 1", "b"]
 
 
-def test_a_new_topic_does_not_answer_for_an_old_one_of_its_name() -> None:
-    """What is dropped of a deleted topic counts in the totals only."""
+def test_a_new_topic_does_not_inherit_the_losses_of_a_deleted_one() -> None:
+    """Losses of a deleted topic count in the totals, not in a new topic of the same name."""
     broker = make_broker(queue_size=2, overflow=Overflow.DROP_OLDEST)
     broker.create_topic("t")
     broker.create_topic("u")
@@ -191,7 +191,7 @@ def test_a_new_topic_does_not_answer_for_an_old_one_of_its_name() -> None:
 
 
 def test_deleting_a_topic_ends_its_replays() -> None:
-    """The client is told what it does not get, and nothing of the topic is kept for it."""
+    """Deleting a topic frees its history and reports the rest of each replay as lost."""
     broker = make_broker(history_size=3)
     broker.create_topic("t")
     for payload in "abc":
@@ -209,7 +209,7 @@ def test_deleting_a_topic_ends_its_replays() -> None:
 
 
 def test_disconnect_leaves_nothing() -> None:
-    """And may be called twice."""
+    """Disconnecting a client removes all its subscriptions and may be repeated."""
     broker = make_broker()
     broker.create_topic("t")
     client = join(broker, "t")
@@ -221,7 +221,7 @@ def test_disconnect_leaves_nothing() -> None:
 
 
 def test_subscriptions_name_the_clients() -> None:
-    """By the ids that the server gave them."""
+    """Subscriptions are listed by the ids that the server gave the clients."""
     broker = make_broker()
     broker.create_topic("t")
     broker.create_topic("u")
@@ -230,7 +230,7 @@ def test_subscriptions_name_the_clients() -> None:
 
 
 def test_other_threads_are_refused() -> None:
-    """Until they take over."""
+    """Calls from another thread are refused until that thread takes ownership."""
     broker = make_broker()
     outcome: list[object] = []
 
@@ -252,7 +252,7 @@ def test_other_threads_are_refused() -> None:
 
 
 def test_repr() -> None:
-    """They tell how they are doing."""
+    """The reprs show the counts of topics, clients and queued frames."""
     broker = make_broker()
     broker.create_topic("t")
     client = join(broker, "t")
@@ -261,7 +261,7 @@ def test_repr() -> None:
 
 
 def test_callbacks_of_an_outbox_must_not_call_the_broker() -> None:
-    """A publication is being delivered; to disconnect or publish has to wait until it is done."""
+    """An outbox's callbacks run during a delivery, so they may not call the broker."""
     broker = make_broker(queue_size=1)
     broker.create_topic("t")
     calls = [
@@ -287,8 +287,8 @@ def test_callbacks_of_an_outbox_must_not_call_the_broker() -> None:
     broker.disconnect(client)
 
 
-def test_everything_that_happens_is_announced_once() -> None:
-    """In the order in which it happened, whoever caused it, and after it has taken effect."""
+def test_every_change_is_announced_once() -> None:
+    """Each change is announced once, in order, whatever caused it."""
     announced: list[object] = []
     broker = make_broker(announced.append, auto_create_topics=True, history_size=2)
     client = join(broker, "demanded")
@@ -317,7 +317,7 @@ def test_everything_that_happens_is_announced_once() -> None:
 
 
 def test_an_event_is_encoded_once() -> None:
-    """However many subscribers there are, they share one frame."""
+    """An event is encoded once, and all subscribers share the frame."""
     encoded: list[Publication] = []
 
     def encode(publication: Publication) -> bytes:
@@ -334,7 +334,7 @@ def test_an_event_is_encoded_once() -> None:
 
 
 def test_histories_are_bounded_together() -> None:
-    """The bound holds for all topics, however many there are."""
+    """The byte bound covers the histories of all topics together."""
     broker = make_broker(history_size=1000, history_bytes=100_000)
     for number in range(10):
         broker.create_topic(str(number))

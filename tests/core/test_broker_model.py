@@ -1,6 +1,6 @@
-"""The broker against a plain model of it, through any sequence of calls (Hypothesis).
+"""The broker compared with a plain model of it, for any sequence of calls (Hypothesis).
 
-The model has lists where the broker has queues, and says for every client what it must receive.
+The model has lists where the broker has queues, and predicts what every client receives.
 """
 
 import gc
@@ -33,17 +33,17 @@ HISTORY = 3
 
 @dataclass
 class ModelClient:
-    """What one client is subscribed to, and what waits for it."""
+    """One client's topics, and the frames queued for it."""
 
     topics: set[str] = field(default_factory=set)
     waiting: list[tuple[str | list[str], str | None]] = field(default_factory=list)
-    """Texts with the topic that they are events of, and replays, which are lists of texts."""
+    """Each text with the topic of which it is an event, or each replay as a list of texts."""
 
     lost: dict[str, int] = field(default_factory=dict)
 
 
 class BrokerMachine(RuleBasedStateMachine):
-    """Every rule does the same to both, and compares what they say."""
+    """Every rule makes the same change to the broker and the model, and compares the two."""
 
     overflow = Overflow.DROP_NEWEST
     clients = Bundle("clients")
@@ -64,21 +64,21 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(target=clients)
     def connect(self) -> str:
-        """A client comes."""
+        """A client connects."""
         client = join(self.broker)
         self.model[client.id] = ModelClient()
         return client.id
 
     @rule(client=consumes(clients))
     def disconnect(self, client: str) -> None:
-        """A client goes, in whatever way."""
+        """A client disconnects."""
         self.gone.append(weakref.ref(self.find(client).outbox))
         self.broker.disconnect(self.find(client))
         del self.model[client]
 
     @rule(name=NAMES)
     def create(self, name: str) -> None:
-        """Somebody creates a topic."""
+        """A topic is created."""
         if name in self.topics:
             with pytest.raises(TopicExists):
                 self.broker.create_topic(name)
@@ -91,7 +91,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
-        """Somebody deletes a topic."""
+        """A topic is deleted."""
         if name not in self.topics:
             with pytest.raises(TopicNotFound):
                 self.broker.delete_topic(name, reply(f"{name} deleted"))
@@ -105,7 +105,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(client=clients, name=NAMES, last_n=st.integers(0, HISTORY + 1))
     def subscribe(self, client: str, name: str, last_n: int) -> None:
-        """A client subscribes, and gets its replay."""
+        """A client subscribes and gets its replay."""
         model = self.model[client]
         if name not in self.topics:
             with pytest.raises(TopicNotFound):
@@ -160,7 +160,7 @@ class BrokerMachine(RuleBasedStateMachine):
             self.offer(model, text, name)
 
     def offer(self, model: ModelClient, text: str, name: str) -> None:
-        """Do what the policy asks for, in the model."""
+        """Apply the overflow policy to the model."""
         if len(model.waiting) >= QUEUE_SIZE:
             events = [index for index, (_, topic) in enumerate(model.waiting) if topic is not None]
             if self.overflow is Overflow.DROP_NEWEST or not events:
@@ -178,7 +178,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(client=clients)
     def read(self, client: str) -> None:
-        """A client's write pump takes all there is."""
+        """A client's write pump takes everything queued."""
         model = self.model[client]
         notices = [f"{topic} lost {count}" for topic, count in model.lost.items()]
         texts: list[str] = []
@@ -189,7 +189,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.model[client] = ModelClient(topics=model.topics)
 
     def replayed(self, name: str, *expected: str) -> list[str]:
-        """Return what is left of a replay: the history may have moved on, or be gone."""
+        """Return the rest of a replay, part of which may have been evicted or deleted."""
         kept = {text for text, _ in self.topics.get(name, [])}
         texts = [text for text in expected if text in kept]
         lost = len(expected) - len(texts)
@@ -197,7 +197,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @invariant()
     def same_subscriptions(self) -> None:
-        """Both know the same clients with the same topics."""
+        """The broker and the model have the same clients with the same topics."""
         held = {client: set(topics) for client, topics in self.broker.subscriptions().items()}
         assert held == {client: model.topics for client, model in self.model.items()}
         assert self.broker.subscriber_counts() == {
@@ -206,7 +206,7 @@ class BrokerMachine(RuleBasedStateMachine):
         }
 
     def teardown(self) -> None:
-        """Nothing refers to a client that has left."""
+        """Nothing refers to a client that has disconnected."""
         gc.collect()
         assert [ref() for ref in self.gone if ref() is not None] == []
 
@@ -216,7 +216,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
 
 class DropOldestMachine(BrokerMachine):
-    """The same with the other policy."""
+    """The same machine with the `drop_oldest` policy."""
 
     overflow = Overflow.DROP_OLDEST
 
@@ -225,12 +225,12 @@ SETTINGS = settings(max_examples=60, stateful_step_count=40)
 
 
 class TestDropNewest(BrokerMachine.TestCase):
-    """drop_newest."""
+    """The broker behaves as the model does with `drop_newest`."""
 
     settings = SETTINGS
 
 
 class TestDropOldest(DropOldestMachine.TestCase):
-    """drop_oldest."""
+    """The broker behaves as the model does with `drop_oldest`."""
 
     settings = SETTINGS

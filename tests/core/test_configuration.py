@@ -1,4 +1,4 @@
-"""A configuration refuses what makes no sense, where they are made."""
+"""A configuration refuses values that make no sense."""
 
 import pytest
 
@@ -26,12 +26,12 @@ from pubsub.core.configuration import Configuration
     ],
 )
 def test_out_of_range(field: str, value: float) -> None:
-    """The message starts with the field's name."""
+    """A value out of range is refused with a message that starts with the field's name."""
     with pytest.raises(ValueError, match=f"^{field} "):
         Configuration(**{field: value})
 
 
 def test_edges_are_allowed() -> None:
-    """One frame, one byte, no history."""
+    """The smallest and largest valid values are accepted."""
     Configuration(queue_size=1, queue_bytes=1, history_size=0, write_timeout=0.001)
     Configuration(history_size=1000)

@@ -1,4 +1,4 @@
-"""The ring buffer of a topic's last messages, and their replay."""
+"""The ring buffer of a topic's latest messages, and its replays."""
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import OVERHEAD, History, HistoryBudget, Replay
@@ -9,7 +9,7 @@ COUNTERS = TopicCounters("t")
 
 
 def make(capacity: int, payloads: str, publishers: str = "") -> History:
-    """Return a history of these events, by publishers who are called by a letter each."""
+    """Return a history of these events; each letter of `publishers` is a publisher's id."""
     history = make_history(capacity)
     for index, payload in enumerate(payloads):
         history.append(event(payload, COUNTERS), publishers[index] if publishers else None)
@@ -17,19 +17,19 @@ def make(capacity: int, payloads: str, publishers: str = "") -> History:
 
 
 def replay(history: History, count: int, reader: str = "reader") -> Replay:
-    """Return a replay, of which there must be one."""
+    """Return a replay, which must not be empty."""
     replay = history.replay(count, counters=COUNTERS, reader_id=reader)
     assert replay is not None
     return replay
 
 
 def take(replay: Replay, max_bytes: int = ALL) -> str:
-    """Return the payloads of the next events, a letter each."""
+    """Return the next events as one string; each payload is a single letter."""
     return "".join(frame.text for frame in replay.take(max_bytes))
 
 
 def test_keeps_the_newest() -> None:
-    """The oldest gives way."""
+    """A full history drops its oldest event to make room for a new one."""
     history = make(3, "abcde")
     assert (len(history), history.capacity, history.start) == (3, 3, 2)
     assert take(replay(history, 9)) == "cde"
@@ -38,16 +38,16 @@ def test_keeps_the_newest() -> None:
     assert make(3, "").replay(9, counters=COUNTERS, reader_id="reader") is None
 
 
-def test_leaves_out_the_readers_own() -> None:
-    """They do not count towards the number asked for either."""
+def test_leaves_out_the_readers_own_events() -> None:
+    """The reader's own events are neither replayed nor counted towards `count`."""
     history = make(9, "abcdef", "ymymym")
     assert take(replay(history, 2, reader="m")) == "ce"
     assert take(replay(history, 9, reader="m")) == "ace"
     assert make(9, "ab", "mm").replay(9, counters=COUNTERS, reader_id="m") is None
 
 
-def test_taken_in_pieces() -> None:
-    """Up to so many bytes, but at least one event."""
+def test_replay_in_pieces() -> None:
+    """Each piece holds up to a number of bytes, but at least one event."""
     history = make(9, "abcdef")
     pieces = replay(history, 9)
     assert pieces.remaining == 6
@@ -56,16 +56,16 @@ def test_taken_in_pieces() -> None:
     assert (take(pieces), pieces.remaining, take(pieces)) == ("f", 0, "")
 
 
-def test_live_events_are_no_part_of_it() -> None:
-    """It ends where the subscription began."""
+def test_live_events_are_not_replayed() -> None:
+    """A replay ends where the subscription began."""
     history = make(9, "abc")
     past = replay(history, 9)
     history.append(event("d", COUNTERS), None)
     assert take(past) == "abc"
 
 
-def test_what_the_history_loses_is_counted() -> None:
-    """Without the reader's own, which it would not have got."""
+def test_evicted_events_are_counted_as_lost() -> None:
+    """Evicted events count as lost, except the reader's own."""
     history = make(4, "abcd", "xmxx")
     past = replay(history, 9, reader="m")
     assert (past.remaining, past.skip_lost()) == (3, 0)
@@ -80,7 +80,7 @@ def test_what_the_history_loses_is_counted() -> None:
 
 
 def test_close() -> None:
-    """Nothing is kept, and whoever was to get it has lost it."""
+    """Closing a history frees it, and its unfinished replays count as lost."""
     history = make(9, "abc")
     past = replay(history, 9)
     history.close()
@@ -89,7 +89,7 @@ def test_close() -> None:
 
 
 def test_all_histories_share_one_bound() -> None:
-    """The oldest messages of the largest history go first, and are counted."""
+    """Over the bound, the oldest messages of the largest history are evicted and counted."""
     budget = HistoryBudget(64 * (OVERHEAD + 1))
     large, small = History(100, budget), History(100, budget)
     small.append(event("s", COUNTERS), None)
@@ -97,7 +97,7 @@ def test_all_histories_share_one_bound() -> None:
         large.append(event("x", COUNTERS), None)
     assert (budget.used, budget.evicted) == (budget.max_bytes, 0)
     large.append(event("y", COUNTERS), None)
-    # One message more than necessary, so that not every further one has to evict.
+    # Eviction frees one message more than necessary, so that the next one fits.
     assert (len(large), len(small), budget.evicted) == (62, 1, 2)
     assert large.start == 2
     assert budget.used == 63 * (OVERHEAD + 1)
@@ -106,7 +106,7 @@ def test_all_histories_share_one_bound() -> None:
 
 
 def test_a_message_larger_than_the_bound_is_not_kept() -> None:
-    """It was delivered all the same; only a replay cannot have it."""
+    """A message larger than the bound is delivered as usual but cannot be replayed."""
     budget = HistoryBudget(OVERHEAD + 10)
     history = History(10, budget)
     history.append(event("x" * 11, COUNTERS), None)

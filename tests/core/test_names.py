@@ -12,7 +12,7 @@ from pubsub.core.names import NAME_PATTERN, validate_name
 
 
 def is_name(name: str) -> bool:
-    """Tell whether the rule accepts a name."""
+    """Return whether the rule accepts a name."""
     try:
         return validate_name(name) is name
     except InvalidTopicName as error:
@@ -28,7 +28,7 @@ def is_name(name: str) -> bool:
     ],
 )
 def test_names(name: str) -> None:
-    """Printable characters of any script make a name."""
+    """A name may contain printable characters of any script."""
     assert is_name(name)
 
 
@@ -40,7 +40,7 @@ def test_names(name: str) -> None:
     ],
 )
 def test_not_printable(name: str) -> None:
-    """Length, white space, slashes, and control, surrogate and private-use characters matter."""
+    """Bad lengths, white space, slashes and characters that cannot be printed are refused."""
     assert not is_name(name)
 
 
@@ -53,20 +53,20 @@ def test_not_printable(name: str) -> None:
     ],
 )
 def test_invisible_characters(character: str) -> None:
-    """Characters that cannot be seen are refused, alone and inside another name."""
+    """Invisible characters are refused, alone and inside another name."""
     assert not is_name(character)
     assert not is_name(f"or{character}ders")
 
 
 def test_unassigned_characters() -> None:
-    """Code points without a character are refused."""
+    """Code points without an assigned character are refused."""
     assert unicodedata.category("\u0378") == "Cn"
     assert not is_name("a\u0378")
 
 
 @pytest.mark.parametrize("name", ["é", "Å", "한", "ṩ"])
 def test_normalization(name: str) -> None:
-    """The composed form (NFC) is the only form of a name."""
+    """Only the composed form (NFC) of a name is accepted."""
     composed = unicodedata.normalize("NFC", name)
     decomposed = unicodedata.normalize("NFD", name)
     assert decomposed != composed
@@ -87,7 +87,7 @@ def test_combining_marks() -> None:
 
 @given(st.text(max_size=4))
 def test_pattern_accepts_every_name(name: str) -> None:
-    """The pattern in the schemas never refuses what the server accepts."""
+    """The pattern in the schemas matches every name that the server accepts."""
     if is_name(name):
         assert re.search(NAME_PATTERN, name)
 

@@ -1,4 +1,4 @@
-"""The outbox: its bounds, its policies, and what it tells of its losses."""
+"""The outbox: its bounds, its overflow policies, and how it reports losses."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ def offer(outbox: Outbox, payloads: str, counters: TopicCounters = TOPIC) -> Non
 
 
 def test_takes_what_fits_in_order() -> None:
-    """Oldest first, all at once or in pieces of so many bytes, but at least one frame."""
+    """Frames are taken oldest first, up to a number of bytes but always at least one."""
     outbox = make(10)
     offer(outbox, "abcdef")
     assert outbox.bytes_waiting == 6
@@ -49,7 +49,7 @@ def test_takes_what_fits_in_order() -> None:
 
 
 def test_first_frame_is_announced() -> None:
-    """Once, until the outbox is empty again."""
+    """`on_frames` is called for the first frame only, until the outbox is empty again."""
     calls: list[None] = []
     outbox = make(on_frames=lambda: calls.append(None))
     offer(outbox, "ab")
@@ -59,8 +59,8 @@ def test_first_frame_is_announced() -> None:
     assert len(calls) == 2
 
 
-def test_drop_newest_tells_the_loss_where_the_gap_is() -> None:
-    """One notice for each topic, behind what was queued and before what follows."""
+def test_drop_newest_reports_the_loss_where_the_gap_is() -> None:
+    """One notice per topic follows the frames already queued and precedes later ones."""
     outbox = make()
     offer(outbox, "abc")
     assert outbox.full()
@@ -74,8 +74,8 @@ def test_drop_newest_tells_the_loss_where_the_gap_is() -> None:
     assert texts(outbox.take_nowait(ALL)) == ["g"]
 
 
-def test_losses_are_told_anew_for_each_gap() -> None:
-    """Each notice counts what was lost since the one before."""
+def test_losses_are_reported_for_each_gap() -> None:
+    """Each notice counts the events lost since the previous notice."""
     outbox = make(1)
     seen: list[str] = []
     for _ in range(2):
@@ -85,7 +85,7 @@ def test_losses_are_told_anew_for_each_gap() -> None:
 
 
 def test_drop_oldest_keeps_the_newest_events_and_all_replies() -> None:
-    """The notice comes first, where the events are missing."""
+    """With `drop_oldest` the notice comes first, where the events are missing."""
     outbox = make(overflow=Overflow.DROP_OLDEST)
     outbox.put_reply(reply("r"))
     offer(outbox, "abcd")
@@ -93,7 +93,7 @@ def test_drop_oldest_keeps_the_newest_events_and_all_replies() -> None:
 
 
 def test_drop_oldest_drops_the_newest_when_only_replies_wait() -> None:
-    """Replies are never dropped."""
+    """Replies are never dropped, so a new event is dropped when only replies are queued."""
     outbox = make(2, Overflow.DROP_OLDEST)
     outbox.put_reply(reply("r"))
     outbox.put_reply(reply("s"))
@@ -102,7 +102,7 @@ def test_drop_oldest_drops_the_newest_when_only_replies_wait() -> None:
 
 
 def test_disconnect_calls_back_once() -> None:
-    """The first event that does not fit ends the connection; the others are counted."""
+    """The first event that does not fit ends the connection; every lost event is counted."""
     overflows: list[None] = []
     outbox = make(1, Overflow.DISCONNECT, on_overflow=lambda: overflows.append(None))
     before = TOPIC.dropped
@@ -111,16 +111,16 @@ def test_disconnect_calls_back_once() -> None:
 
 
 @pytest.mark.parametrize("policy", Overflow)
-def test_nothing_is_dropped_that_can_leave_at_once(policy: Overflow) -> None:
-    """Full is what the socket is; that nobody has looked yet in this tick does not count."""
+def test_nothing_is_dropped_before_a_flush(policy: Overflow) -> None:
+    """A full outbox is flushed first, so events are dropped only if the socket is full too."""
     left: list[str] = []
     outbox = make(2, policy, on_full=lambda: left.extend(texts(outbox.take_nowait(ALL))))
     offer(outbox, "abcdefg")
     assert left + texts(outbox.take_nowait(ALL)) == list("abcdefg")
 
 
-def test_one_large_event_may_drive_out_any_number_of_small_ones() -> None:
-    """With drop_oldest."""
+def test_one_large_event_may_evict_any_number_of_small_ones() -> None:
+    """With `drop_oldest` one large event can evict any number of small ones."""
     outbox = make(5000, Overflow.DROP_OLDEST, queue_bytes=12_000)
     offer(outbox, "x" * 4000)
     outbox.offer(event("y" * 9000, TOPIC))
@@ -131,7 +131,7 @@ def test_one_large_event_may_drive_out_any_number_of_small_ones() -> None:
 
 
 def test_bytes_are_bounded_too() -> None:
-    """One frame may pass the bound; then the outbox is full until something leaves."""
+    """A frame that exceeds the byte bound fills the outbox until a frame is taken out."""
     outbox = make(100, queue_bytes=8)
     outbox.offer(event("x" * 8, TOPIC))
     assert outbox.full()
@@ -141,14 +141,14 @@ def test_bytes_are_bounded_too() -> None:
 
 
 def test_an_empty_outbox_takes_a_frame_of_any_size() -> None:
-    """Or it could never be delivered."""
+    """An empty outbox accepts a frame of any size; otherwise it could never be delivered."""
     outbox = make(queue_bytes=1)
     outbox.offer(event("x" * 100, TOPIC))
     assert outbox.qsize() == 1
 
 
-def test_replies_pass_the_bound() -> None:
-    """They are never dropped, however full the outbox is."""
+def test_replies_may_exceed_the_bound() -> None:
+    """Replies are accepted however full the outbox is."""
     outbox = make(1)
     for number in range(5):
         outbox.put_reply(reply(str(number)))
@@ -156,7 +156,7 @@ def test_replies_pass_the_bound() -> None:
 
 
 def replay(payloads: str) -> tuple[History, Replay]:
-    """Return a history that keeps just so many events, and their replay."""
+    """Return a history with exactly enough room for these events, and their replay."""
     history = make_history(len(payloads))
     for payload in payloads:
         history.append(event(payload, TOPIC), None)
@@ -166,7 +166,7 @@ def replay(payloads: str) -> tuple[History, Replay]:
 
 
 def test_a_replay_takes_no_room() -> None:
-    """Behind one of any length there is as much room as without it, and it comes first."""
+    """A replay of any length leaves the room for live events as it is, and comes first."""
     calls: list[None] = []
     outbox = make(3, on_frames=lambda: calls.append(None))
     outbox.put_replay(replay("0123456789")[1])
@@ -176,8 +176,8 @@ def test_a_replay_takes_no_room() -> None:
     assert texts(outbox.take_nowait(ALL)) == [*"3456789", "a", "b", "t lost 1"]
 
 
-def test_what_waits_before_a_replay_leaves_before_it() -> None:
-    """In pieces of any size."""
+def test_frames_before_a_replay_leave_before_it() -> None:
+    """Frames queued before a replay leave before it, whatever the size of the pieces."""
     for max_bytes in (1, 2, 3, ALL):
         outbox = make(10)
         outbox.put_reply(reply("r"))
@@ -190,8 +190,8 @@ def test_what_waits_before_a_replay_leaves_before_it() -> None:
         assert taken == [*"r0123ab"]
 
 
-def test_what_a_replay_has_lost_is_told_in_its_place() -> None:
-    """When the history has moved on before the client has read it."""
+def test_losses_of_a_replay_are_reported_in_their_place() -> None:
+    """Events evicted from the history before they were replayed are reported in their place."""
     for max_bytes in (1, ALL):
         before = TOPIC.dropped
         outbox = make(10)
@@ -207,8 +207,8 @@ def test_what_a_replay_has_lost_is_told_in_its_place() -> None:
         assert TOPIC.dropped == before + 2
 
 
-def test_drop_oldest_leaves_a_replay_alone() -> None:
-    """It takes no room, so nothing would be gained."""
+def test_drop_oldest_never_drops_a_replay() -> None:
+    """`drop_oldest` never drops a replay, because that would free no room."""
     outbox = make(2, Overflow.DROP_OLDEST)
     outbox.put_replay(replay("01")[1])
     offer(outbox, "abc")
@@ -216,7 +216,7 @@ def test_drop_oldest_leaves_a_replay_alone() -> None:
 
 
 async def test_wait_for_room() -> None:
-    """It lasts until frames are taken out, and not at all where there is room."""
+    """`wait_for_room` returns at once if there is room, otherwise when frames are taken out."""
     outbox = make(1)
     await outbox.wait_for_room()
     offer(outbox, "a")
@@ -228,7 +228,7 @@ async def test_wait_for_room() -> None:
 
 
 async def test_cancelled_wait_for_room() -> None:
-    """Leaves nothing that a later take would stumble over."""
+    """A cancelled `wait_for_room` does not disturb a later take."""
     outbox = make(1)
     offer(outbox, "a")
     waiting = asyncio.ensure_future(outbox.wait_for_room())
@@ -240,7 +240,7 @@ async def test_cancelled_wait_for_room() -> None:
 
 
 async def test_get_waits_for_a_frame() -> None:
-    """As with any asyncio.Queue, for a reader that wants one frame at a time."""
+    """`get` waits for a frame and returns one at a time, as with any `asyncio.Queue`."""
     outbox = make(1)
     getting = asyncio.ensure_future(outbox.get())
     await asyncio.sleep(0)
@@ -253,8 +253,8 @@ async def test_get_waits_for_a_frame() -> None:
         outbox.get_nowait()
 
 
-async def test_closed() -> None:
-    """Everything is forgotten, nothing more is taken, and nobody waits any longer."""
+async def test_close() -> None:
+    """Closing discards everything, refuses new frames and ends every wait."""
     outbox = make(1)
     offer(outbox, "a")
     outbox.put_replay(replay("0")[1])
@@ -271,8 +271,8 @@ async def test_closed() -> None:
     assert (outbox.qsize(), TOPIC.dropped) == (0, dropped)
 
 
-def test_a_reply_is_no_event() -> None:
-    """To offer one, and so to allow that it is dropped, is a mistake of the caller."""
+def test_a_reply_cannot_be_offered() -> None:
+    """Offering a reply is refused, because an offered frame may be dropped."""
     outbox = make(1)
     offer(outbox, "a")
     with pytest.raises(ValueError, match="may not be dropped"):
@@ -280,14 +280,14 @@ def test_a_reply_is_no_event() -> None:
 
 
 def test_repr() -> None:
-    """It tells how it is doing."""
+    """The repr shows the number of frames, bytes and losses."""
     outbox = make(1)
     offer(outbox, "ab")
     assert repr(outbox) == "<Outbox 1 frames, 1 bytes, 1 losses>"
 
 
 async def test_put_waits_for_room() -> None:
-    """As with any asyncio.Queue; several callers may wait at once."""
+    """`put` waits for room, as with any `asyncio.Queue`, and several callers may wait."""
     outbox = make(1)
     await outbox.put(reply("a"))
     with pytest.raises(asyncio.QueueFull):
@@ -300,7 +300,7 @@ async def test_put_waits_for_room() -> None:
 
 
 async def test_several_readers_get_one_frame_each() -> None:
-    """Every waiting `get` is served, in turn."""
+    """Every waiting `get` receives one frame, in the order of the calls."""
     outbox = make(3)
     getting = [asyncio.ensure_future(outbox.get()) for _ in range(2)]
     await asyncio.sleep(0)
@@ -310,7 +310,7 @@ async def test_several_readers_get_one_frame_each() -> None:
 
 
 async def test_get_ends_when_the_outbox_is_closed() -> None:
-    """Nothing will come, so nobody has to wait for it."""
+    """A waiting `get` raises `QueueEmpty` when the outbox is closed."""
     outbox = make()
     getting = asyncio.ensure_future(outbox.get())
     await asyncio.sleep(0)
@@ -320,7 +320,7 @@ async def test_get_ends_when_the_outbox_is_closed() -> None:
 
 
 @pytest.mark.parametrize("name", ["join", "task_done", "shutdown"])
-def test_methods_that_could_not_keep_their_promise_are_not_there(name: str) -> None:
-    """An outbox keeps no account of unfinished tasks."""
+def test_methods_that_track_tasks_are_missing(name: str) -> None:
+    """Methods that track unfinished tasks are missing, since the outbox does not track them."""
     assert isinstance(make(), asyncio.Queue)
     assert not hasattr(make(), name)

@@ -1,17 +1,17 @@
-"""Publications, and the frames that carry them."""
+"""Publications and the frames that carry them."""
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame, Publication
 
 
 def test_frames_have_a_size_and_a_text() -> None:
-    """The text is decoded from UTF-8; the size counts bytes."""
+    """A frame's text is decoded from UTF-8, and its size is in bytes."""
     frame = Frame("né 😀".encode())
     assert (frame.text, frame.size) == ("né 😀", 8)
 
 
-def test_reprs_name_what_they_are() -> None:
-    """They serve a log or a debugger."""
+def test_repr() -> None:
+    """The reprs name the topic and the message for logs and debuggers."""
     assert repr(Frame(b"12", TopicCounters("orders"))) == "<Frame event of 'orders', 2 bytes>"
     assert repr(Frame(b"12")) == "<Frame reply, 2 bytes>"
     publication = Publication("orders", "an id", "1", None, 0, None)

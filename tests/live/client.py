@@ -1,4 +1,4 @@
-"""A WebSocket client that does nothing by itself: it reads when it is told to, and only then."""
+"""A WebSocket client that reads only when a test asks it to."""
 
 import json
 import select
@@ -17,7 +17,7 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
 class Closed(Exception):
-    """The server closed the connection with this code and reason; 1006 for none."""
+    """The server closed the connection; the code is 1006 without a close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -26,7 +26,7 @@ class Closed(Exception):
 
 
 class Client:
-    """One connection, over a blocking socket with a time limit."""
+    """One connection over a blocking socket with a timeout."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Client:
 
     @property
     def port(self) -> int:
-        """The client's own port, by which the server knows it."""
+        """The client's local port, by which the server identifies it."""
         port: int = self._socket.getsockname()[1]
         return port
 
@@ -75,7 +75,7 @@ class Client:
         self.send_frame(Opcode.TEXT, text.encode())
 
     def send_all(self, messages: list[dict[str, Any]]) -> None:
-        """Send many messages in one piece."""
+        """Send many messages in one write."""
         self.send_bytes(
             b"".join(
                 Frame(Opcode.TEXT, json.dumps(message).encode()).serialize(mask=True)
@@ -88,15 +88,15 @@ class Client:
         self.send_bytes(Frame(opcode, data).serialize(mask=True))
 
     def send_bytes(self, data: bytes) -> None:
-        """Send bytes that need not be a frame."""
+        """Send bytes as they are; they need not form a frame."""
         self._socket.sendall(data)
 
     def receive_text(self) -> str:
-        """Return the next text frame as it is.
+        """Return the text of the next text frame.
 
         Raises:
             Closed: The server closed the connection.
-            TimeoutError: Nothing came.
+            TimeoutError: No frame arrived in time.
         """
         frame = self._next_event()
         if frame.opcode is Opcode.CLOSE:
@@ -110,29 +110,29 @@ class Client:
         return message
 
     def receive_frame(self) -> Frame:
-        """Return the next frame, whatever its kind."""
+        """Return the next frame of any kind."""
         frame: Frame = self._next_event(ignored=())
         return frame
 
     def read_bytes(self, size: int) -> int:
-        """Read at most so many bytes from the socket; return how many there were."""
+        """Read at most ``size`` bytes from the socket; return the number read."""
         data = self._socket.recv(size)
         self._protocol.receive_data(data)
         self._events += self._protocol.events_received()
         return len(data)
 
     def has_input(self) -> bool:
-        """Tell whether there is something to read."""
+        """Return whether there is anything to read."""
         return bool(self._events or select.select([self._socket], [], [], 0)[0])
 
     def receive_pong(self) -> bytes:
-        """Return what is in the next pong frame, which has to be the next frame."""
+        """Return the payload of the next frame, which must be a pong."""
         frame = self._next_event(ignored=())
         assert frame.opcode is Opcode.PONG
         return bytes(frame.data)
 
     def receive_close(self) -> tuple[int, str]:
-        """Read on until the connection is closed; return the close code and the reason."""
+        """Read until the connection is closed; return the close code and the reason."""
         try:
             while True:
                 self.receive_text()
@@ -140,40 +140,40 @@ class Client:
             return closed.code, closed.reason
 
     def ask(self, message: Any = None, /, **fields: Any) -> dict[str, Any]:
-        """Send a message and return the next one that comes."""
+        """Send a message and return the next message received."""
         self.send(message, **fields)
         return self.receive()
 
     def publish(self, topic: str, payload: Any = None) -> dict[str, Any]:
-        """Publish a message and return the next one that comes."""
+        """Publish a message and return the next message received."""
         return self.ask(type="publish", topic=topic, message={"id": UUID, "payload": payload})
 
     def assert_nothing_came(self) -> None:
-        """Show that everything sent to this client so far has been read."""
+        """Check that no unread message was sent to this client."""
         answer = self.ask(type="ping", request_id="nothing before this")
         assert answer.get("request_id") == "nothing before this", answer
 
     def set_timeout(self, seconds: float) -> None:
-        """Set the time limit of every call that waits for the socket."""
+        """Set the timeout in seconds of every call that waits for the socket."""
         self._socket.settimeout(seconds)
 
     def shut_down_writing(self) -> None:
-        """Send the end of the stream, and still be able to read."""
+        """Send the end of the stream, but keep reading."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """Go without a word, as a crash does: TCP reset instead of end of stream."""
+        """Disconnect with a TCP reset, as a crash does."""
         if self._socket.fileno() != -1:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._socket.close()
 
     def is_connected(self) -> bool:
-        """Tell, without reading, whether TCP still holds the connection (Linux's TCP_INFO)."""
+        """Return, without reading, whether TCP still holds the connection (Linux's TCP_INFO)."""
         established = 1
         return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == established
 
     def close(self) -> None:
-        """Close with the closing handshake."""
+        """Close the connection with a close frame."""
         self._protocol.send_close(1000)
         self._flush()
         self._socket.close()
@@ -200,7 +200,7 @@ class Client:
             self._events += self._protocol.events_received()
             if not data and not self._events:
                 raise Closed(1006, "")
-            # The answer to a close frame may come too late.
+            # The server may already be gone when a close frame is answered.
             with suppress(ConnectionError, ssl.SSLError):
                 self._flush()
             self._events = [

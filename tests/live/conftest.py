@@ -1,4 +1,4 @@
-"""Servers for the live tests. Each must keep a clean log, whatever was done to it."""
+"""Servers for the live tests; each must keep a clean log, whatever a test does to it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,15 +10,15 @@ from tests.live.server import Server
 
 
 class StartServer(Protocol):
-    """Starts a server with other settings than the default."""
+    """A function that starts a server with settings other than the default."""
 
     def __call__(self, *command: str, **environment: str) -> Server:
-        """Start one."""
+        """Start a server."""
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[Server]:
-    """One Daphne with default settings, for all tests that need no other."""
+    """One Daphne with default settings, shared by all tests that need no other."""
     server = Server()
     try:
         yield server
@@ -30,7 +30,7 @@ def shared_server() -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared_server: Server) -> Iterator[Server]:
-    """The shared server, without topics and clients of other tests."""
+    """The shared server, cleared of topics and clients after each test."""
     yield shared_server
     shared_server.clear()
 

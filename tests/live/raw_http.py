@@ -1,4 +1,4 @@
-"""HTTP as it is on the wire, valid or not."""
+"""Raw HTTP connections, for requests that may be invalid."""
 
 import io
 import json
@@ -11,25 +11,25 @@ TIMEOUT = 60
 
 
 def get(path: str, *headers: str) -> bytes:
-    """Return a request for a path."""
+    """Return a GET request for a path."""
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def post(path: str, *headers: str) -> bytes:
-    """Return the head of a request with a body of JSON."""
+    """Return the head of a POST request with a JSON body."""
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
     return "\r\n".join([*lines, *headers, "", ""]).encode()
 
 
 class _KeptReader(io.BufferedReader):
-    """A reader that a response does not close, because the next response follows in it."""
+    """A reader that stays open after a response, because it also holds the next one."""
 
     def close(self) -> None:
         """Stay open."""
 
 
 class RawConnection(socket.socket):
-    """A TCP connection to a server, with a time limit."""
+    """A TCP connection to a server, with a timeout."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class RawConnection(socket.socket):
         self._reader = _KeptReader(socket.SocketIO(self, "r"))
 
     def makefile(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the reader of all responses."""
+        """Return the reader that all responses share."""
         return self._reader
 
     def read_response(self) -> tuple[HTTPResponse, bytes]:
@@ -52,7 +52,7 @@ class RawConnection(socket.socket):
         return response, response.read()
 
     def read_error(self) -> tuple[int, str, str]:
-        """Read a response that has to be a JSON error and the last one of its connection.
+        """Read a response that must be a JSON error and the last one on its connection.
 
         Returns:
             The status, the error's code and its message.
@@ -65,7 +65,7 @@ class RawConnection(socket.socket):
         return response.status, error["code"], error["message"]
 
     def read_to_the_end(self) -> bytes:
-        """Return everything that comes before the server ends the connection."""
+        """Return everything received until the server closes the connection."""
         data = b""
         try:
             while piece := self.recv(1 << 20):
@@ -75,10 +75,10 @@ class RawConnection(socket.socket):
         return data
 
     def wait_for_the_end(self) -> None:
-        """Wait, without reading, until the server ends the connection.
+        """Wait, without reading, until the server closes the connection.
 
         Raises:
-            TimeoutError: It does not.
+            TimeoutError: The server kept the connection open.
         """
         poll = select.poll()
         poll.register(self, select.POLLRDHUP)

@@ -1,4 +1,4 @@
-"""A server process under test, as its users start it."""
+"""A server process under test, started as its users start it."""
 
 import json
 import os
@@ -26,7 +26,7 @@ ADDRESS = re.compile(r"Listening on TCP address .*:(\d+)|running on http://[\d.]
 
 
 def _free_port() -> int:
-    """Return a port for a server that cannot choose one by itself."""
+    """Return a port for a server that cannot choose one itself."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -34,7 +34,7 @@ def _free_port() -> int:
 
 
 class Server:
-    """One server process on a free port, with the environment variables it is given."""
+    """One server process on a free port, with additional environment variables."""
 
     def __init__(self, *command: str, **environment: str) -> None:
         port = _free_port() if "FREE_PORT" in " ".join(command) else None
@@ -46,7 +46,7 @@ class Server:
             env={**os.environ, **environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            # A test run in the background of a shell has SIGINT ignored, and hands that on.
+            # A test run in a shell's background ignores SIGINT, which the server would inherit.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._clients: list[Client] = []
@@ -82,7 +82,7 @@ class Server:
         return client
 
     def subscriber(self, topic: str, **options: Any) -> Client:
-        """Open a WebSocket that is subscribed."""
+        """Open a WebSocket and subscribe it to a topic."""
         client = self.connect()
         client.ask(type="subscribe", topic=topic, **options)
         return client
@@ -123,7 +123,7 @@ class Server:
             return response.status, dict(response.headers), json.loads(content or "null")
 
     def get_text(self, path: str) -> str:
-        """Return what a browser gets for this path."""
+        """Return the text that a browser gets for this path."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
             text: str = response.read().decode()
             return text
@@ -147,7 +147,7 @@ class Server:
         return self._process.wait(30)
 
     def send_signal(self, number: int) -> None:
-        """Send the process a signal, and wait for nothing."""
+        """Send the process a signal without waiting."""
         self._process.send_signal(number)
 
     def clear(self) -> None:
@@ -157,19 +157,19 @@ class Server:
             self.request("DELETE", f"/topics/{quote(topic['name'])}")
 
     def reset_clients(self) -> None:
-        """Close all clients, without a word."""
+        """Disconnect all clients with a TCP reset."""
         while self._clients:
             self._clients.pop().reset()
 
     def close(self) -> None:
-        """Make sure that nothing is left."""
+        """Kill the process and close everything."""
         self.reset_clients()
         self._process.kill()
         self._process.wait()
         self._log.close()
 
     def complaints(self) -> list[str]:
-        """Return the lines of the log that tell of trouble."""
+        """Return the log lines that report a problem."""
         return [
             line
             for line in self.log().splitlines()

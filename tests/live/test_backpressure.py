@@ -1,4 +1,4 @@
-"""Backpressure, in both directions, where it counts: at the socket of a real server."""
+"""Backpressure in both directions, at the sockets of a real server."""
 
 import threading
 from contextlib import suppress
@@ -23,7 +23,7 @@ def publication(topic: str, number: int, text: str = KIB) -> dict[str, object]:
 def publish_all(
     publisher: Client, reader: Client | None, topic: str, total: int, text: str = KIB
 ) -> None:
-    """Publish numbered messages in step with a reader, which gets every one of them."""
+    """Publish numbered messages in step with a reader that receives every one of them."""
     batch = 100
     for first in range(0, total, batch):
         numbers = range(first, first + batch)
@@ -35,29 +35,29 @@ def publish_all(
 
 
 def read_all(client: Client) -> tuple[list[int], int]:
-    """Read all that waits; check that every gap is told exactly, and where it is.
+    """Read everything pending, and check that every gap is reported exactly and in its place.
 
     Returns:
-        The numbers of the messages that came, and how many are missing in all.
+        The numbers of the messages received, and the total number of missing messages.
     """
     client.send(type="ping")
     numbers: list[int] = []
-    told = lost = 0
+    reported = lost = 0
     while (message := client.receive())["type"] != "pong":
         if message["type"] == "error":
             assert message["error"]["code"] == "SLOW_CONSUMER"
             assert message["error"]["message"].startswith(f"{message['dropped']} message")
-            told += message["dropped"]
+            reported += message["dropped"]
         else:
             number = message["message"]["payload"]["number"]
-            assert number == (numbers[-1] if numbers else -1) + 1 + told
+            assert number == (numbers[-1] if numbers else -1) + 1 + reported
             numbers.append(number)
-            lost, told = lost + told, 0
-    return numbers, lost + told
+            lost, reported = lost + reported, 0
+    return numbers, lost + reported
 
 
-def test_stalled_subscriber_costs_little_and_is_told_what_it_lost(server: Server) -> None:
-    """50,000 messages of 1 KiB pass by a client that does not read; the others get them all."""
+def test_stalled_subscriber_costs_little_and_learns_its_losses(server: Server) -> None:
+    """A stalled subscriber costs little memory and learns exactly how many messages it lost."""
     publisher = server.connect()
     warm_up = server.create_topic("warm-up")
     publish_all(publisher, server.subscriber(warm_up), warm_up, 2000)
@@ -77,7 +77,7 @@ def test_stalled_subscriber_costs_little_and_is_told_what_it_lost(server: Server
 
 
 def test_large_messages_for_a_stalled_subscriber_are_bounded_in_bytes(server: Server) -> None:
-    """256 frames of 60 KiB would be 15 MB; the outbox is full long before."""
+    """An outbox is full long before it holds 256 frames of 60 KiB (15 MB)."""
     topic = server.create_topic("large")
     stalled, publisher = server.subscriber(topic), server.connect()
     publish_all(publisher, None, topic, 100, "x" * 60_000)
@@ -90,7 +90,7 @@ def test_large_messages_for_a_stalled_subscriber_are_bounded_in_bytes(server: Se
 
 
 def test_flood_by_a_client_that_never_reads_costs_little(server: Server) -> None:
-    """The server stops reading from it, and answers another client's pings all the while."""
+    """The server stops reading from a flooding client and keeps serving others."""
     topic = server.create_topic("flood")
     flooder, other = server.connect(), server.connect()
     other.ask(type="ping")
@@ -103,7 +103,7 @@ def test_flood_by_a_client_that_never_reads_costs_little(server: Server) -> None
             while True:
                 flooder.send_all(piece)
         except TimeoutError:
-            flooded.set()  # nothing was taken for as long as the socket's time limit
+            flooded.set()  # the server has read nothing for as long as the socket's timeout
 
     flooder.set_timeout(2)
     thread = threading.Thread(target=flood)
@@ -119,7 +119,7 @@ def test_flood_by_a_client_that_never_reads_costs_little(server: Server) -> None
 
 
 def test_flood_by_a_client_that_reads_does_not_grow_the_server(server: Server) -> None:
-    """Daphne queues what comes in without a bound; the read pump empties it as fast."""
+    """A client that publishes fast and reads its replies costs no lasting memory."""
     topic = server.create_topic("busy")
     publisher = server.connect()
     publish_all(publisher, None, topic, 1000)
@@ -129,7 +129,7 @@ def test_flood_by_a_client_that_reads_does_not_grow_the_server(server: Server) -
 
 
 def test_burst_in_one_tick_drops_nothing(start_server: StartServer) -> None:
-    """Eight publishers at once; the subscriber's socket is empty, so its queue is not full."""
+    """A burst of eight publishers drops nothing while the subscriber's socket has room."""
     for command, overflow in (((), "drop_newest"), ((), "disconnect"), (UVICORN, "drop_oldest")):
         server = start_server(*command, CHATROOM_OVERFLOW=overflow, CHATROOM_QUEUE_SIZE="16")
         topic = server.create_topic("t")
@@ -142,7 +142,7 @@ def test_burst_in_one_tick_drops_nothing(start_server: StartServer) -> None:
 
 
 def test_pings_of_a_client_that_never_reads_cost_little(server: Server) -> None:
-    """Ping frames are answered by the server itself, past every queue, as long as they are read."""
+    """A flood of pings from a client that never reads costs little memory."""
     client, other = server.connect(), server.connect()
     client.send_frame(Opcode.PING, b"answered")
     other.ask(type="ping")
@@ -158,7 +158,7 @@ def test_pings_of_a_client_that_never_reads_cost_little(server: Server) -> None:
 
 
 def test_replays_to_a_client_that_never_reads_cost_little(server: Server) -> None:
-    """They are looked up in the history when they can leave, however often they are asked for."""
+    """Repeated replays to a stalled client cost little, since they are read from the history."""
     topic = server.create_topic("t", history=1000)
     client, publisher = server.connect(), server.connect()
     publish_all(publisher, None, topic, 3000)
@@ -172,7 +172,7 @@ def test_replays_to_a_client_that_never_reads_cost_little(server: Server) -> Non
 
 
 def test_replay_larger_than_queue_and_socket_arrives_whole(server: Server) -> None:
-    """40 MB of history, for a client that reads it all."""
+    """A replay of 40 MB is delivered in full to a client that reads it."""
     topic = server.create_topic("t", history=1000)
     publish_all(server.connect(), None, topic, 1000, "x" * 40_000)
     client = server.subscriber(topic, last_n=1000)
@@ -182,7 +182,7 @@ def test_replay_larger_than_queue_and_socket_arrives_whole(server: Server) -> No
 
 @pytest.mark.parametrize("fragment", [b"", b"x"])
 def test_message_without_an_end_costs_little(server: Server, fragment: bytes) -> None:
-    """Fragment after fragment, of which none is the last."""
+    """A message of endless fragments costs little memory."""
     client, other = server.connect(), server.connect()
     client.send_bytes(Frame(Opcode.TEXT, b"{", fin=False).serialize(mask=True))
     piece = Frame(Opcode.CONT, fragment, fin=False).serialize(mask=True) * 1000
@@ -195,8 +195,27 @@ def test_message_without_an_end_costs_little(server: Server, fragment: bytes) ->
     assert server.memory() - before < 5 * MB
 
 
+def test_unfinished_messages_cost_no_more_than_a_message(start_server: StartServer) -> None:
+    """What exceeds the limit for a message is read and discarded, even before the message ends.
+
+    The server is not to leave the rest to the garbage collector either, round after round.
+    """
+    server = start_server()
+    unfinished = Frame(Opcode.TEXT, b"x" * 1_000_000).serialize(mask=True)[:-1]
+    before = server.memory()
+    for _ in range(4):
+        clients = [server.connect() for _ in range(100)]
+        for client in clients:
+            client.send_bytes(unfinished)
+        server.connect().ask(type="ping")
+        # Of each message 64 KiB are kept, and one chunk of 16 KiB while it is parsed; the rest
+        # is what a connection takes.
+        assert server.memory() - before < 100 * 0.16 * MB
+        server.reset_clients()
+
+
 def test_frame_in_very_small_pieces_costs_little(server: Server) -> None:
-    """Each comes by itself, and none completes the frame."""
+    """A frame that arrives in very small pieces costs little memory."""
     client, other = server.connect(), server.connect()
     frame = Frame(Opcode.BINARY, b"x" * 200_000).serialize(mask=True)
     client.send_bytes(frame[:14])
@@ -211,7 +230,7 @@ def test_frame_in_very_small_pieces_costs_little(server: Server) -> None:
 
 
 def test_control_frame_that_is_too_long_costs_little(server: Server) -> None:
-    """It is refused when its header has come, and what follows is not kept."""
+    """An oversized control frame is refused by its header, and its payload is not kept."""
     client, other = server.connect(), server.connect()
     other.ask(type="ping")
     before = server.memory()
@@ -225,7 +244,7 @@ def test_control_frame_that_is_too_long_costs_little(server: Server) -> None:
 
 
 def test_every_ping_of_a_flood_is_answered(server: Server) -> None:
-    """A peer that reads gets a pong for each of its pings, in their order."""
+    """A client that reads gets a pong for each of its pings, in order."""
     client = server.connect()
     count = 2000
     client.send_bytes(
@@ -235,7 +254,7 @@ def test_every_ping_of_a_flood_is_answered(server: Server) -> None:
 
 
 def test_replies_are_never_dropped(server: Server) -> None:
-    """A client that asks 20,000 times before it reads gets 20,000 answers, in order."""
+    """A client that sends 20,000 commands before it reads gets 20,000 replies in order."""
     client, count = server.connect(), 20_000
     padding = "x" * 100
     questions = [{"type": "ping", "request_id": f"{number} {padding}"} for number in range(count)]
@@ -250,7 +269,7 @@ def test_replies_are_never_dropped(server: Server) -> None:
 def test_client_that_stays_stuck_is_disconnected(
     start_server: StartServer, command: tuple[str, ...]
 ) -> None:
-    """After the write timeout it leaves its topics, and finds 3008 when it reads on."""
+    """After the write timeout a stuck client leaves its topics, and later reads 3008."""
     server = start_server(*command, CHATROOM_WRITE_TIMEOUT="1")
     topic = server.create_topic("stuck")
     stuck, publisher = server.subscriber(topic), server.connect()
@@ -258,7 +277,7 @@ def test_client_that_stays_stuck_is_disconnected(
         publish_all(publisher, None, topic, 200)
     assert server.request("GET", "/topics")[1]["topics"] == [{"name": topic, "subscribers": 0}]
     if not command:
-        # It has some seconds to notice.
+        # A stuck client has some seconds to read the close frame.
         closed_at = server.request("GET", "/health")[1]["uptime_sec"]
         while server.request("GET", "/health")[1]["uptime_sec"] < closed_at + 3:
             pass
@@ -266,7 +285,7 @@ def test_client_that_stays_stuck_is_disconnected(
 
 
 def test_slow_client_that_reads_on_is_not_disconnected(start_server: StartServer) -> None:
-    """Only a client that makes no progress is stuck, however much waits for it."""
+    """A client that makes progress is not disconnected, however large its backlog."""
     server = start_server(CHATROOM_WRITE_TIMEOUT="1")
     topic = server.create_topic("slow")
     slow, publisher = server.subscriber(topic), server.connect()
@@ -280,7 +299,7 @@ def test_slow_client_that_reads_on_is_not_disconnected(start_server: StartServer
 
 
 def test_overflow_can_drop_the_oldest(start_server: StartServer) -> None:
-    """With drop_oldest the newest messages survive, and the gap is told before them."""
+    """With `drop_oldest` the newest messages survive, and the gap is reported before them."""
     server = start_server(CHATROOM_OVERFLOW="drop_oldest")
     topic = server.create_topic("t")
     stalled, publisher = server.subscriber(topic), server.connect()
@@ -291,7 +310,7 @@ def test_overflow_can_drop_the_oldest(start_server: StartServer) -> None:
 
 
 def test_overflow_can_disconnect(start_server: StartServer) -> None:
-    """With disconnect the first event that finds the outbox full ends the connection."""
+    """With `disconnect` the first event for a full outbox ends the connection."""
     server = start_server(CHATROOM_OVERFLOW="disconnect", CHATROOM_QUEUE_SIZE="16")
     topic = server.create_topic("t")
     stalled, publisher = server.subscriber(topic), server.connect()

@@ -1,4 +1,4 @@
-"""What a client must not send: it is told so, and nobody else notices, the log least of all."""
+"""Invalid input: it is refused, and neither other clients nor the log are affected."""
 
 import socket
 
@@ -14,14 +14,14 @@ from tests.live.server import Server
 
 @pytest.mark.parametrize("name", BAD_MESSAGES)
 def test_bad_message(server: Server, name: str) -> None:
-    """The client is told what is wrong and stays connected; a subscriber notices nothing."""
+    """An invalid message is answered with an error and does not affect other clients."""
     server.create_topic("t")
     bystander, client = server.subscriber("t"), server.connect()
-    text, sentence = BAD_MESSAGES[name]
+    text, message = BAD_MESSAGES[name]
     answer = client.ask(text)
     assert answer["type"] == "error"
     assert answer["error"]["code"] == "BAD_REQUEST"
-    assert answer["error"]["message"].startswith(sentence)
+    assert answer["error"]["message"].startswith(message)
     assert "request_id" not in answer
     client.assert_nothing_came()
     bystander.assert_nothing_came()
@@ -41,13 +41,13 @@ def test_bad_message(server: Server, name: str) -> None:
     ],
 )
 def test_refusal_carries_the_request_id(server: Server, text: str) -> None:
-    """Whenever one can be read from the message."""
+    """An error carries the request id whenever it can be read from the message."""
     answer = server.connect().ask(text)
     assert (answer["type"], answer["request_id"]) == ("error", "r")
 
 
 def test_refusals_by_the_broker(server: Server) -> None:
-    """The codes for what is well-formed and yet impossible, with the topic that it is about."""
+    """A well-formed command that cannot be executed gets its error code and the topic."""
     client = server.connect()
     for kind, code in (
         ("subscribe", "TOPIC_NOT_FOUND"),
@@ -60,8 +60,8 @@ def test_refusals_by_the_broker(server: Server) -> None:
     assert client.ask(type="unsubscribe", topic="t")["error"]["code"] == "NOT_SUBSCRIBED"
 
 
-def test_30_digit_last_n_is_a_number_like_any_other(server: Server) -> None:
-    """It asks for all there is."""
+def test_30_digit_last_n(server: Server) -> None:
+    """A 30-digit `last_n` is accepted and replays the whole history."""
     server.create_topic("t", history=3)
     server.connect().publish("t", "kept")
     client = server.connect()
@@ -71,7 +71,7 @@ def test_30_digit_last_n_is_a_number_like_any_other(server: Server) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x00\xff", b'{"type":"ping","request_id":"r"}'])
 def test_binary_frame(server: Server, data: bytes) -> None:
-    """It is refused, even if it holds JSON; the request id is read all the same."""
+    """A binary frame is refused even if it holds JSON, with the request id from that JSON."""
     client = server.connect()
     client.send_frame(Opcode.BINARY, data)
     answer = client.receive()
@@ -81,7 +81,7 @@ def test_binary_frame(server: Server, data: bytes) -> None:
 
 
 def test_message_of_70_kib(server: Server) -> None:
-    """Over the limit of one message: refused, and the connection is kept."""
+    """A message over the message limit is refused and the connection is kept."""
     client = server.connect()
     answer = client.ask("x" * 70 * 1024)
     assert answer["error"]["code"] == "MESSAGE_TOO_LARGE"
@@ -89,14 +89,14 @@ def test_message_of_70_kib(server: Server) -> None:
 
 
 def test_message_of_2_mib(server: Server) -> None:
-    """Over the hard limit of the server: the connection is closed, and says why."""
+    """A message over the server's hard limit closes the connection with 1009."""
     client = server.connect()
     client.send("x" * (2 << 20))
     assert client.receive_close()[0] == 1009
 
 
 def test_more_messages_than_allowed(start_server: StartServer) -> None:
-    """Refused with the request id; a client that goes on and on is closed with 3501."""
+    """Messages over the rate limit are refused, and a client that persists is closed."""
     server = start_server(CHATROOM_RATE_LIMIT="20")
     client, patient = server.connect(), server.connect()
     messages = [{"type": "ping", "request_id": str(number)} for number in range(400)]
@@ -112,7 +112,7 @@ def test_more_messages_than_allowed(start_server: StartServer) -> None:
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b'{"type":"ping"}\xc3', b"\xed\xa0\x80"])
 def test_invalid_utf8(server: Server, data: bytes) -> None:
-    """RFC 6455 §8.1 asks for a failed connection: close code 1007."""
+    """Invalid UTF-8 closes the connection with 1007 (RFC 6455 §8.1)."""
     client = server.connect()
     client.send_frame(Opcode.TEXT, data)
     assert client.receive_close()[0] == 1007
@@ -125,18 +125,18 @@ def test_invalid_utf8(server: Server, data: bytes) -> None:
         b"\xf1\x80\0\0\0\0",  # reserved bits
         b"\x83\x80\0\0\0\0",  # reserved opcode
         b"\x09\x80\0\0\0\0",  # fragmented control frame
-        b"\x80\x80\0\0\0\0",  # continuation of nothing
+        b"\x80\x80\0\0\0\0",  # continuation without a first fragment
     ],
 )
 def test_broken_frame(server: Server, data: bytes) -> None:
-    """A violation of the WebSocket protocol itself: close code 1002 (RFC 6455 §7.4.1)."""
+    """A violation of the WebSocket protocol closes the connection with 1002 (RFC 6455 §7.4.1)."""
     client = server.connect()
     client.send_bytes(data)
     assert client.receive_close()[0] == 1002
 
 
 def test_fragmented_message(server: Server) -> None:
-    """A command may come in several frames."""
+    """A command may be split into several frames."""
     client = server.connect()
     client.send_bytes(b"\x01\x87\0\0\0\0" + b'{"type"' + b"\x80\x88\0\0\0\0" + b':"ping"}')
     assert client.receive()["type"] == "pong"
@@ -144,13 +144,13 @@ def test_fragmented_message(server: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/ws/", "/wss", "/ws/orders", "/%00"])
 def test_other_paths_are_refused(server: Server, path: str) -> None:
-    """The handshake fails with HTTP 403, as Channels does it."""
+    """A handshake on any other path fails with HTTP 403, as is usual in Channels."""
     with pytest.raises(InvalidStatus):
         server.connect(path=path)
 
 
 def test_garbage_instead_of_http(server: Server) -> None:
-    """Bytes that are no request end with the connection, and nothing else."""
+    """Bytes that are not HTTP end their own connection and have no other effect."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
         raw.sendall(b"\x16\x03\x01\x00\xff\x00\r\n\r\n")
         raw.shutdown(socket.SHUT_WR)
@@ -159,8 +159,8 @@ def test_garbage_instead_of_http(server: Server) -> None:
     assert server.request("GET", "/health")[0] == 200
 
 
-def test_half_a_frame_and_gone(server: Server) -> None:
-    """A client that leaves in the middle of a frame has left."""
+def test_disconnection_in_the_middle_of_a_frame(server: Server) -> None:
+    """A client that disconnects in the middle of a frame is cleaned up."""
     client: Client = server.connect()
     client.ask(type="ping")
     client.send_bytes(b"\x81\xfe\xff\xff\0\0\0\0{")

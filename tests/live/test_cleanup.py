@@ -1,4 +1,4 @@
-"""Clients that go, in whatever way, leave nothing behind."""
+"""Disconnected clients leave nothing behind, however their connections ended."""
 
 import random
 
@@ -10,7 +10,7 @@ from tests.live.server import Server
 
 
 def wait_until(server: Server, **figures: int) -> None:
-    """Wait until /health shows these figures; the test's time limit is the client's."""
+    """Wait until /health shows these figures; the client's own timeout is the limit."""
     while True:
         health = server.request("GET", "/health")[1]
         if {name: health[name] for name in figures} == figures:
@@ -18,7 +18,7 @@ def wait_until(server: Server, **figures: int) -> None:
 
 
 def test_closed_and_crashed_clients_leave_every_topic(server: Server) -> None:
-    """A closing handshake, the end of the stream, a TCP reset."""
+    """A closing handshake, an end of stream and a TCP reset all end every subscription."""
     for name in ("a", "b"):
         server.create_topic(name)
     stays, closes, ends, crashes = (server.subscriber("a") for _ in range(4))
@@ -37,7 +37,7 @@ def test_closed_and_crashed_clients_leave_every_topic(server: Server) -> None:
 
 
 def test_stuck_client_that_crashes_leaves_at_once(server: Server) -> None:
-    """Also while the server has stopped reading from it, and waits for room to write."""
+    """A client that crashes while the server waits for room to write leaves at once."""
     server.create_topic("t")
     stuck, publisher = server.subscriber("t"), server.connect()
     while server.request("GET", "/stats")[1]["topics"]["t"]["dropped"] == 0:
@@ -51,9 +51,9 @@ def test_stuck_client_that_crashes_leaves_at_once(server: Server) -> None:
 
 
 def test_stuck_client_that_closes_leaves_at_once(start_server: StartServer) -> None:
-    """Its close frame counts, although the answer to it has to wait behind what it has not read.
+    """A stuck client that sends a close frame leaves at once.
 
-    It is given some seconds to read that, and its socket is closed then.
+    The answer follows its unread frames; it has some seconds to read before the socket is closed.
     """
     server = start_server()
     server.create_topic("t")
@@ -70,7 +70,7 @@ def test_stuck_client_that_closes_leaves_at_once(start_server: StartServer) -> N
 
 
 def test_random_life(server: Server) -> None:
-    """Any mixture of connecting, crashing, subscribing and deleting ends with nothing."""
+    """Any mixture of connecting, crashing, subscribing and deleting leaves nothing behind."""
     chance = random.Random(20)
     names = [f"t{number}" for number in range(6)]
     clients: list[Client] = []
@@ -101,8 +101,8 @@ def test_random_life(server: Server) -> None:
     }
 
 
-def test_memory_does_not_grow_with_the_clients_that_were(server: Server) -> None:
-    """2,000 more that come, subscribe and crash would cost 50 MB, if they were kept."""
+def test_memory_does_not_grow_with_former_clients(server: Server) -> None:
+    """Memory does not grow with former clients; keeping 2,000 of them would cost 50 MB."""
     server.create_topic("t")
 
     def come_and_go(count: int) -> None:

@@ -1,4 +1,4 @@
-"""The pages and their files over HTTP; tests/browser/ opens them in a browser."""
+"""The pages and their static files over HTTP; tests/browser/ opens them in a browser."""
 
 import os
 import re
@@ -20,19 +20,19 @@ HOST = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
 
 
 def get(server: Server, path: str) -> tuple[Message, str]:
-    """Return the headers and the text of a path."""
+    """Return the headers and the body of a path."""
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as response:
         return response.headers, response.read().decode(errors="replace")
 
 
 def assets(page: str) -> list[str]:
-    """Return the addresses of the files that a page loads."""
+    """Return the URLs of the files that a page loads."""
     return re.findall(r'<(?:link|script)[^>]* (?:href|src)="([^"]+)"', page)
 
 
 @pytest.mark.parametrize("path", ["/", "/docs/ws"])
 def test_pages_allow_nothing_foreign(server: Server, path: str) -> None:
-    """Pages have nothing inline and nothing from another host, and a policy that enforces it."""
+    """Pages have no inline code and load nothing from other hosts, which a policy enforces."""
     headers, page = get(server, path)
     assert headers["Content-Type"] == "text/html; charset=utf-8"
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
@@ -47,7 +47,7 @@ def test_pages_allow_nothing_foreign(server: Server, path: str) -> None:
 
 
 def test_openapi_page_allows_nothing_foreign(server: Server) -> None:
-    """The page of the REST endpoints has a policy too, which tests/browser/ shows to be enough."""
+    """The REST reference has a policy too; tests/browser/ shows that the page works with it."""
     headers, page = get(server, "/docs")
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
@@ -56,8 +56,8 @@ def test_openapi_page_allows_nothing_foreign(server: Server) -> None:
         assert address.startswith("/static/")
 
 
-def test_pages_lead_to_each_other(server: Server) -> None:
-    """The room links to both references, and they link back."""
+def test_pages_link_to_each_other(server: Server) -> None:
+    """The room links to both references, and they link back to it."""
     room, reference = get(server, "/")[1], get(server, "/docs/ws")[1]
     for page in (room, reference):
         assert 'href="/docs"' in page
@@ -67,7 +67,7 @@ def test_pages_lead_to_each_other(server: Server) -> None:
 
 
 def test_asyncapi(server: Server) -> None:
-    """The document contains the address that the request was sent to."""
+    """The AsyncAPI document names the host and port of the request."""
     status, document = server.request("GET", "/asyncapi.json")
     assert (status, document["asyncapi"]) == (200, "3.0.0")
     assert document["servers"]["chatroom"]["host"] == f"127.0.0.1:{server.port}"
@@ -78,7 +78,7 @@ def test_asyncapi(server: Server) -> None:
 
 
 def test_rules_of_fields(server: Server) -> None:
-    """The reference shows the rule for message ids next to them, and the rule for topics too."""
+    """The WebSocket reference shows the rule of each field next to its name."""
     page = get(server, "/docs/ws")[1]
     rules = dict(re.findall(r'<th scope="row"><code>([\w.]+)</code>(.*?)</tr>', page))
     assert "a UUID in its canonical form" in rules["message.id"]
@@ -87,7 +87,7 @@ def test_rules_of_fields(server: Server) -> None:
 
 
 def test_only_reading(server: Server) -> None:
-    """Pages can only be read; HEAD is a way of reading."""
+    """Pages accept GET and HEAD only."""
     for path in ("/", "/docs/ws", "/asyncapi.json"):
         assert server.request("POST", path)[0] == 405
         request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method="HEAD")
@@ -96,7 +96,7 @@ def test_only_reading(server: Server) -> None:
 
 
 def test_in_another_project(start_server: StartServer) -> None:
-    """Under a prefix, the page has the addresses that are right there."""
+    """Under a prefix, the page uses the URLs of the host project."""
     server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.with_page")
     page = get(server, "/chat/")[1]
     assert 'data-rest="/chat/"' in page
@@ -106,8 +106,8 @@ def test_in_another_project(start_server: StartServer) -> None:
 
 
 def test_in_a_project_without_the_page() -> None:
-    """Without the app `pubsub.console` the document exists and the pages do not."""
-    # Its log may contain Django's warnings about pages that were not found.
+    """Without the app `pubsub.console` the document is served but the pages are not."""
+    # Django logs warnings about pages that are not found, so the log is not checked.
     with closing(Server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")) as server:
         assert server.request("GET", "/chat/asyncapi.json")[0] == 200
         for path in ("/chat/", "/chat/docs/ws"):
@@ -117,7 +117,7 @@ def test_in_a_project_without_the_page() -> None:
 
 
 def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
-    """Every file that the pages use has a hash in its name, imported modules included."""
+    """Every file that the pages load has a hash in its name, including imported modules."""
     environment = {"DJANGO_STATIC_ROOT": str(tmp_path)}
     subprocess.run(
         [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
@@ -145,14 +145,14 @@ def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
     for path in source.iterdir():
         hashed = rf"/{re.escape(path.stem)}\.[0-9a-f]{{12}}\{path.suffix}$"
         assert any(re.search(hashed, address) for address in seen), path.name
-    # Pages of other sites import the client by its plain name.
+    # Other sites import the client under its plain name.
     headers, _ = get(server, "/static/pubsub/console/chatroom.js")
     assert "immutable" not in headers["Cache-Control"]
     assert headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_files_that_nobody_collected(tmp_path: Path) -> None:
-    """If the files were not collected, the start fails with one line that says what to do."""
+def test_files_that_were_not_collected(tmp_path: Path) -> None:
+    """Without collected files, the start fails with one line that names the setting."""
     result = subprocess.run(
         [sys.executable, *DAPHNE],
         cwd=PROJECT,

@@ -1,4 +1,4 @@
-"""What a publication does, counted: a loss of speed shows here, whatever the clock says."""
+"""The calls that a publication causes, counted so that a loss of speed shows without a clock."""
 
 from collections import Counter
 
@@ -13,11 +13,11 @@ PUBLISH = {"type": "publish", "topic": "t", "message": {"id": UUID, "payload": 1
 
 
 def count(server: Server, at_a_time: int) -> Counter[str]:
-    """Publish so many messages at a time, in rounds, and return what the server called."""
+    """Publish ``at_a_time`` messages per round and count the server's calls."""
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(SUBSCRIBERS)]
     publisher = server.connect()
-    publisher.send_all([PUBLISH])  # so that the topic's name is encoded
+    publisher.send_all([PUBLISH])  # warms the cache of the encoded topic name
     for client in (*subscribers, publisher):
         client.receive()
     server.request("GET", "/count/start")
@@ -33,19 +33,19 @@ def count(server: Server, at_a_time: int) -> Counter[str]:
 
 
 def test_one_publication(start_server: StartServer) -> None:
-    """One encoding, one write for each subscriber, and no task, thread or turn for any of them."""
+    """A publication is encoded once and written once per subscriber, without tasks or threads."""
     counts = count(start_server(*COUNTED), 1)
-    # The acknowledgement is another.
+    # One encoding for the event, one for the acknowledgement.
     assert counts["encodings"] == 2 * ROUNDS
     assert counts["threads"] == 0
-    # Of the few that are left some belong to the HTTP requests around the count.
+    # Some of the remaining calls belong to the HTTP requests around the count.
     assert counts["tasks"] < ROUNDS / 2
     assert counts["detours"] < ROUNDS / 2
     assert counts["hops"] < 3 * ROUNDS
 
 
 def test_publications_of_one_tick(start_server: StartServer) -> None:
-    """They leave in one write together."""
+    """Publications of one tick leave in one write per subscriber."""
     counts = count(start_server(*COUNTED), 8)
     assert counts["encodings"] == 2 * 8 * ROUNDS
     assert counts["hops"] < 3 * ROUNDS

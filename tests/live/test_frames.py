@@ -1,4 +1,4 @@
-"""Frames of all kinds in one stream, however the network cuts it: nothing is lost or overtaken."""
+"""Frames of every kind in one stream, split at arbitrary points."""
 
 import json
 
@@ -15,12 +15,12 @@ def ping(number: int, **fields: object) -> bytes:
 
 
 def frame(opcode: Opcode, payload: bytes, *, fin: bool = True) -> bytes:
-    """Return a client's frame."""
+    """Return one client frame."""
     return Frame(opcode, payload, fin).serialize(mask=True)
 
 
 def in_fragments(message: bytes) -> bytes:
-    """Return a message in three fragments, with a ping of WebSocket's own between them."""
+    """Return a message in three fragments with a WebSocket ping between them."""
     return (
         frame(Opcode.TEXT, message[:5], fin=False)
         + frame(Opcode.CONT, message[5:9], fin=False)
@@ -30,7 +30,7 @@ def in_fragments(message: bytes) -> bytes:
 
 
 def mixture() -> tuple[bytes, int]:
-    """Return a stream of all kinds of messages, and how many they are."""
+    """Return a stream of messages of every kind, and their number."""
     kinds = [
         lambda number: frame(Opcode.TEXT, ping(number)),
         lambda number: in_fragments(ping(number)),
@@ -45,13 +45,13 @@ def mixture() -> tuple[bytes, int]:
 
 
 def answers(client: Client, count: int) -> list[int]:
-    """Return the numbers that the next answers carry."""
+    """Return the numbers in the next answers."""
     return [int(client.receive()["request_id"]) for _ in range(count)]
 
 
 @pytest.mark.parametrize("size", [97, 1000, 16_384, 16_385, 1 << 20])
 def test_every_kind_of_frame_in_pieces(server: Server, size: int) -> None:
-    """Pieces of any size; the answers come in the order of the messages."""
+    """Messages are answered in order, whatever the size of the pieces they arrive in."""
     stream, count = mixture()
     client = server.connect()
     for start in range(0, len(stream), size):
@@ -60,7 +60,7 @@ def test_every_kind_of_frame_in_pieces(server: Server, size: int) -> None:
 
 
 def test_byte_by_byte(server: Server) -> None:
-    """Also within a header."""
+    """A stream that arrives byte by byte is answered in order."""
     stream = b"".join(frame(Opcode.TEXT, ping(n, padding="x" * 100 * n)) for n in range(3))
     client = server.connect()
     for byte in stream:
@@ -69,7 +69,7 @@ def test_byte_by_byte(server: Server) -> None:
 
 
 def test_more_than_a_share_of_the_loop(server: Server) -> None:
-    """What comes too fast waits, in order, whoever has parsed it."""
+    """A client that sends more than its share waits, and its messages are answered in order."""
     count = 5000
     stream = b"".join(
         in_fragments(ping(number)) if number % 50 == 0 else frame(Opcode.TEXT, ping(number))
@@ -82,7 +82,7 @@ def test_more_than_a_share_of_the_loop(server: Server) -> None:
 
 
 def test_pongs_keep_their_place_among_the_answers(server: Server) -> None:
-    """Every ping is answered, in the order in which messages and pings were sent."""
+    """Pings and messages are answered in the order in which they were sent."""
     client = server.connect()
     stream = b""
     for number in range(20):

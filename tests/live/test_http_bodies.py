@@ -1,4 +1,4 @@
-"""Request bodies on Daphne: what is too large is refused before it is read."""
+"""Request bodies on Daphne: a body that is too large is refused before it is read."""
 
 import json
 import ssl
@@ -19,31 +19,31 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 sys.argv[1:] = ["-p", "0", "chatroom_project.asgi:application"]
 runpy.run_module("daphne", run_name="__main__")
 """
-"""Daphne, in a process whose files cannot exceed 100 kB, as if the disk were full."""
+"""Run Daphne with files limited to 100 kB, as if the disk were full."""
 
 TRANSFERS = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
 
 
 def chunk(data: bytes) -> bytes:
-    """Return a chunk of a body without a declared length (RFC 9112 §7.1)."""
+    """Return one chunk of a chunked body (RFC 9112 §7.1)."""
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def body_of(size: int) -> bytes:
-    """Return a JSON string of so many bytes."""
+    """Return a JSON string of this many bytes."""
     return b'"' + b"x" * (size - 2) + b'"'
 
 
 @pytest.mark.parametrize("path", ["/topics", "/nowhere", "/", "/static/ninja/swagger-ui.css"])
 def test_declared_length_is_refused_before_the_body_is_sent(server: Server, path: str) -> None:
-    """The answer comes while nothing of the body has been sent, whatever the path."""
+    """A declared length over the limit is refused before the body is sent, on any path."""
     with RawConnection(server.port) as connection:
         connection.sendall(post(path, f"Content-Length: {LIMIT + 1}"))
         assert connection.read_error() == TOO_LARGE
 
 
-def test_client_that_asks_first_is_not_told_to_go_on(server: Server) -> None:
-    """``Expect: 100-continue`` is answered by 413, or by 100 for a body that is within limits."""
+def test_expect_100_continue(server: Server) -> None:
+    """``Expect: 100-continue`` is answered with 413 for a large body and 100 otherwise."""
     with RawConnection(server.port) as connection:
         connection.sendall(post("/topics", "Content-Length: 99999", "Expect: 100-continue"))
         assert connection.read_error() == TOO_LARGE
@@ -54,8 +54,8 @@ def test_client_that_asks_first_is_not_told_to_go_on(server: Server) -> None:
         assert connection.read_response()[0].status == 201
 
 
-def test_body_of_200_mb_is_sent_to_the_end_and_the_answer_is_read(server: Server) -> None:
-    """Most clients send everything before they read. The connection is not reset meanwhile."""
+def test_refusal_can_be_read_after_sending_200_mb(server: Server) -> None:
+    """A client may send a refused body to the end and then read the answer without a reset."""
     before = peak = server.memory()
     with RawConnection(server.port) as connection:
         connection.sendall(post("/topics", "Content-Length: 200000000"))
@@ -67,7 +67,7 @@ def test_body_of_200_mb_is_sent_to_the_end_and_the_answer_is_read(server: Server
 
 
 def test_chunked_body_is_refused_when_it_becomes_too_large(server: Server) -> None:
-    """Without a declared length, too, and no matter how small its pieces are."""
+    """A chunked body is refused once it exceeds the limit, whatever the chunk size."""
     for size in (1, 1000, LIMIT + 1):
         with RawConnection(server.port) as connection:
             connection.sendall(post("/topics", "Transfer-Encoding: chunked"))
@@ -76,7 +76,7 @@ def test_chunked_body_is_refused_when_it_becomes_too_large(server: Server) -> No
 
 
 def test_chunked_body_of_100_mb_costs_no_memory(server: Server) -> None:
-    """What follows the refusal is discarded."""
+    """The rest of a refused body is discarded."""
     before = peak = server.memory()
     with RawConnection(server.port) as connection:
         connection.sendall(post("/topics", "Transfer-Encoding: chunked"))
@@ -89,7 +89,7 @@ def test_chunked_body_of_100_mb_costs_no_memory(server: Server) -> None:
 
 
 def test_body_of_exactly_the_limit_is_read(server: Server) -> None:
-    """The limit is that of one message, and belongs to what is allowed."""
+    """A body of exactly the limit is accepted."""
     server.create_topic("t")
     payload = {"payload": ""}
     payload["payload"] = "x" * (LIMIT - len(json.dumps(payload)))
@@ -102,8 +102,8 @@ def test_body_of_exactly_the_limit_is_read(server: Server) -> None:
         assert connection.read_response()[0].status == 200
 
 
-def test_request_behind_a_refused_one_is_not_carried_out(server: Server) -> None:
-    """What is sent after the refusal is part of a body, whatever it looks like."""
+def test_request_behind_a_refused_one_is_not_executed(server: Server) -> None:
+    """Bytes behind a refused head belong to its body, even if they look like a request."""
     with RawConnection(server.port) as connection:
         smuggled = post("/topics", "Content-Length: 19") + b'{"name":"smuggled"}'
         connection.sendall(post("/topics", "Content-Length: 99999") + smuggled)
@@ -112,7 +112,7 @@ def test_request_behind_a_refused_one_is_not_carried_out(server: Server) -> None
 
 
 def test_no_body_needs_the_disk(start_server: StartServer) -> None:
-    """Even the largest body is kept in memory, so that a full disk changes nothing."""
+    """Even the largest body is kept in memory, so a full disk has no effect."""
     size = 10 * MEGABYTE
     server = start_server("-c", SMALL_FILES_ONLY, CHATROOM_MAX_MESSAGE_BYTES=str(size))
     server.create_topic("t")
@@ -126,7 +126,7 @@ def test_no_body_needs_the_disk(start_server: StartServer) -> None:
 
 
 def test_handshake_with_a_large_body(server: Server) -> None:
-    """A WebSocket handshake has no body; one of 99,999 bytes is refused like any other."""
+    """A WebSocket handshake that declares a large body is refused like any other request."""
     with RawConnection(server.port) as connection:
         connection.sendall(
             get("/ws", "Upgrade: websocket", "Connection: Upgrade", "Content-Length: 99999")
@@ -135,7 +135,7 @@ def test_handshake_with_a_large_body(server: Server) -> None:
 
 
 def test_malformed_request_is_answered_in_json(server: Server) -> None:
-    """By Twisted's parser or by Daphne's checks; the client can read it while it still sends."""
+    """A malformed request gets a JSON error, which a client that still sends can read."""
     malformed = [
         b"nonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
@@ -151,7 +151,7 @@ def test_malformed_request_is_answered_in_json(server: Server) -> None:
 
 
 def test_uploads_of_another_project_are_left_alone(start_server: StartServer) -> None:
-    """Only the chat room's own paths are limited there, under whatever prefix they stand."""
+    """In a host project only the chat room's own paths are limited, under any prefix."""
     server = start_server(*TRANSFERS, DJANGO_SETTINGS_MODULE="tests.live.host.transfers")
     body = body_of(3 * MEGABYTE)
     assert server.request("POST", "/upload", body) == (200, {"size": len(body)})
@@ -166,7 +166,7 @@ def test_uploads_of_another_project_are_left_alone(start_server: StartServer) ->
 
 
 def test_root_of_a_site_is_taken_into_account(start_server: StartServer) -> None:
-    """Behind a proxy that leaves a prefix on the path, given by option or by header."""
+    """The limit allows for a root path, which may come from an option or a header."""
     server = start_server(
         *("-m", "daphne", "-p", "0", "--root-path", "/site", "tests.live.host.asgi:application"),
         DJANGO_SETTINGS_MODULE="tests.live.host.transfers",
@@ -178,7 +178,7 @@ def test_root_of_a_site_is_taken_into_account(start_server: StartServer) -> None
 
 
 def test_refusal_over_tls(start_server: StartServer, endpoint: str) -> None:  # noqa: F811
-    """The answer arrives and the connection is closed in both directions."""
+    """Over TLS the refusal arrives before the connection is closed."""
     server = start_server("-m", "daphne", "-e", endpoint, "chatroom_project.asgi:application")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""What HTTP clients that do not read what they asked for cost on Daphne."""
+"""The memory that HTTP clients cost on Daphne when they do not read their responses."""
 
 from contextlib import ExitStack
 
@@ -13,7 +13,7 @@ TRANSFERS = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
 
 
 def growth_during(server: Server, requests: int) -> int:
-    """Return by how much the server's memory grows while it answers so many requests."""
+    """Return how much the server's memory grows while it answers this many requests."""
     before = peak = server.memory()
     for _ in range(requests):
         assert server.request("GET", "/health")[0] == 200
@@ -21,8 +21,8 @@ def growth_during(server: Server, requests: int) -> int:
     return peak - before
 
 
-def test_pipelined_requests_whose_responses_are_not_read(server: Server) -> None:
-    """36 kB of requests for 900 MB: they are carried out as their responses are read."""
+def test_unread_responses_to_pipelined_requests(server: Server) -> None:
+    """Pipelined requests for 900 MB are executed only as their responses are read."""
     server.get_text(LARGE_FILE)
     request = get(LARGE_FILE)
     with RawConnection(server.port) as connection:
@@ -31,7 +31,7 @@ def test_pipelined_requests_whose_responses_are_not_read(server: Server) -> None
 
 
 def test_pipelined_requests_are_answered_in_order_and_in_full(server: Server) -> None:
-    """Waiting for the client neither loses nor mixes responses."""
+    """Responses to a slow reader are complete and in order."""
     expected = server.get_text(LARGE_FILE).encode()
     with RawConnection(server.port) as connection:
         pair = get(LARGE_FILE) + get("/health")
@@ -42,8 +42,8 @@ def test_pipelined_requests_are_answered_in_order_and_in_full(server: Server) ->
             assert connection.read_response()[1].startswith(b'{"status":"ok"')
 
 
-def test_requests_without_end_behind_a_response_that_is_not_read(server: Server) -> None:
-    """The socket is not read while a response waits, so the client cannot go on sending."""
+def test_endless_requests_behind_an_unread_response(server: Server) -> None:
+    """The socket is not read while a response is unread, so the client cannot go on sending."""
     with RawConnection(server.port) as connection:
         connection.sendall(get(LARGE_FILE) * 10)
         growth_during(server, 20)
@@ -60,8 +60,8 @@ def test_requests_without_end_behind_a_response_that_is_not_read(server: Server)
         assert server.memory() - before < 20 * MEGABYTE
 
 
-def test_one_response_that_is_not_read(start_server: StartServer) -> None:
-    """The application waits for the client: 300 MB of response are not made in advance."""
+def test_one_unread_response(start_server: StartServer) -> None:
+    """A streaming response of 300 MB is produced only as fast as the client reads it."""
     server = start_server(*TRANSFERS, DJANGO_SETTINGS_MODULE="tests.live.host.transfers")
     with RawConnection(server.port) as connection:
         connection.sendall(get("/download"))
@@ -73,10 +73,10 @@ def test_one_response_that_is_not_read(start_server: StartServer) -> None:
         assert len(connection.read_response()[1]) == 300 * MEGABYTE
 
 
-def test_requests_that_wait_do_not_keep_others_from_being_served(
+def test_unanswered_requests_do_not_delay_others(
     start_server: StartServer,
 ) -> None:
-    """More of them than may be at work at a time; a stop ends them, too."""
+    """Unanswered requests over the limit delay neither other clients nor a stop."""
     server = start_server(*TRANSFERS, DJANGO_SETTINGS_MODULE="tests.live.host.transfers")
     with ExitStack() as stack:
         for _ in range(250):
@@ -85,8 +85,8 @@ def test_requests_that_wait_do_not_keep_others_from_being_served(
         assert server.stop() == 0
 
 
-def test_client_that_never_reads_is_dropped(start_server: StartServer) -> None:
-    """After CHATROOM_WRITE_TIMEOUT, as on a WebSocket."""
+def test_client_that_never_reads_is_disconnected(start_server: StartServer) -> None:
+    """A client that reads nothing is disconnected after CHATROOM_WRITE_TIMEOUT."""
     server = start_server(CHATROOM_WRITE_TIMEOUT="1")
     expected = server.get_text(LARGE_FILE)
     with RawConnection(server.port) as connection:

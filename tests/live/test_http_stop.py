@@ -1,4 +1,4 @@
-"""A clean stop in the middle of HTTP requests."""
+"""A clean stop while HTTP requests are in progress."""
 
 import signal
 from contextlib import ExitStack
@@ -10,9 +10,9 @@ TRANSFERS = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
 
 
 def test_stop_under_a_flood_of_requests(start_server: StartServer) -> None:
-    """1,000 connections with 6 requests each: WebSocket clients are told, no request starts.
+    """A stop under 6,000 pipelined requests notifies WebSocket clients and starts no request.
 
-    Each connection may finish the request at work; the others are dropped with it, cleanly.
+    Each connection may finish the request in progress; the requests behind it are dropped.
     """
     server = start_server()
     websockets = [server.connect() for _ in range(10)]
@@ -28,16 +28,16 @@ def test_stop_under_a_flood_of_requests(start_server: StartServer) -> None:
         assert sum(answers) < 6 * len(flood)
 
 
-def test_request_at_work_is_finished(start_server: StartServer) -> None:
-    """Its response says that the connection is closed; one behind it is not carried out."""
+def test_http_connections_during_the_stop(start_server: StartServer) -> None:
+    """A stop closes idle HTTP connections, and new requests are answered with 503."""
     server = start_server()
-    silent = server.connect()  # it answers no close frame, so the server waits for it
-    told = server.connect()
+    silent = server.connect()  # does not answer the close frame, so the server waits for it
+    notified = server.connect()
     with RawConnection(server.port) as connection:
         connection.sendall(post("/topics", "Content-Length: 12") + b'{"name":"a"}')
         connection.read_response()
         server.send_signal(signal.SIGTERM)
-        assert told.receive_close() == (3001, "shutdown")
+        assert notified.receive_close() == (3001, "shutdown")
         assert connection.read_to_the_end() == b""
     with RawConnection(server.port) as late:
         late.sendall(get("/health"))
@@ -46,8 +46,8 @@ def test_request_at_work_is_finished(start_server: StartServer) -> None:
     assert server.stop() == 0
 
 
-def test_requests_of_every_kind_hold_nothing_up(start_server: StartServer) -> None:
-    """An idle connection, half a head, half a body, a refused one, and a stalled response."""
+def test_unfinished_requests_do_not_delay_the_stop(start_server: StartServer) -> None:
+    """Incomplete, refused and stalled requests do not delay a stop."""
     server = start_server(*TRANSFERS, DJANGO_SETTINGS_MODULE="tests.live.host.transfers")
     requests = [
         b"",

@@ -1,4 +1,4 @@
-"""How connections come to Daphne: bursts of them, and forged handshakes."""
+"""New connections to Daphne: bursts, and forged handshakes."""
 
 import signal
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from tests.live.raw_http import RawConnection
 from tests.live.server import Server
 
 LINE_BREAKS = (b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x85")
-"""What Python's `str.splitlines`, by which Autobahn parses headers, takes for line breaks."""
+"""Line breaks to Python's `str.splitlines`, with which Autobahn parses headers."""
 
 HANDSHAKE = (
     b"GET /ws%s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -28,7 +28,7 @@ def answer_to(server: Server, handshake: bytes) -> tuple[int, bytes]:
 
 
 def test_honest_handshake(server: Server) -> None:
-    """The handshake that the other tests forge is accepted as it is."""
+    """The handshake that the other tests forge is accepted in its original form."""
     with RawConnection(server.port) as connection:
         connection.sendall(HANDSHAKE % (b"", b"X: y\r\n"))
         assert connection.recv(12) == b"HTTP/1.1 101"
@@ -36,27 +36,27 @@ def test_honest_handshake(server: Server) -> None:
 
 @pytest.mark.parametrize("line_break", LINE_BREAKS)
 def test_header_in_the_value_of_another(server: Server, line_break: bytes) -> None:
-    """CVE-2026-44545: a value with such a byte would become two headers in the handshake."""
+    """A line break in a header's value cannot inject a header (CVE-2026-44545)."""
     status, body = answer_to(server, HANDSHAKE % (b"", b"X: y" + line_break + INJECTED + b"\r\n"))
     assert (status, b"invalid header value" in body) == (400, True)
 
 
 @pytest.mark.parametrize("line_break", LINE_BREAKS)
 def test_header_in_the_name_of_another(server: Server, line_break: bytes) -> None:
-    """CVE-2026-44546: likewise a name."""
+    """A line break in a header's name cannot inject a header (CVE-2026-44546)."""
     status, _ = answer_to(server, HANDSHAKE % (b"", b"X" + line_break + INJECTED + b": y\r\n"))
     assert status == 400
 
 
 @pytest.mark.parametrize("line_break", LINE_BREAKS)
 def test_header_in_the_request_line(server: Server, line_break: bytes) -> None:
-    """The path and the query are repeated to Autobahn, too."""
+    """A line break in the path or the query cannot inject a header."""
     for target in (line_break + b"X:", b"?a=" + line_break + b"X:"):
         assert answer_to(server, HANDSHAKE % (target, b""))[0] == 400
 
 
 def test_burst_of_connections(start_server: StartServer) -> None:
-    """1,000 clients connect while the server is busy; nobody has to try again."""
+    """1,000 clients can connect while the server is busy, and none has to retry."""
     server = start_server()
     server.request("GET", "/health")
     server.send_signal(signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Middlewares of Channels in front of the chat room: none of them costs it its flow control."""
+"""Channels middlewares in front of the chat room keep its flow control."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.live.test_backpressure import MB, publish_all, read_all
 def test_stalled_subscriber_costs_little_behind_a_middleware(
     start_server: StartServer, application: str, settings: str
 ) -> None:
-    """The socket's own protocol is found, whatever function is in the place of ``send``."""
+    """A stalled subscriber costs little memory when a middleware wraps ``send``."""
     server = start_server(
         *("-m", "daphne", "-p", "0", f"{application}:application"),
         CHATROOM_AUTO_CREATE_TOPICS="true",
@@ -35,6 +35,6 @@ def test_stalled_subscriber_costs_little_behind_a_middleware(
     assert len(numbers) + lost == total
     assert lost > total / 2
     assert growth < 5 * MB
-    # The reason is what Daphne's own `send` would drop.
+    # Daphne's own `send` would drop the reason.
     assert server.stop() == 0
     assert {client.receive_close() for client in (stalled, reader)} == {(3001, "shutdown")}

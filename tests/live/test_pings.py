@@ -1,4 +1,4 @@
-"""The server's own pings to clients that say nothing."""
+"""The server's own pings to silent clients."""
 
 from websockets.frames import Opcode
 
@@ -9,29 +9,29 @@ QUICK = {"CHATROOM_PING_INTERVAL": "0.2"}
 
 
 def receive_ping(client: Client) -> bytes:
-    """Return what is in the next frame, which has to be a ping."""
+    """Return the payload of the next frame, which must be a ping."""
     frame = client.receive_frame()
     assert frame.opcode is Opcode.PING
     return bytes(frame.data)
 
 
 def test_a_silent_client_is_pinged_and_stays_while_it_answers(start_server: StartServer) -> None:
-    """A pong is a sign of life, so the next silence is pinged again."""
+    """A silent client is pinged repeatedly and stays connected while it answers."""
     client = start_server(**QUICK).connect()
     for _ in range(3):
-        receive_ping(client)  # which this client answers by itself
+        receive_ping(client)  # the client answers it automatically
     client.assert_nothing_came()
 
 
 def test_a_client_without_a_sign_of_life_is_closed(start_server: StartServer) -> None:
-    """The close code asks it to reconnect, as the network may be at fault."""
+    """A client that does not answer a ping is closed with 3012 and may reconnect."""
     client = start_server(**QUICK).connect(answers=False)
     receive_ping(client)
     assert client.receive_close() == (3012, "no pong")
 
 
 def test_a_client_that_sends_is_not_pinged(start_server: StartServer) -> None:
-    """Whatever it sends: messages, fragments of a message, or control frames."""
+    """A client that sends messages is not pinged."""
     client, silent = (server := start_server(**QUICK)).connect(), server.connect()
     server.create_topic("t")
     silent.ask(type="subscribe", topic="t")
@@ -46,8 +46,8 @@ def test_a_client_that_sends_is_not_pinged(start_server: StartServer) -> None:
         receive_ping(silent)
 
 
-def test_a_client_that_has_to_wait_is_not_taken_for_silent(start_server: StartServer) -> None:
-    """While the server does not read from a client, it cannot hear it."""
+def test_a_client_that_is_not_read_does_not_count_as_silent(start_server: StartServer) -> None:
+    """A client that the server has stopped reading from does not count as silent."""
     server = start_server(CHATROOM_WRITE_TIMEOUT="30", CHATROOM_QUEUE_SIZE="4", **QUICK)
     flooding = server.connect()
     request = '{"type":"ping","request_id":"' + "x" * 100 + '"}'

@@ -1,4 +1,4 @@
-"""Deployments in which there cannot be one room: several processes, and WSGI."""
+"""Deployments that cannot share one set of topics: several processes, and WSGI."""
 
 import re
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ with make_server("127.0.0.1", 0, get_wsgi_application()) as server:
 
 
 def healths(server: Server) -> Iterator[dict[str, object]]:
-    """Yield the answers of /health, to several requests at a time so that all workers get some."""
+    """Yield the answers of /health to parallel requests, so that every worker answers some."""
     with ThreadPoolExecutor(8) as pool:
         for _ in range(200):
             yield from pool.map(lambda _: server.request("GET", "/health")[1], range(8))
 
 
 def test_several_workers() -> None:
-    """Each worker logs one warning, and /health says what is wrong and what to do."""
+    """Each worker logs one warning, and /health reports the problem and the remedy."""
     with closing(Server(*WORKERS)) as server:
         try:
             warnings: list[str] = []
@@ -50,7 +50,7 @@ def test_several_workers() -> None:
 
 @pytest.mark.parametrize("command", [(), UVICORN, RELOAD])
 def test_one_worker(start_server: StartServer, command: tuple[str, ...]) -> None:
-    """One process is no reason for alarm, under a supervisor that holds its socket neither."""
+    """One process raises no alarm, even under a supervisor that holds its socket."""
     server = start_server(*command)
     assert server.connect().ask(type="ping")["type"] == "pong"
     for _ in range(2):
@@ -62,7 +62,7 @@ def test_one_worker(start_server: StartServer, command: tuple[str, ...]) -> None
 
 
 def test_wsgi(start_server: StartServer) -> None:
-    """Over WSGI every endpoint answers 503 with a message that says what to do instead."""
+    """Over WSGI every endpoint answers 503 with a message that names the remedy."""
     server = start_server("-c", WSGI, DJANGO_SETTINGS_MODULE="chatroom_project.settings")
     for method, path, body in (
         ("GET", "/health", None),

@@ -1,4 +1,4 @@
-"""The contract of /ws, as a client meets it: what is sent, byte by byte, and who gets it."""
+"""The contract of /ws as a client sees it: the exact texts, and who receives them."""
 
 import re
 
@@ -12,7 +12,7 @@ TS = r'"ts":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"'
 
 
 def publish_raw(topic: str, payload: str, request_id: str = "p") -> str:
-    """Return a publish command with this payload, to the letter."""
+    """Return a publish command that contains this payload verbatim."""
     return (
         f'{{"type":"publish","topic":"{topic}","message":{{"id":"{UUID}","payload":{payload}}},'
         f'"request_id":"{request_id}"}}'
@@ -20,7 +20,7 @@ def publish_raw(topic: str, payload: str, request_id: str = "p") -> str:
 
 
 def assert_text(text: str, pattern: str) -> None:
-    """Compare the whole text, in which TS stands for a timestamp."""
+    """Compare the whole text with a pattern in which TS stands for a timestamp."""
     assert re.fullmatch(re.escape(pattern).replace("TS", TS), text), text
 
 
@@ -28,7 +28,7 @@ def assert_text(text: str, pattern: str) -> None:
     "command", [DAPHNE, UVICORN, RUNSERVER], ids=["daphne", "uvicorn", "runserver"]
 )
 def test_conversation(start_server: StartServer, command: tuple[str, ...]) -> None:
-    """Every message type, with its fields in the order of the contract, on every server."""
+    """Every message has its fields in the order of the contract, on every server."""
     server = start_server(*command)
     server.create_topic("orders")
     alice, bob = server.connect(), server.connect()
@@ -77,7 +77,7 @@ def test_conversation(start_server: StartServer, command: tuple[str, ...]) -> No
         "-0.0",
         "123456789012345678901234567890",
         '"\\u00e9\\/\\ud83d\\ude00"',
-        '"half of a pair: \\ud83d"',
+        '"lone surrogate: \\ud83d"',
         '"né 😀 \x7f \u2028"',
         '{"b":1,"a":2,"b":3}',
         ' { "spaced" :\t[ 1 ,2 ] } ',
@@ -86,7 +86,7 @@ def test_conversation(start_server: StartServer, command: tuple[str, ...]) -> No
     ],
 )
 def test_payload_arrives_byte_for_byte(server: Server, payload: str) -> None:
-    """It is never decoded and encoded again, over either way in."""
+    """A payload published over the WebSocket or REST is delivered byte for byte."""
     server.create_topic("t")
     subscriber = server.subscriber("t")
     server.connect().send(publish_raw("t", payload))
@@ -96,7 +96,7 @@ def test_payload_arrives_byte_for_byte(server: Server, payload: str) -> None:
 
 
 def test_ids_are_echoed_as_sent(server: Server) -> None:
-    """A UUID of any version and in either case, and a request id of 128 characters."""
+    """Message ids and request ids are echoed exactly as sent."""
     server.create_topic("t")
     subscriber, publisher = server.subscriber("t"), server.connect()
     message_id, request_id = "550E8400-e29b-01d4-0716-44665544ABCD", "é" * 128
@@ -110,13 +110,13 @@ def test_ids_are_echoed_as_sent(server: Server) -> None:
     assert subscriber.receive()["message"]["id"] == message_id
 
 
-def test_server_speaks_only_when_spoken_to(server: Server) -> None:
-    """Nothing comes before the client's first message."""
+def test_server_sends_nothing_unasked(server: Server) -> None:
+    """The server sends nothing before the client's first message."""
     assert server.connect().ask(type="ping")["type"] == "pong"
 
 
 def test_messages_stay_within_their_topic(server: Server) -> None:
-    """A subscriber of another topic gets nothing, nor one that has unsubscribed."""
+    """Clients of other topics and clients that have unsubscribed receive nothing."""
     server.create_topic("a")
     server.create_topic("b")
     in_a, in_b, gone = server.subscriber("a"), server.subscriber("b"), server.subscriber("a")
@@ -128,7 +128,7 @@ def test_messages_stay_within_their_topic(server: Server) -> None:
 
 
 def test_publisher_gets_no_copy(server: Server) -> None:
-    """Subscribed or not, and not from the history either."""
+    """A publisher never receives its own message, live or replayed."""
     server.create_topic("t", history=10)
     publisher, other = server.subscriber("t"), server.subscriber("t")
     assert publisher.publish("t")["type"] == "ack"
@@ -139,7 +139,7 @@ def test_publisher_gets_no_copy(server: Server) -> None:
 
 
 def test_subscribing_twice_is_one_subscription(server: Server) -> None:
-    """Both are acknowledged; each message comes once."""
+    """Subscribing twice is acknowledged twice, but each message is delivered once."""
     server.create_topic("t", history=10)
     subscriber = server.subscriber("t")
     server.connect().publish("t")
@@ -152,7 +152,7 @@ def test_subscribing_twice_is_one_subscription(server: Server) -> None:
 
 
 def test_order_of_many_publishers(server: Server) -> None:
-    """All subscribers see the same order, and each publisher's own order within it."""
+    """All subscribers see one order, which preserves the order of each publisher."""
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(3)]
     publishers = [server.connect() for _ in range(4)]
@@ -168,7 +168,7 @@ def test_order_of_many_publishers(server: Server) -> None:
 
 
 def test_all_subscribers_see_the_same_timestamp(server: Server) -> None:
-    """An event carries one ts."""
+    """An event carries the same timestamp for every subscriber."""
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(5)]
     server.connect().publish("t")
@@ -181,7 +181,7 @@ def numbers(client: Client, count: int) -> list[int]:
 
 
 def test_replay(server: Server) -> None:
-    """The ack, then the last events, oldest first, then live ones: no gap, no repetition."""
+    """After the ack come the last events, oldest first, then live ones without a gap."""
     server.create_topic("t", history=1000)
     publisher = server.connect()
     for number in range(1100):
@@ -196,7 +196,7 @@ def test_replay(server: Server) -> None:
 
 
 def test_replay_amid_live_messages(server: Server) -> None:
-    """Subscribing while others publish neither loses nor repeats one."""
+    """Subscribing while others publish neither loses nor repeats a message."""
     server.create_topic("t", history=1000)
     publisher = server.connect()
     for start in range(0, 1000, 100):
@@ -216,14 +216,14 @@ def test_replay_amid_live_messages(server: Server) -> None:
 
 
 def test_no_history_by_default(server: Server) -> None:
-    """A message is forwarded and forgotten."""
+    """By default a topic keeps no messages."""
     server.create_topic("t")
     server.connect().publish("t")
     server.subscriber("t", last_n=5).assert_nothing_came()
 
 
 def test_history_for_every_topic(start_server: StartServer) -> None:
-    """CHATROOM_HISTORY_SIZE holds for topics that do not say otherwise."""
+    """CHATROOM_HISTORY_SIZE applies to topics that set no history of their own."""
     server = start_server(CHATROOM_HISTORY_SIZE="2")
     server.create_topic("default")
     server.create_topic("none", history=0)
@@ -236,7 +236,7 @@ def test_history_for_every_topic(start_server: StartServer) -> None:
 
 
 def test_topics_are_created_on_demand_when_allowed(start_server: StartServer) -> None:
-    """CHATROOM_AUTO_CREATE_TOPICS lets subscribe and publish create a topic, up to the limit."""
+    """With CHATROOM_AUTO_CREATE_TOPICS, missing topics are created up to the limit."""
     server = start_server(CHATROOM_AUTO_CREATE_TOPICS="true", CHATROOM_MAX_TOPICS="2")
     subscriber, publisher = server.connect(), server.connect()
     assert subscriber.ask(type="subscribe", topic="one")["type"] == "ack"
@@ -253,7 +253,7 @@ def test_topics_are_created_on_demand_when_allowed(start_server: StartServer) ->
 
 
 def test_subscriptions_are_limited(start_server: StartServer) -> None:
-    """One more is refused; unsubscribing makes room."""
+    """A subscription over the limit is refused until the client unsubscribes from another."""
     server = start_server(CHATROOM_MAX_SUBSCRIPTIONS="2")
     for name in ("a", "b", "c"):
         server.create_topic(name)
@@ -267,7 +267,7 @@ def test_subscriptions_are_limited(start_server: StartServer) -> None:
 
 
 def test_messages_larger_than_the_setting_are_refused(start_server: StartServer) -> None:
-    """CHATROOM_MAX_MESSAGE_BYTES counts bytes, not characters."""
+    """CHATROOM_MAX_MESSAGE_BYTES limits a message in bytes, not in characters."""
     server = start_server(CHATROOM_MAX_MESSAGE_BYTES="100")
     client = server.connect()
     fits = '{"type":"ping","request_id":"' + "é" * 30 + '"}'

@@ -1,4 +1,4 @@
-"""`pubsub.publish` from the code of a Django project that hosts the chat room."""
+"""`pubsub.publish` called by a Django project that hosts the chat room."""
 
 import pytest
 
@@ -9,7 +9,7 @@ HOST = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
 
 @pytest.mark.parametrize("view", ["sync", "async", "thread"])
 def test_publish_from_django_code(start_server: StartServer, view: str) -> None:
-    """From any thread of the process; the number of subscribers comes back."""
+    """Any thread of the process can publish, and gets the number of subscribers."""
     server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")
     assert server.request("POST", "/chat/topics", {"name": "orders"})[0] == 201
     subscribers = [server.subscriber("orders") for _ in range(2)]
@@ -25,14 +25,14 @@ def test_publish_from_django_code(start_server: StartServer, view: str) -> None:
 
 @pytest.mark.parametrize("view", ["sync", "async"])
 def test_first_request_may_publish(start_server: StartServer, view: str) -> None:
-    """Before anybody has connected, or asked for a topic."""
+    """A view may publish before any client has connected or requested a topic."""
     server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.auto_create")
     assert server.request("GET", f"/publish/{view}") == (200, {"subscribers": 0})
     assert server.request("GET", "/chat/health")[1]["topics"] == 1
 
 
 def test_errors_reach_the_caller(start_server: StartServer) -> None:
-    """As exceptions of the broker, across threads."""
+    """The broker's exceptions reach the caller across threads."""
     server = start_server(*HOST, DJANGO_SETTINGS_MODULE="tests.live.host.settings")
     assert server.request("GET", "/publish/wrong") == (
         200,

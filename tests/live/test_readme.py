@@ -1,4 +1,4 @@
-"""The examples of the README work, and the documentation agrees with the code."""
+"""The README's examples work, and the documentation agrees with the code."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def without_time(value: Any) -> Any:
 
 
 def test_curl_examples(start_server: StartServer) -> None:
-    """Each command prints what the README shows, in that order."""
+    """Each curl command prints the answer that the README shows."""
     server = start_server()
     (lines,) = blocks("console")
     commands = lines[::2]
@@ -55,7 +55,7 @@ def play(client: Client, lines: list[str]) -> None:
 
 
 def test_wscat_examples(start_server: StartServer) -> None:
-    """Both terminals show what the README shows; the first ends with the second one's message."""
+    """Both wscat sessions show what the README shows."""
     server = start_server()
     server.create_topic("orders")
     first, second = blocks("wscat")
@@ -80,13 +80,13 @@ def test_settings_table() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that the forge gives to the headings of a page."""
+    """Return the anchors that the forge derives from a page's headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_links_lead_somewhere() -> None:
-    """Every relative link in the documentation leads to a file and, if it names one, a heading."""
+def test_links_are_valid() -> None:
+    """Each relative link in the documentation leads to an existing file and heading."""
     pages = [
         *PROJECT.glob("*.md"),
         *(PROJECT / "docs").rglob("*.md"),
@@ -100,8 +100,8 @@ def test_links_lead_somewhere() -> None:
             assert not anchor or anchor in anchors(target), f"{page.name}: {link}#{anchor}"
 
 
-def test_files_that_contributors_look_for_exist() -> None:
-    """Every path that CONTRIBUTING.md and the map of the architecture name is there."""
+def test_paths_in_the_documentation_exist() -> None:
+    """Every path named in CONTRIBUTING.md and docs/architecture.md exists."""
     for page in (PROJECT / "CONTRIBUTING.md", PROJECT / "docs/architecture.md"):
         named = set(
             re.findall(
@@ -128,7 +128,7 @@ def test_decisions_are_numbered_and_listed() -> None:
 
 
 def test_folders_of_the_map_exist() -> None:
-    """The README's map has every package, and nothing that does not exist."""
+    """The README's map lists every package, and each listed folder exists."""
     named = set(re.findall(r"^\| `([\w/]+/)` \|", README, re.MULTILINE))
     assert all((PROJECT / folder).is_dir() for folder in named)
     packages = {f"pubsub/{path.parent.name}/" for path in PROJECT.glob("pubsub/*/__init__.py")}

@@ -1,4 +1,4 @@
-"""The REST endpoints: statuses, bodies, and an error in JSON for everything that is wrong."""
+"""The REST endpoints: statuses, bodies, and JSON errors for every invalid request."""
 
 import re
 import socket
@@ -48,7 +48,7 @@ def test_life_of_a_topic(server: Server) -> None:
 
 
 def test_creation_is_atomic(server: Server) -> None:
-    """Of many simultaneous creations of one topic exactly one gets 201."""
+    """Of many simultaneous creations of one topic, exactly one gets 201."""
     with ThreadPoolExecutor(16) as pool:
         statuses = list(
             pool.map(lambda _: server.request("POST", "/topics", {"name": "t"})[0], range(64))
@@ -57,7 +57,7 @@ def test_creation_is_atomic(server: Server) -> None:
 
 
 def test_deletion_notifies_the_subscribers_who_stay_connected(server: Server) -> None:
-    """Each subscriber gets one info, and can subscribe again when the topic exists again."""
+    """Deleting a topic notifies its subscribers, who stay connected and may subscribe again."""
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(3)]
     bystander = server.connect()
@@ -71,7 +71,7 @@ def test_deletion_notifies_the_subscribers_who_stay_connected(server: Server) ->
 
 
 def test_publish(server: Server) -> None:
-    """The answer has the number of subscribers and the id, which the client or the server chose."""
+    """The answer has the number of subscribers and the message id, which may be generated."""
     server.create_topic("t")
     subscribers = [server.subscriber("t") for _ in range(3)]
     status, answer = server.request(
@@ -221,8 +221,8 @@ def test_any_topic_name_can_be_addressed(server: Server, name: str, path: str) -
 
 
 @pytest.mark.parametrize("path", ["/topics/missing", "/topics/a%20b", "/topics/%FF", "/topics/%00"])
-def test_topics_that_do_not_exist_or_cannot(server: Server, path: str) -> None:
-    """Deleting a topic that does not exist, or that cannot exist, gets 404."""
+def test_missing_and_invalid_topics(server: Server, path: str) -> None:
+    """A missing or invalid topic cannot be deleted (404) or published to (400 or 404)."""
     status, answer = server.request("DELETE", path)
     assert (status, error_code(answer)) == (404, "TOPIC_NOT_FOUND")
     status, answer = server.request("POST", f"{path}/messages", {"payload": 1})
@@ -274,7 +274,7 @@ def test_wrong_methods(server: Server, method: str, path: str, allowed: set[str]
     [("/topics/", "/topics"), ("/topics//", "/topics"), ("/health/", "/health"), ("/ws/", "/ws")],
 )
 def test_trailing_slash(server: Server, path: str, right: str) -> None:
-    """A trailing slash gets 404 with the path that was probably meant."""
+    """A path with a trailing slash gets 404 with the path that was probably meant."""
     status, answer = server.request("GET", path)
     assert (status, answer["error"]["message"]) == (404, f"no such path; use {right}")
 
@@ -313,8 +313,8 @@ def test_unknown_fields(server: Server, path: str, body: dict[str, Any], known: 
         *("\u3164", "\u2800", "or\u034fders", "❤\ufe0f", "e\u0301", "x\u0301\u0302\u0303"),
     ],
 )
-def test_names_that_look_alike_or_like_nothing(server: Server, name: str) -> None:
-    """Names that cannot be told from others by sight are refused over REST and the WebSocket."""
+def test_invisible_and_confusable_names(server: Server, name: str) -> None:
+    """Invisible and confusable names are refused over REST and the WebSocket."""
     status, answer = server.request("POST", "/topics", {"name": name})
     assert (status, error_code(answer)) == (400, "BAD_REQUEST")
     assert "in Unicode normalization form NFC" in answer["error"]["message"]
@@ -330,7 +330,7 @@ def test_head(server: Server) -> None:
 
 
 def test_debug_mode_answers_in_json_too(start_server: StartServer) -> None:
-    """Errors are JSON in debug mode too, in place of Django's technical pages."""
+    """Errors are JSON in debug mode too, instead of Django's technical pages."""
     server = start_server(DJANGO_DEBUG="true")
     assert server.request("GET", "/nope")[0] == 404
     assert server.request("PUT", "/topics")[0] == 405
@@ -378,3 +378,20 @@ def test_openapi_and_its_page(server: Server) -> None:
     for asset in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-init.js"):
         assert f"/static/ninja/{asset}" in page
         assert server.get_text(f"/static/ninja/{asset}")
+
+
+def test_histories_are_bounded_together(start_server: StartServer) -> None:
+    """The histories of all topics together take no more than the configured bytes."""
+    server = start_server(CHATROOM_HISTORY_BYTES="1000000")
+    publisher = server.connect()
+    message = {"id": UUID, "payload": "x" * 10_000}
+    for number in range(3):
+        topic = server.create_topic(f"large-{number}", history=1000)
+        publisher.send_all([{"type": "publish", "topic": topic, "message": message}] * 100)
+        for _ in range(100):
+            assert publisher.receive()["type"] == "ack"
+    totals = server.request("GET", "/stats")[1]["totals"]
+    assert 900_000 < totals["history_bytes"] <= 1_000_000
+    assert totals["history_evicted"] > 200
+    last = server.subscriber("large-2", last_n=1000)
+    assert last.receive()["message"]["payload"] == "x" * 10_000

@@ -1,4 +1,4 @@
-"""Clients that read slowly but steadily, and what they see in the end."""
+"""Clients that read slowly but steadily."""
 
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
@@ -9,7 +9,7 @@ BATCH = 50
 
 
 def fill(server: Server) -> None:
-    """Publish until the socket and the queue of a subscriber that does not read are full."""
+    """Publish until the socket and the queue of a stalled subscriber are full."""
     publisher = server.connect()
     message = {"id": UUID, "payload": "x" * 20_000}
     while not server.request("GET", "/stats")[1]["topics"]["t"]["dropped"]:
@@ -19,7 +19,7 @@ def fill(server: Server) -> None:
 
 
 def read_for(client: Client, server: Server, seconds: float) -> int:
-    """Read a little at a time for so long, by the server's pings to another client."""
+    """Read a little at a time for this long, timed by the server's pings to another client."""
     ticking = server.connect()
     read = 0
     for _ in range(int(seconds / 0.25)):
@@ -30,8 +30,8 @@ def read_for(client: Client, server: Server, seconds: float) -> int:
     return read
 
 
-def test_a_client_that_reads_a_little_is_not_stuck(start_server: StartServer) -> None:
-    """It lives for much longer than the write timeout, and sees a close code in the end."""
+def test_slow_reader_is_not_disconnected(start_server: StartServer) -> None:
+    """A slow reader outlives the write timeout, and once it stops it is closed with 3008."""
     server = start_server(
         CHATROOM_WRITE_TIMEOUT=str(TIMEOUT), CHATROOM_PING_INTERVAL="0.25", CHATROOM_QUEUE_SIZE="16"
     )
@@ -42,7 +42,7 @@ def test_a_client_that_reads_a_little_is_not_stuck(start_server: StartServer) ->
     assert read_for(slow, server, 5 * TIMEOUT) > 0
     assert server.request("GET", "/subscriptions")[1]["topic_breakdown"]["t"]
     assert slow.is_connected()
-    # Now it reads nothing any more, until the server has given up.
+    # From now on it reads nothing, until the server disconnects it.
     while server.request("GET", "/subscriptions")[1]["topic_breakdown"]["t"]:
         pass
     assert slow.receive_close() == (3008, "slow")

@@ -1,4 +1,4 @@
-"""TLS ended by Daphne itself, where frames take another way to the socket."""
+"""TLS terminated by Daphne itself, where frames are written in another way."""
 
 import datetime as dt
 import ssl
@@ -20,7 +20,7 @@ MESSAGE = {"id": UUID, "payload": "x" * 20_000}
 
 @pytest.fixture
 def endpoint(tmp_path: Path) -> str:
-    """Describe a TLS endpoint with a certificate of its own."""
+    """Return a TLS endpoint with its own certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = dt.datetime.now(dt.UTC)
@@ -39,7 +39,7 @@ def endpoint(tmp_path: Path) -> str:
 
 
 def test_tls(start_server: StartServer, endpoint: str) -> None:
-    """Messages, backpressure, and the clean stop are the same."""
+    """Delivery, backpressure and the clean stop also work over TLS."""
     server = start_server(
         *("-m", "daphne", "-e", endpoint, "chatroom_project.asgi:application"),
         CHATROOM_AUTO_CREATE_TOPICS="true",
@@ -63,8 +63,8 @@ def test_tls(start_server: StartServer, endpoint: str) -> None:
     assert reader.receive_close() == (3001, "shutdown")
 
 
-def test_what_follows_a_close_frame_costs_nothing(start_server: StartServer, endpoint: str) -> None:
-    """With TLS the socket is read until the client closes it too."""
+def test_input_after_a_close_frame_is_discarded(start_server: StartServer, endpoint: str) -> None:
+    """Input after a close frame is discarded without being kept in memory."""
     server = start_server(*("-m", "daphne", "-e", endpoint, "chatroom_project.asgi:application"))
     client, other = server.connect(tls=True), server.connect(tls=True)
     other.ask(type="ping")

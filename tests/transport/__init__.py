@@ -1,1 +1,1 @@
-"""Tests of what carries bytes to a client, and of what watches over it."""
+"""Tests of the transports and of their timeouts."""

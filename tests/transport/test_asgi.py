@@ -1,4 +1,4 @@
-"""The portable transport, before a server whose `send` waits, or fails."""
+"""The portable transport, with a server whose `send` waits or fails."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from pubsub.transport.timeouts import Timeouts
 
 
 class Server:
-    """An ASGI server that takes a message only when the test lets it, and a peer."""
+    """A peer, and an ASGI server that accepts a message only when a test permits it."""
 
     def __init__(self, write_timeout: float = 30) -> None:
         self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -28,11 +28,11 @@ class Server:
         self.transport = ASGITransport(self.incoming.get, self.send, timeouts)
 
     def receive(self, text: str) -> None:
-        """Let a message arrive."""
+        """Simulate the arrival of a message."""
         self.incoming.put_nowait({"type": "websocket.receive", "text": text})
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Take a message."""
+        """Accept a message."""
         if self.broken:
             raise OSError("the connection is gone")
         if message["type"] == "websocket.send":
@@ -41,33 +41,33 @@ class Server:
         self.changed.set()
 
     def permit(self, count: int) -> None:
-        """Take so many text messages more."""
+        """Permit this many more text messages."""
         for _ in range(count):
             self.permits.release()
 
     def on_readable(self) -> None:
-        """There is a message."""
+        """Read all messages."""
         while (message := self.transport.next_message()) is not None:
             self.read.append(message)
         self.changed.set()
 
     def on_writable(self) -> None:
-        """There is room."""
+        """Record the call."""
         self.events.append("writable")
         self.changed.set()
 
     def on_lost(self) -> None:
-        """It is gone."""
+        """Record the call."""
         self.events.append("lost")
         self.changed.set()
 
     @property
     def texts(self) -> list[str]:
-        """The text messages that were sent."""
+        """The texts sent so far."""
         return [each["text"] for each in self.sent if each["type"] == "websocket.send"]
 
     async def until(self, condition: Any) -> None:
-        """Wait until something holds; the time limit only ends a test that has failed."""
+        """Wait for a condition; the time limit only ends a test that has failed."""
         async with asyncio.timeout(10):
             while not condition():
                 self.changed.clear()
@@ -76,7 +76,7 @@ class Server:
 
 @asynccontextmanager
 async def serving(server: Server) -> AsyncIterator[asyncio.Task[None]]:
-    """Have the transport serve its peer."""
+    """Let the transport serve its peer."""
     task = asyncio.create_task(server.transport.serve(server))
     await asyncio.sleep(0)
     yield task
@@ -104,12 +104,12 @@ def frames(*texts: str) -> list[Frame]:
     ],
 )
 def test_payload(message: dict[str, Any], payload: str | bytes) -> None:
-    """Of the two keys one may be missing, or ``None``."""
+    """Either key of a message may be missing or ``None``."""
     assert payload_of(message) == payload
 
 
 async def test_messages_are_passed_on() -> None:
-    """They come one by one, in order, and the end is reported with its code."""
+    """Messages arrive in order, and the end is reported with its close code."""
     server = Server()
     async with serving(server) as task:
         server.receive("a")
@@ -123,7 +123,7 @@ async def test_messages_are_passed_on() -> None:
 
 
 async def test_disconnection_without_a_code() -> None:
-    """It counts as abnormal."""
+    """A disconnection without a close code counts as abnormal (1006)."""
     server = Server()
     async with serving(server) as task:
         server.incoming.put_nowait({"type": "websocket.disconnect"})
@@ -132,7 +132,7 @@ async def test_disconnection_without_a_code() -> None:
 
 
 async def test_server_is_not_asked_for_messages_while_reading_is_paused() -> None:
-    """What was taken already is all that there is."""
+    """While reading is paused, no message is received beyond the one already requested."""
     server = Server()
     async with serving(server):
         server.transport.pause_reading()
@@ -147,7 +147,7 @@ async def test_server_is_not_asked_for_messages_while_reading_is_paused() -> Non
 
 
 async def test_cancelled_task_loses_the_connection() -> None:
-    """The peer is notified, whatever ends the task."""
+    """Cancelling the task notifies the peer that the connection is lost."""
     server = Server()
     async with serving(server) as task:
         task.cancel()
@@ -160,7 +160,7 @@ async def test_cancelled_task_loses_the_connection() -> None:
 
 
 async def test_not_writable_while_send_waits() -> None:
-    """The transport is writable again when `send` has taken everything."""
+    """The transport is writable again only after `send` has accepted every frame."""
     server = Server()
     transport = server.transport
     async with serving(server):
@@ -180,8 +180,8 @@ async def test_not_writable_while_send_waits() -> None:
         assert (server.texts, server.events) == (["a", "b"], ["writable"])
 
 
-async def test_takes_everything_until_send_has_been_tried() -> None:
-    """Before that, nobody knows whether the socket is full."""
+async def test_writable_until_send_has_been_tried() -> None:
+    """The transport is writable until `send` has been tried, since only that shows backpressure."""
     server = Server()
     server.permit(1000)
     async with serving(server):
@@ -193,7 +193,7 @@ async def test_takes_everything_until_send_has_been_tried() -> None:
 
 
 async def test_nobody_is_notified_before_the_connection_is_served() -> None:
-    """Frames may be written as soon as the transport exists."""
+    """Frames may be written before the transport is served; no peer is notified then."""
     server = Server()
     server.permit(1)
     server.transport.write(frames("a"))
@@ -204,7 +204,7 @@ async def test_nobody_is_notified_before_the_connection_is_served() -> None:
 
 
 async def test_send_that_fails_loses_the_connection() -> None:
-    """The peer is notified once, and nothing more is sent."""
+    """A failing `send` notifies the peer of the loss once, and nothing more is sent."""
     server = Server()
     async with serving(server) as task:
         server.broken = True
@@ -220,8 +220,8 @@ async def test_send_that_fails_loses_the_connection() -> None:
 # --- Closing ---
 
 
-async def test_close_of_a_slow_client_discards_what_waits() -> None:
-    """A stuck `send` does not hold the close frame back."""
+async def test_closing_a_slow_client_discards_pending_frames() -> None:
+    """Closing a slow client discards pending frames, so a stuck `send` delays nothing."""
     server = Server()
     async with serving(server):
         server.transport.write(frames("a"))
@@ -232,8 +232,8 @@ async def test_close_of_a_slow_client_discards_what_waits() -> None:
         assert server.transport.close_code == 3008
 
 
-async def test_close_sends_what_waits_unless_the_client_is_slow() -> None:
-    """A stop loses nothing that was acknowledged."""
+async def test_closing_sends_pending_frames_unless_the_client_is_slow() -> None:
+    """Closing for another reason sends the pending frames first."""
     server = Server()
     async with serving(server):
         server.transport.write(frames("a", "b"))
@@ -246,8 +246,8 @@ async def test_close_sends_what_waits_unless_the_client_is_slow() -> None:
         assert not server.transport.writable
 
 
-async def test_code_of_the_first_close_frame_counts() -> None:
-    """The client's answer does not change it."""
+async def test_code_of_the_first_close_frame_is_kept() -> None:
+    """The close code is the one that was sent first, whatever the client answers."""
     server = Server()
     async with serving(server) as task:
         server.transport.close(Close.SLOW)
@@ -258,7 +258,7 @@ async def test_code_of_the_first_close_frame_counts() -> None:
 
 
 async def test_close_of_a_lost_connection() -> None:
-    """A failure is noticed as with any other write."""
+    """A `send` that fails while closing counts as a lost connection."""
     server = Server()
     async with serving(server):
         server.broken = True
@@ -270,8 +270,8 @@ async def test_close_of_a_lost_connection() -> None:
 # --- The write timeout ---
 
 
-async def test_client_that_takes_nothing_is_disconnected() -> None:
-    """It is closed with 3008, and leaves at once."""
+async def test_client_that_reads_nothing_is_disconnected() -> None:
+    """A client that reads nothing within the write timeout is closed with 3008 at once."""
     server = Server(write_timeout=0.01)
     async with serving(server):
         server.transport.write(frames("a"))
@@ -280,8 +280,8 @@ async def test_client_that_takes_nothing_is_disconnected() -> None:
         assert server.sent == [{"type": "websocket.close", "code": 3008, "reason": "slow"}]
 
 
-async def test_transport_that_nobody_serves_yet_expires_as_well() -> None:
-    """There is no peer to notify."""
+async def test_transport_that_is_not_served_yet_expires_as_well() -> None:
+    """The write timeout also applies before the transport is served."""
     server = Server(write_timeout=0.01)
     server.transport.write(frames("a"))
     await server.transport.wait_closed()

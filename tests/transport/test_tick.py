@@ -1,4 +1,4 @@
-"""Work that is put off to the end of a tick."""
+"""Work deferred to the end of a tick."""
 
 import asyncio
 
@@ -6,8 +6,8 @@ from pubsub.fairness import TICK_SLICE
 from pubsub.transport.tick import EndOfTick
 
 
-async def test_runs_once_everything_begun_in_the_tick_is_done() -> None:
-    """Callbacks run in the order of the calls, before the next round of the event loop."""
+async def test_runs_at_the_end_of_the_tick() -> None:
+    """Deferred work runs after the callbacks of the current tick and before the next tick."""
     end_of_tick, order = EndOfTick(), []
     loop = asyncio.get_running_loop()
     loop.call_soon(lambda: end_of_tick.call(lambda: order.append("end")))
@@ -19,7 +19,7 @@ async def test_runs_once_everything_begun_in_the_tick_is_done() -> None:
 
 
 async def test_long_work_is_done_in_slices() -> None:
-    """The event loop gets its turn between two slices."""
+    """Long work is split into slices, and the event loop runs between them."""
     end_of_tick, done = EndOfTick(), []
     for number in range(2 * TICK_SLICE + 1):
         end_of_tick.call(lambda number=number: done.append(number))
@@ -31,8 +31,8 @@ async def test_long_work_is_done_in_slices() -> None:
     assert done == list(range(2 * TICK_SLICE + 1))
 
 
-async def test_work_that_makes_more_work() -> None:
-    """The new work is done in the next tick."""
+async def test_nested_work() -> None:
+    """Work deferred by deferred work runs in the next tick."""
     end_of_tick, done = EndOfTick(), []
     end_of_tick.call(lambda: end_of_tick.call(lambda: done.append(1)))
     await asyncio.sleep(0)
@@ -41,8 +41,8 @@ async def test_work_that_makes_more_work() -> None:
     assert done == [1]
 
 
-async def test_new_work_does_not_wait_for_what_is_left_of_older_work() -> None:
-    """Half of each slice belongs to new work; older work goes on, in its order."""
+async def test_new_work_does_not_wait_for_older_work() -> None:
+    """Half of each slice is reserved for new work while older work continues in order."""
     end_of_tick, done = EndOfTick(), []
     for number in range(2 * TICK_SLICE):
         end_of_tick.call(lambda number=number: done.append(number))
@@ -59,7 +59,7 @@ async def test_new_work_does_not_wait_for_what_is_left_of_older_work() -> None:
 
 
 async def test_work_after_long_work() -> None:
-    """When nothing is left, the next call starts another run."""
+    """New work runs as usual once the older work is finished."""
     end_of_tick, done = EndOfTick(), []
     for _ in range(TICK_SLICE + 1):
         end_of_tick.call(lambda: None)

@@ -1,4 +1,4 @@
-"""Clients that do not read, and clients that say nothing, with a clock of the test's own."""
+"""Write timeouts and pings, driven by a clock of the test."""
 
 import asyncio
 import heapq
@@ -11,7 +11,7 @@ from pubsub.transport.timeouts import LOOKS, Pings, Timeouts, WriteTimeouts
 
 
 class Clock(asyncio.AbstractEventLoop):
-    """The part of an event loop that timers need, whose time passes when the test says so."""
+    """The timers of an event loop, whose time passes only when a test says so."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -22,17 +22,17 @@ class Clock(asyncio.AbstractEventLoop):
         return self.now
 
     def get_debug(self) -> bool:
-        """Return whether this is for debugging."""
+        """Return ``False``, because debug mode is off."""
         return False
 
     def call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> Any:
-        """Take a timer on."""
+        """Schedule a timer."""
         timer = asyncio.TimerHandle(self.now + delay, callback, args, self)
         heapq.heappush(self.timers, timer)
         return timer
 
     def pass_by(self, seconds: float) -> None:
-        """Let time pass, and call what falls due."""
+        """Advance the time and run the timers that fall due."""
         end = self.now + seconds
         while self.timers and self.timers[0].when() <= end:
             timer = heapq.heappop(self.timers)
@@ -43,7 +43,7 @@ class Clock(asyncio.AbstractEventLoop):
 
 @pytest.fixture
 def clock() -> Iterator[Clock]:
-    """The running event loop, for code that asks for it."""
+    """Install the clock as the running event loop."""
     clock = Clock()
     asyncio._set_running_loop(clock)
     yield clock
@@ -51,7 +51,7 @@ def clock() -> Iterator[Clock]:
 
 
 class SlowReader:
-    """A transport with bytes that its peer takes when the test says so."""
+    """A transport with unread bytes, which its peer reads when a test says so."""
 
     def __init__(self, patience: float = 30) -> None:
         self.unread = 1000
@@ -60,12 +60,12 @@ class SlowReader:
         self.expired = 0
 
     def expire(self) -> None:
-        """Count it."""
+        """Count the call."""
         self.expired += 1
 
 
-def test_peer_that_takes_nothing_expires(clock: Clock) -> None:
-    """It does so once, after the timeout and not before."""
+def test_peer_that_reads_nothing_expires(clock: Clock) -> None:
+    """A peer that reads nothing expires once, after the timeout and not before."""
     timeouts, stuck = WriteTimeouts(30), SlowReader()
     timeouts.watch(stuck)
     clock.pass_by(29.5)
@@ -76,21 +76,21 @@ def test_peer_that_takes_nothing_expires(clock: Clock) -> None:
     assert stuck.expired == 1
 
 
-def test_peer_that_takes_anything_lives(clock: Clock) -> None:
-    """One byte within each timeout is enough, until it stops."""
+def test_peer_that_reads_anything_does_not_expire(clock: Clock) -> None:
+    """A peer that reads one byte within each timeout does not expire until it stops."""
     timeouts, slow = WriteTimeouts(30), SlowReader()
     timeouts.watch(slow)
     for _ in range(100):
         clock.pass_by(25)
         slow.unread -= 1
-        timeouts.watch(slow)  # which does not start its time again
+        timeouts.watch(slow)  # does not restart the timeout
     assert slow.expired == 0
     clock.pass_by(32)
     assert slow.expired == 1
 
 
-def test_more_that_waits_is_no_progress(clock: Clock) -> None:
-    """A backlog that only grows belongs to a peer that does not read."""
+def test_growing_backlog_is_no_progress(clock: Clock) -> None:
+    """A growing backlog does not count as progress."""
     timeouts, stuck = WriteTimeouts(30), SlowReader()
     timeouts.watch(stuck)
     for _ in range(32):
@@ -100,7 +100,7 @@ def test_more_that_waits_is_no_progress(clock: Clock) -> None:
 
 
 def test_transport_that_is_no_longer_blocked_is_not_watched(clock: Clock) -> None:
-    """It may be watched again, from then on."""
+    """A transport is watched only while it is blocked; watching it again starts a new timeout."""
     timeouts, slow = WriteTimeouts(30), SlowReader()
     timeouts.watch(slow)
     clock.pass_by(20)
@@ -115,7 +115,7 @@ def test_transport_that_is_no_longer_blocked_is_not_watched(clock: Clock) -> Non
 
 
 def test_forgotten_transport_does_not_expire(clock: Clock) -> None:
-    """A transport that was never watched can be forgotten, too."""
+    """A forgotten transport does not expire, and forgetting an unknown one is harmless."""
     timeouts, stuck = WriteTimeouts(30), SlowReader()
     timeouts.watch(stuck)
     timeouts.forget(stuck)
@@ -125,7 +125,7 @@ def test_forgotten_transport_does_not_expire(clock: Clock) -> None:
 
 
 def test_each_transport_has_a_patience_of_its_own(clock: Clock) -> None:
-    """It may be longer than the timeout, and may change."""
+    """A transport's own patience may be longer than the timeout, and may change."""
     timeouts, short, long = WriteTimeouts(1), SlowReader(1), SlowReader(10)
     timeouts.watch(short)
     timeouts.watch(long)
@@ -136,8 +136,8 @@ def test_each_transport_has_a_patience_of_its_own(clock: Clock) -> None:
     assert long.expired == 1
 
 
-def test_short_timeouts_are_kept_as_exactly(clock: Clock) -> None:
-    """Transports are looked at several times within the timeout."""
+def test_short_timeouts_are_exact(clock: Clock) -> None:
+    """Transports are checked several times per timeout, so short timeouts are exact too."""
     timeouts, stuck = WriteTimeouts(0.1), SlowReader(0.1)
     timeouts.watch(stuck)
     clock.pass_by(0.09)
@@ -147,7 +147,7 @@ def test_short_timeouts_are_kept_as_exactly(clock: Clock) -> None:
 
 
 class Silent:
-    """A transport whose peer says nothing by itself."""
+    """A transport whose peer sends nothing by itself."""
 
     def __init__(self) -> None:
         self.heard = True
@@ -157,11 +157,11 @@ class Silent:
         self.expired = 0
 
     def ping(self) -> None:
-        """Count it."""
+        """Count the call."""
         self.pings += 1
 
     def expire_silently(self) -> None:
-        """Count it."""
+        """Count the call."""
         self.expired += 1
 
 
@@ -170,7 +170,7 @@ LOOK = INTERVAL / LOOKS
 
 
 def test_silent_peer_is_pinged_and_then_expires(clock: Clock) -> None:
-    """It is pinged once after the interval, and ended after another one."""
+    """A silent peer is pinged after one interval and expires after another."""
     pings, silent = Pings(INTERVAL), Silent()
     pings.watch(silent)
     clock.pass_by(INTERVAL)
@@ -183,8 +183,8 @@ def test_silent_peer_is_pinged_and_then_expires(clock: Clock) -> None:
     assert (silent.pings, silent.expired) == (1, 1)
 
 
-def test_peer_that_answers_lives(clock: Clock) -> None:
-    """Anything that it sends counts, and it is pinged again later."""
+def test_peer_that_answers_does_not_expire(clock: Clock) -> None:
+    """Anything that a peer sends keeps it alive, and it is pinged again later."""
     pings, quiet = Pings(INTERVAL), Silent()
     pings.watch(quiet)
     for count in range(1, 10):
@@ -194,8 +194,8 @@ def test_peer_that_answers_lives(clock: Clock) -> None:
     assert quiet.expired == 0
 
 
-def test_peer_that_talks_is_not_pinged(clock: Clock) -> None:
-    """A ping would tell nothing new."""
+def test_active_peer_is_not_pinged(clock: Clock) -> None:
+    """A peer that sends messages is not pinged."""
     pings, talkative = Pings(INTERVAL), Silent()
     pings.watch(talkative)
     for _ in range(100):
@@ -204,8 +204,8 @@ def test_peer_that_talks_is_not_pinged(clock: Clock) -> None:
     assert talkative.pings == 0
 
 
-def test_peer_that_is_not_listened_to_is_not_blamed(clock: Clock) -> None:
-    """Its silence is the server's doing; once it is read from, a ping gives it an interval."""
+def test_paused_peer_does_not_expire(clock: Clock) -> None:
+    """A peer that is not read from cannot expire; it has one interval once reading resumes."""
     pings, paused = Pings(INTERVAL), Silent()
     paused.listening = False
     pings.watch(paused)
@@ -219,7 +219,7 @@ def test_peer_that_is_not_listened_to_is_not_blamed(clock: Clock) -> None:
 
 
 def test_forgotten_peer_is_not_pinged(clock: Clock) -> None:
-    """A peer that was never watched can be forgotten, too."""
+    """A forgotten peer is not pinged, and forgetting an unknown one is harmless."""
     pings, gone, silent = Pings(INTERVAL), Silent(), Silent()
     pings.watch(gone)
     pings.watch(silent)
@@ -233,7 +233,7 @@ def test_forgotten_peer_is_not_pinged(clock: Clock) -> None:
 def test_no_timer_runs_while_there_is_nothing_to_watch(
     clock: Clock, timer: WriteTimeouts | Pings
 ) -> None:
-    """An idle server does not wake up, and the next transport starts the timer again."""
+    """No timer runs on an idle server, and the next transport starts it again."""
     for _ in range(2):
         transport: Any = SlowReader() if isinstance(timer, WriteTimeouts) else Silent()
         timer.watch(transport)
@@ -243,8 +243,8 @@ def test_no_timer_runs_while_there_is_nothing_to_watch(
         assert clock.timers == []
 
 
-def test_timers_of_an_event_loop(clock: Clock) -> None:
-    """They use what was configured."""
+def test_configured_timeouts(clock: Clock) -> None:
+    """`Timeouts` uses the configured write timeout and ping interval."""
     timeouts = Timeouts(write_timeout=5, ping_interval=INTERVAL)
     stuck, silent = SlowReader(timeouts.write_timeout), Silent()
     timeouts.writes.watch(stuck)

@@ -1,4 +1,4 @@
-"""The transport for Daphne, the bounds of HTTP on Daphne, and how it is made to wait at a stop."""
+"""The transport for Daphne, bounds for HTTP on Daphne, and a hook for Daphne's shutdown."""
 
 import sys
 
@@ -16,7 +16,7 @@ __all__ = ["HttpLimits", "before_stop", "install", "is_running", "prepare"]
 
 
 def install(limits: HttpLimits) -> None:
-    """Prepare Daphne, if it is the server; the application calls this while it is being made.
+    """Prepare Daphne, if it is the server. Call this while the application is being created.
 
     Nothing happens unless Daphne has been imported, which a process served by Daphne has done.
     Where another server runs although Daphne is imported, what is prepared is never used. The

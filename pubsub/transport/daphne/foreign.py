@@ -15,6 +15,7 @@ All names of a part are read before anything is changed. What Twisted documents 
 example) is not in the table.
 """
 
+import asyncio
 import functools
 import importlib
 import logging
@@ -36,6 +37,7 @@ FACTORY = "daphne.ws_protocol:WebSocketFactory"
 SERVER = "daphne.server:Server"
 TCP = "twisted.internet.tcp:Server"
 TLS = "twisted.protocols.tls:TLSMemoryBIOProtocol"
+REACTOR = "twisted.internet.asyncioreactor:AsyncioSelectorReactor"
 
 WEBSOCKET: Table = {
     PROTOCOL: {
@@ -44,40 +46,44 @@ WEBSOCKET: Table = {
         "state": "whether the handshake was completed",
         "transport": "Twisted's transport of the socket",
         "factory": "Autobahn's count of connections",
-        "data": "what came together with the handshake",
-        "processData": "held while the handshake is completed, so that Autobahn parses no frame",
+        "data": "bytes that arrived before the handshake was completed",
+        "processData": "disabled during the handshake, so that Autobahn parses no frame",
         "consumeData": "has Autobahn parse frames after all, if they may be compressed",
         "maxMessagePayloadSize": "Daphne's limit for a message",
         "maxFramePayloadSize": "Daphne's limit for a frame",
-        "_perMessageCompress": "whether compression was negotiated, which the engine does not know",
+        "_perMessageCompress": "whether compression is on, which the engine does not support",
         "server": "Daphne's server",
         "request": "the path, for the access log",
         "client_addr": "the client's address, for the access log",
     },
     FACTORY: {
-        "countConnections": "Autobahn no longer counts a connection that was taken over",
+        "countConnections": "Autobahn's count, without the connections that are taken over",
     },
     SERVER: {
         "create_application": "wrapped: puts a reference to the protocol into the scope",
-        "connections": "Daphne's books: the transport takes the protocol's place in them",
+        "connections": "Daphne's connections, among which the transport replaces the protocol",
         "protocol_disconnected": "tells Daphne that a connection has ended",
         "log_action": "writes Daphne's access log",
         "action_logger": "whether there is an access log",
-        "verbosity": "whether anyone reads Autobahn's debug messages",
+        "verbosity": "whether Autobahn's debug messages go anywhere",
         "websocket_timeout": "Daphne's own limit for the age of a connection",
     },
     TCP: {
-        "protocol": "who gets what the socket receives and learns of its end",
-        "registerProducer": "makes Twisted say when its buffer is full, and when it has drained",
+        "protocol": "the object that gets the received bytes and learns of the end",
+        "registerProducer": "makes Twisted report when its buffer is full and when it has drained",
         "unregisterProducer": "removes Twisted's HTTP channel, and the transport at the end",
         "producerPaused": "makes Twisted resume its producer as soon as the buffer has drained",
-        "write": "keeps what the kernel does not take, and tries again",
+        "write": "buffers what the kernel does not take, and tries again",
         "pauseProducing": "stops reading from the socket",
         "resumeProducing": "reads from the socket again",
         "loseConnection": "closes the socket once everything is written",
-        "loseWriteConnection": "sends the end of the stream and still reads",
+        "loseWriteConnection": "closes the sending direction and still reads",
         "abortConnection": "closes the socket now",
         "socket": "the socket itself",
+        "fileno": "the socket's number, to be called when it is readable",
+        "connected": "whether the socket is open",
+        "disconnecting": "whether Twisted is closing the socket, and so no longer reads from it",
+        "reactor": "Twisted's reactor, whose event loop has to be the running one",
         "bufferSize": "bytes that are read at a time, and that may wait before a producer pauses",
         "dataBuffer": "bytes that wait",
         "offset": "how many of these were written already",
@@ -85,7 +91,7 @@ WEBSOCKET: Table = {
     },
     TLS: {
         "transport": "the TCP transport below it",
-        "wrappedProtocol": "who gets what was decrypted and learns of the end",
+        "wrappedProtocol": "the object that gets the decrypted bytes and learns of the end",
         "registerProducer": "as without TLS",
         "unregisterProducer": "as without TLS",
         "write": "encrypts, and writes to the TCP transport",
@@ -94,6 +100,7 @@ WEBSOCKET: Table = {
         "loseConnection": "as without TLS",
         "abortConnection": "as without TLS",
     },
+    REACTOR: {"_asyncioEventloop": "the event loop in which sockets are registered"},
 }
 """What the transport uses of the objects of a connection. They are looked at themselves, because
 most of these names exist in instances only; `TLS` is read where there is TLS."""
@@ -212,7 +219,7 @@ DEBUG_MESSAGES: Table = {
 
 
 class NotAsExpected(Exception):
-    """Daphne, Autobahn or Twisted are not as the table says; the message tells what is wrong."""
+    """Daphne, Autobahn or Twisted are not as the table says; the message names the difference."""
 
 
 def missing(table: Table) -> list[str]:
@@ -270,6 +277,9 @@ def check(protocol: Any) -> None:
         _check(tcp, TLS)
         tcp = tcp.transport
     _check(tcp, TCP)
+    _check(tcp.reactor, REACTOR)
+    if tcp.reactor._asyncioEventloop is not asyncio.get_running_loop():
+        raise NotAsExpected("Twisted's reactor runs in another event loop")
 
 
 def _check(of: Any, place: str) -> None:
@@ -286,7 +296,7 @@ def is_lost(protocol: Any) -> bool:
     """Tell whether the client has left already; Twisted's transport is half empty then.
 
     Raises:
-        NotAsExpected: There is no telling.
+        NotAsExpected: It cannot be determined.
     """
     _check_name(protocol, PROTOCOL, "state")
     _check_name(protocol, PROTOCOL, "STATE_CLOSED")
@@ -312,7 +322,7 @@ def _file_descriptor_class() -> type:
 
 @functools.cache
 def warn_once(
-    what: str, consequence: str = "clients that do not read will take memory without a bound"
+    what: str, consequence: str = "memory for clients that do not read is not bounded"
 ) -> None:
     """Log that a guarantee is missing, once for each reason."""
     logger.warning(

@@ -1,8 +1,8 @@
-"""What a handshake on Daphne costs beyond what is necessary.
+"""Removes an avoidable cost of handshakes on Daphne.
 
-For each connection Autobahn formats all of its options with `pprint`, and colours a dozen names,
-for debug messages. With its default verbosity Daphne discards them, but formatting them takes a
-third of the handshake all the same.
+For each connection, Autobahn formats all of its options with `pprint`, and adds colours to a dozen
+names, for debug messages. At Daphne's default verbosity these messages are discarded, but
+formatting them still takes a third of the time of a handshake.
 """
 
 import functools
@@ -17,7 +17,7 @@ def _unformatted(*args: Any, **kwargs: Any) -> str:
 
 @functools.cache
 def spare_debug_messages() -> None:
-    """Stop Autobahn from formatting debug messages; call it only if nobody reads them."""
+    """Stop Autobahn from formatting debug messages. Call this only if they are discarded."""
     if foreign.missing(foreign.DEBUG_MESSAGES):
         return
     for module, functions in foreign.DEBUG_MESSAGES.items():

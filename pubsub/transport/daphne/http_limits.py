@@ -1,4 +1,4 @@
-"""The bounds of HTTP connections, as the application chooses them."""
+"""The bounds of HTTP connections that the application chooses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ class HttpLimits:
     """The bounds of HTTP connections."""
 
     max_body: int
-    """Bytes of a request body, and of the body of a WebSocket handshake."""
+    """Largest size in bytes of a request body, and of the body of a WebSocket handshake."""
 
     is_bounded: Callable[[str], bool]
-    """Whether `max_body` applies to a path; other paths of a site may take uploads."""
+    """Returns whether `max_body` applies to a path; other paths of a site may accept uploads."""
 
     request_timeout: float
     """Seconds from the first byte of a request to the last one of its body."""
 
     write_timeout: float
-    """Seconds for which a client may read nothing of a response that waits for it."""
+    """Seconds that a client may read nothing while a response is waiting."""

@@ -1,6 +1,7 @@
-"""Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
+"""Hooks into Daphne's server: whether it runs, where its protocols are, and how it stops."""
 
 import asyncio
+import contextlib
 import functools
 import signal
 import sys
@@ -14,16 +15,16 @@ SCOPE_KEY = "pubsub.daphne"
 
 
 def is_running() -> bool:
-    """Tell whether this process is served by Daphne."""
+    """Return whether Daphne serves this process."""
     reactor = sys.modules.get("twisted.internet.reactor")
     return bool(getattr(reactor, "running", False))
 
 
 def refer_to_protocols() -> None:
-    """Have every WebSocket's scope refer to Daphne's protocol. Safe to call twice.
+    """Put a reference to Daphne's protocol into the scope of every WebSocket. Safe to call twice.
 
-    So a transport finds it, whatever middlewares put in the place of ``send``; Channels' own
-    SessionMiddleware is one of them.
+    So the transport finds the protocol even if a middleware wraps ``send``, as Channels' own
+    SessionMiddleware does.
     """
     from daphne.server import Server
 
@@ -36,9 +37,20 @@ def refer_to_protocols() -> None:
     def with_protocol_in_scope(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
         if scope["type"] == "websocket":
             scope[SCOPE_KEY] = weakref.ref(protocol)
+            _break_cycle(protocol)
         return create_application(server, protocol, scope)
 
     Server.create_application = with_protocol_in_scope
+
+
+def _break_cycle(protocol: Any) -> None:
+    """Let a protocol that is never taken over be freed by its last reference.
+
+    When its socket is closed, Autobahn makes the protocol the result of the protocol's own
+    ``is_closed``, a Deferred that nobody reads.
+    """
+    with contextlib.suppress(AttributeError):
+        protocol.is_closed.addCallback(lambda _: None)
 
 
 def stop_on_hangup() -> None:
@@ -62,10 +74,10 @@ def _stop_on_hangup(reactor: Any) -> None:
 
 
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
-    """Have Daphne call ``start_drain`` when it is told to stop, and wait for what that returns.
+    """Have Daphne call ``start_drain`` when it stops, and await the result.
 
-    Daphne itself cancels the applications and closes the sockets, without a close frame. The call
-    comes in the same tick, before any of the cancelled applications runs again.
+    Daphne itself cancels the applications and closes the sockets without a close frame.
+    ``start_drain`` is called in the same tick, before any of the cancelled applications runs again.
     """
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred

@@ -1,9 +1,9 @@
-"""How a connection is taken over from Daphne and Autobahn, right after the opening handshake.
+"""Takes a connection over from Daphne and Autobahn, right after the opening handshake.
 
-``send`` is ``partial(Server.handle_reply, protocol)``; ``protocol`` is Daphne's WebSocket
-protocol, which is Autobahn's, and ``protocol.transport`` is Twisted's TCP (or TLS) transport. The
-transport of the chat room takes the protocol's place in Twisted, as Daphne itself puts the
-protocol in the place of its HTTP channel, and in Daphne's books. Nothing of Autobahn's remains.
+``send`` is ``partial(Server.handle_reply, protocol)``. ``protocol`` is Daphne's WebSocket protocol,
+a subclass of Autobahn's, and ``protocol.transport`` is Twisted's TCP or TLS transport. The
+transport of this package replaces the protocol in Twisted, just as Daphne replaces its HTTP channel
+by the protocol, and among Daphne's connections. Autobahn takes no further part.
 """
 
 import functools
@@ -20,9 +20,9 @@ from pubsub.transport.timeouts import Timeouts
 
 
 def prepare(scope: Mapping[str, Any], send: Send) -> "TakeOver | None":
-    """Return what takes a connection over once it is accepted; ``None`` on any other server.
+    """Prepare to take a connection over once it is accepted; return ``None`` on other servers.
 
-    Where Daphne is not as `foreign` says, the answer is ``None`` as well, with one warning.
+    If a name in `foreign` is missing, this logs one warning and returns ``None``, too.
     """
     if not is_running():
         return None
@@ -57,11 +57,14 @@ class TakeOver:
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        # Frames that came together with the handshake are left for the engine.
+        # Frames that arrived together with the handshake are left for the engine.
         protocol.processData = _parse_nothing
 
     def finish(self, config: Configuration, timeouts: Timeouts) -> DaphneTransport | None:
-        """Take the accepted connection over; ``None`` if it is lost already."""
+        """Take the accepted connection over; return ``None`` if that is not possible.
+
+        The connection may be lost already, or compressed (with one warning).
+        """
         protocol = self._protocol
         del protocol.processData
         if protocol.state != protocol.STATE_OPEN:

@@ -1,11 +1,11 @@
-"""The transport for Daphne, with the flow control that Daphne's own ``send`` does not have.
+"""The transport for Daphne, with the flow control that Daphne's own ``send`` lacks.
 
-It is three things to those below it: Twisted's protocol (it gets what the socket receives),
-Twisted's push producer (it hears when Twisted's buffer is full and when it has drained), and an
-entry in Daphne's books.
+It has three roles: it is the protocol of Twisted's transport (which passes received bytes to it),
+the push producer (which Twisted notifies when its buffer is full and when it has drained), and one
+of Daphne's connections.
 
-Bytes are written straight to the socket while nothing waits in Twisted's buffers: that is several
-times cheaper than Twisted's ``write``, which takes a detour over the selector.
+Bytes are written straight to the socket while Twisted's buffers are empty. This is several times
+cheaper than Twisted's ``write``, which goes through the selector.
 """
 
 import array
@@ -27,24 +27,25 @@ from pubsub.transport.daphne.foreign import is_tls
 from pubsub.transport.timeouts import Timeouts
 from pubsub.websocket import engine, frames
 from pubsub.websocket.engine import Engine
+from pubsub.websocket.frames import text_header
 
 logger = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 5.0
-"""Seconds that a client has to answer a close frame that it has received."""
+"""Seconds that a client has to answer a close frame after receiving it."""
 
 FLUSH_TIMEOUT = 10.0
-"""Seconds without progress that a client has to read what waits once its connection has ended.
+"""Seconds without progress after which a client that still has data to read is disconnected, once
+its connection is being closed.
 
-A client that the server closes, and that may be a slow one, has its write timeout if that is
-longer."""
+If the server closes the connection, the write timeout applies if it is longer, because the client
+may be slow."""
 
 NORMAL = 1000
-"""The close code of a connection that has served its purpose (RFC 6455 §7.4.1)."""
-
+"""The close code for a normal closure (RFC 6455 §7.4.1)."""
 
 NO_STATUS = 1005
-"""What stands for a close frame without a code (RFC 6455 §7.1.5)."""
+"""Stands for a close frame without a code (RFC 6455 §7.1.5)."""
 
 
 class State(Enum):
@@ -52,26 +53,33 @@ class State(Enum):
 
     OPEN = "open"
     CLOSING = "closing"
-    """The close frame is on its way, the peer's is not here yet."""
+    """The close frame was written, and the peer's close frame has not arrived yet."""
     FLUSHING = "flushing"
-    """Nothing is expected from the peer; the socket is closed once it has taken everything."""
+    """No frame is expected any more; the socket is closed once the peer has read everything."""
     CLOSED = "closed"
 
 
-_last_serialized: tuple[Sequence[Frame], bytes] = ((), b"")
+_last_joined: tuple[Sequence[Frame], bytes] = ((), b"")
 
 
 def serialize(batch: Sequence[Frame]) -> bytes:
-    """Return these frames as WebSocket frames.
+    """Return a batch as the bytes of WebSocket frames.
 
-    All subscribers of a topic get the same frames in turn, so the last result is kept.
+    All subscribers of a topic get the same frames in turn. So each frame keeps its form, and the
+    last result is kept here.
     """
-    global _last_serialized
-    last, data = _last_serialized
+    global _last_joined
+    last, data = _last_joined
     if batch != last:
-        data = b"".join([frames.text_frame(frame.payload) for frame in batch])
-        _last_serialized = batch, data
+        data = b"".join([frame.wire or _serialize(frame) for frame in batch])
+        _last_joined = batch, data
     return data
+
+
+def _serialize(frame: Frame) -> bytes:
+    payload, frame.unframed = frame.unframed, None
+    frame.wire = wire = text_header(frame.size) + payload  # type: ignore[operator]  # not framed
+    return wire
 
 
 def _send_nothing(data: bytes) -> int:
@@ -90,8 +98,8 @@ class DaphneTransport:
     """One accepted WebSocket on Daphne.
 
     Args:
-        protocol: Daphne's protocol, of which every name in `foreign` was read.
-        config: The bounds of what comes in.
+        protocol: Daphne's protocol, after `foreign.check` has succeeded.
+        config: The limit for incoming messages.
         timeouts: The timers of this event loop.
     """
 
@@ -102,6 +110,7 @@ class DaphneTransport:
         "_engine",
         "_peer",
         "_reading",
+        "_receive",
         "_send",
         "_server",
         "_state",
@@ -120,6 +129,7 @@ class DaphneTransport:
         self._direct = not is_tls(tcp)
         self._buffer = tcp if self._direct else tcp.transport
         self._send: Callable[[bytes], int] = tcp.socket.send if self._direct else _send_nothing
+        self._receive: Callable[[int], bytes] | None = tcp.socket.recv if self._direct else None
         self._write_later: Callable[[bytes], None] = tcp.write
         self._server = server = protocol.server
         self._access_log = _access_log_details(protocol) if server.action_logger else None
@@ -142,41 +152,42 @@ class DaphneTransport:
 
     def _take_over(self, protocol: Any) -> None:
         tcp, server = self._tcp, self._server
-        # Twisted's HTTP channel is still registered, from the time before the upgrade.
+        # Twisted's HTTP channel is still registered from before the upgrade.
         tcp.unregisterProducer()
         tcp.registerProducer(self, True)
         self._buffer.bufferSize = CHUNK_BYTES
         if self._direct:
             tcp.protocol = self
+            tcp.resumeProducing()
+            self._read_directly()
             if self.backlog:
-                # The response to the handshake; as in `_write_rest`, but nobody need know.
+                # The response to the handshake is waiting. As in `_write_rest`, but without a peer.
                 self.writable = False
                 tcp.producerPaused = True
         else:
             tcp.wrappedProtocol = self
         server.connections[self] = server.connections.pop(protocol)
         protocol.factory.countConnections -= 1
-        # Daphne's `send` refers to the protocol for as long as the application runs. What is left
-        # is an empty shell: nothing that it held has to stay, and no cycle is left to the
-        # garbage collector.
+        # Daphne's `send` refers to the protocol as long as the application runs. Emptying it frees
+        # what it held, and leaves no cycle to the garbage collector.
         vars(protocol).clear()
 
     def __repr__(self) -> str:
         return f"<DaphneTransport {self._state.value}>"
 
     async def serve(self, peer: Peer) -> None:
-        """Pass everything on to ``peer``; return when the socket is closed."""
+        """Serve the connection with ``peer``; return when the socket is closed."""
         if self._state is State.CLOSED:
             return
         self._peer = peer
         self._timeouts.pings.watch(self)
-        peer.on_readable()  # what came together with the handshake
+        peer.on_readable()  # messages that arrived together with the handshake
         await self.wait_closed()
 
     # --- Reading ---
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Twisted has read from the socket."""
+        """Take what was read from the socket, by Twisted or directly."""
         self.heard = True
         self._engine.feed(data)
         try:
@@ -185,12 +196,12 @@ class DaphneTransport:
             elif self._peer is not None:
                 self._peer.on_readable()
         except Exception:
-            # Twisted would swallow it.
+            # Twisted would discard the exception.
             logger.exception("Failed to read from a client, which is disconnected")
             self.close(Close.INTERNAL)
 
     def next_message(self) -> Message | Other | None:
-        """Return the next message; deal with the control frames before it."""
+        """Return the next message, after handling the control frames before it."""
         event = self._engine.next_event()
         if event is None or type(event) is str:
             return event
@@ -217,6 +228,32 @@ class DaphneTransport:
         if self._state is State.OPEN:
             self._reading = True
             self._tcp.resumeProducing()
+            self._read_directly()
+
+    def _read_directly(self) -> None:
+        """Take the place of Twisted's callback for the socket, which Twisted has just registered.
+
+        Twisted goes through a dozen calls before it reads.
+        """
+        tcp = self._tcp
+        if self._direct and tcp.connected and not tcp.disconnecting:
+            asyncio.get_running_loop().add_reader(tcp.fileno(), self._read)
+
+    def _read(self) -> None:
+        if self._receive is None:
+            return
+        try:
+            data = self._receive(CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.dataReceived(data)
+        else:
+            # The end, or a real error: let Twisted's own read hit it and handle it.
+            self._tcp.pauseProducing()
+            self._tcp.resumeProducing()
 
     def _answer_ping(self, payload: bytes) -> None:
         self._flush()  # the replies to the messages before it
@@ -233,9 +270,11 @@ class DaphneTransport:
 
     def write(self, batch: Sequence[Frame]) -> None:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
-        # All that happens to a socket in a publication. That the transport is writable means that
-        # nothing waits in Twisted's buffers, so they need not be looked at.
-        data = serialize(batch)
+        # The fast path: this is all that a publication does to a socket. Twisted's buffers are
+        # empty while the transport is writable, so there is no need to check them.
+        data = batch[0].wire if len(batch) == 1 else None
+        if data is None:
+            data = serialize(batch)
         try:
             sent = self._send(data)
         except OSError:
@@ -244,7 +283,7 @@ class DaphneTransport:
             self._write_rest(data[sent:])
 
     def _write(self, data: bytes) -> None:
-        """Write a control frame, behind everything that waits."""
+        """Write a control frame, after everything that is waiting."""
         sent = 0
         if self.writable:
             try:
@@ -258,8 +297,8 @@ class DaphneTransport:
         tcp = self._tcp
         self._write_later(data)
         if self._direct and not tcp.producerPaused:
-            # Twisted pauses its producer, and so would resume it when the buffer has drained, only
-            # when much waits. Here anything that waits is too much, or it would be overtaken.
+            # Twisted pauses a producer, and resumes it once the buffer has drained, only if many
+            # bytes are waiting. Here it has to for any number, or later writes would overtake them.
             tcp.producerPaused = True
             self.pauseProducing()
 
@@ -270,18 +309,18 @@ class DaphneTransport:
     # Twisted's side: twisted.internet.interfaces.IPushProducer.
 
     def pauseProducing(self) -> None:  # noqa: N802
-        """Twisted's buffer is full."""
+        """Stop writing: bytes are waiting in Twisted's buffer."""
         self.writable = False
         self._timeouts.writes.watch(self)
 
     def resumeProducing(self) -> None:  # noqa: N802
-        """Twisted's buffer has drained."""
+        """Write again: Twisted's buffer has drained."""
         if self._state is State.OPEN:
             self.writable = True
             self._flush()
 
     def stopProducing(self) -> None:  # noqa: N802
-        """The socket is being closed; `connectionLost` follows."""
+        """Do nothing: the socket is being closed, and `connectionLost` follows."""
 
     # --- The end ---
 
@@ -300,7 +339,7 @@ class DaphneTransport:
             self._await_close_frame()
 
     def _await_close_frame(self) -> None:
-        """Discard what the peer sends until it closes, too (RFC 6455 §5.5.1)."""
+        """Discard input until the peer's close frame (RFC 6455 §5.5.1)."""
         while (event := self._engine.next_event()) is not None:
             if isinstance(event, engine.Close | engine.Fault):
                 self._lose_connection()
@@ -313,10 +352,11 @@ class DaphneTransport:
         self._lose_connection()
 
     def _fail(self, code: int, reason: str) -> None:
-        """Send a close frame to a peer that broke a rule (RFC 6455 §7.1.7).
+        """Send a close frame to a peer that violated the protocol (RFC 6455 §7.1.7).
 
-        The socket is still read, and closed when the peer has closed it: to close it over unread
-        input would reset the connection, and the peer might not see why.
+        Only the sending direction is closed, and input is read until the peer closes the other:
+        closing the socket with unread input would reset the connection, and the peer might not see
+        the close frame.
         """
         self.close_code = code
         self._flush()
@@ -332,7 +372,7 @@ class DaphneTransport:
         self._tcp.loseConnection()
 
     def _end(self, state: State) -> None:
-        """Write nothing more, and let go of the peer."""
+        """Write nothing more, and release the peer."""
         self._state = state
         self.writable = False
         if state is State.FLUSHING:
@@ -348,10 +388,10 @@ class DaphneTransport:
             peer.on_lost()
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
-        """Twisted has closed the socket."""
+        """Release everything: Twisted has closed the socket."""
         self._end(State.CLOSED)
         self._engine.close()
-        self._tcp = self._buffer = self._send = self._write_later = None  # type: ignore[assignment]
+        self._tcp = self._buffer = self._send = self._receive = self._write_later = None  # type: ignore[assignment]
         self._server.protocol_disconnected(self)
         if self._access_log is not None:
             self._server.log_action("websocket", "disconnected", self._access_log)
@@ -366,16 +406,16 @@ class DaphneTransport:
             self._waiters.append(waiter)
             await waiter
 
-    # What `pubsub.transport.timeouts` asks.
+    # For `pubsub.transport.timeouts`.
 
     @property
     def blocked(self) -> bool:
-        """Whether the peer has something left to read, or to answer."""
+        """Whether the peer still has something to read or to answer."""
         return self._state is not State.CLOSED and not self.writable
 
     @property
     def unread(self) -> int:
-        """Bytes in Twisted's buffers, and in the kernel's as far as the peer has not taken them."""
+        """Bytes in Twisted's buffers, and those in the kernel's that the peer has not taken."""
         return self.backlog + self._unsent()
 
     def _unsent(self) -> int:
@@ -389,7 +429,7 @@ class DaphneTransport:
 
     @property
     def patience(self) -> float:
-        """Seconds without progress that the peer is granted."""
+        """Seconds that the peer may go without progress."""
         if self._state is State.OPEN:
             return self._timeouts.write_timeout
         if not self.unread:
@@ -407,7 +447,7 @@ class DaphneTransport:
 
     @property
     def listening(self) -> bool:
-        """Whether the peer is being read from and could be written to."""
+        """Whether the transport reads from the peer and can write to it."""
         return self._reading and self.writable
 
     def ping(self) -> None:
@@ -415,18 +455,18 @@ class DaphneTransport:
         self._write(frames.ping_frame())
 
     def expire_silently(self) -> None:
-        """Disconnect a client that gave no sign of life after a ping."""
+        """Disconnect a client that has sent nothing since a ping."""
         self.close(Close.NO_PONG)
 
-    # Daphne's side: what it calls on the protocols in its books.
+    # Daphne's side: the methods that it calls on its connections.
 
     def check_timeouts(self) -> None:
-        """Enforce Daphne's own limit for the age of a connection (``--websocket_timeout``)."""
+        """Enforce Daphne's own time limit for a connection (``--websocket_timeout``)."""
         limit = self._server.websocket_timeout
         connected = self._server.connections[self]["connected"]
         if limit >= 0 and time.time() - connected > limit:
             self._start_closing(NORMAL, "")
 
     def handle_exception(self, exception: BaseException) -> None:
-        """Tell the peer that the application has failed; Daphne has logged it."""
+        """Close the connection: the application has failed, which Daphne has logged."""
         self.close(Close.INTERNAL)

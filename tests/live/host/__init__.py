@@ -1,1 +1,1 @@
-"""An ordinary Django project that has the chat room beside its own views."""
+"""An ordinary Django project that hosts the chat room beside its own views."""

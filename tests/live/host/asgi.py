@@ -1,4 +1,4 @@
-"""The project's ASGI application, with the chat room's WebSocket in it."""
+"""The project's ASGI application, including the chat room's WebSocket."""
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application

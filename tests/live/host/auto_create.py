@@ -1,4 +1,4 @@
-"""The same settings, with topics that are created on demand."""
+"""The host project's settings, with topics created on demand."""
 
 from tests.live.host.settings import *  # noqa: F403
 

@@ -1,7 +1,7 @@
-"""The chat room, with two more paths that say what its event loop has called in between.
+"""The chat room, with two paths that count calls in its process.
 
-``GET /count/start`` begins to count and ``GET /count/stop`` answers with the counts. They are made
-by the interpreter's own profiler, so nothing of the chat room is replaced or wrapped.
+``GET /count/start`` starts counting and ``GET /count/stop`` returns the counts. The interpreter's
+own profiler counts, so nothing of the chat room is replaced or wrapped.
 """
 
 import json
@@ -20,14 +20,14 @@ FUNCTIONS = {
     "call_soon": "hops",
     "create_task": "tasks",
     "run_in_executor": "threads",
-    "addWriter": "detours",  # a write that Twisted has put off, by way of the selector
+    "addWriter": "detours",  # a write that Twisted defers to the selector
     "encode_event": "encodings",
-    "processData": "detours",  # a message that Autobahn has parsed
+    "processData": "detours",  # a message parsed by Autobahn
 }
 
 
 def count(frame: Any, event: str, called: Any) -> None:
-    """Count a call, if it is one of those that cost."""
+    """Count a call if it is one of the expensive ones."""
     if event == "call" and frame.f_code.co_name in FUNCTIONS:
         counts[FUNCTIONS[frame.f_code.co_name]] += 1
     elif event == "c_call":
@@ -39,7 +39,7 @@ def count(frame: Any, event: str, called: Any) -> None:
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Serve the two paths, and hand over everything else."""
+    """Serve the two paths and pass everything else to the chat room."""
     if scope["type"] != "http" or not scope["path"].startswith("/count/"):
         await chat_room(scope, receive, send)
         return

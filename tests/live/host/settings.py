@@ -1,4 +1,4 @@
-"""Settings as somebody else would write them."""
+"""Settings of a host project."""
 
 SECRET_KEY = "not a secret"
 ALLOWED_HOSTS = ["*"]

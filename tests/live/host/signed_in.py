@@ -1,4 +1,4 @@
-"""The host project's application, with the users of Django's sessions in the scope."""
+"""The host project's application inside Channels' `AuthMiddlewareStack`."""
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application

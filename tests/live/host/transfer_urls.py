@@ -1,4 +1,4 @@
-"""Views that take and send much more than a message, or never answer."""
+"""Views with large requests and responses, and one that never responds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ MEGABYTE = b"x" * 1_000_000
 
 
 async def upload(request: HttpRequest) -> JsonResponse:
-    """Answer with the size of the body."""
+    """Return the size of the body."""
     return JsonResponse({"size": len(request.body)})
 
 
@@ -20,12 +20,12 @@ async def _megabytes(count: int) -> AsyncIterator[bytes]:
 
 
 async def download(request: HttpRequest) -> StreamingHttpResponse:
-    """Send 300 MB."""
+    """Stream 300 MB."""
     return StreamingHttpResponse(_megabytes(300))
 
 
 async def wait(request: HttpRequest) -> JsonResponse:
-    """Never answer."""
+    """Never respond."""
     await asyncio.Event().wait()
     return JsonResponse({})
 

@@ -1,4 +1,4 @@
-"""The same settings, with views that take large uploads and send large responses."""
+"""The host project's settings, with views for large uploads and downloads."""
 
 from tests.live.host.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""Views that publish: in the way of most Django code, in the event loop, and in a thread."""
+"""Views that publish from a synchronous view, the event loop, and a thread."""
 
 import threading
 from typing import Any
@@ -10,7 +10,7 @@ import pubsub
 
 
 def sync_view(request: HttpRequest) -> JsonResponse:
-    """Publish from the thread pool that Django runs synchronous views in."""
+    """Publish from the thread pool in which Django runs synchronous views."""
     return JsonResponse({"subscribers": pubsub.publish("orders", {"from": "sync", "n": 99.5})})
 
 
@@ -20,7 +20,7 @@ async def async_view(request: HttpRequest) -> JsonResponse:
 
 
 def thread_view(request: HttpRequest) -> JsonResponse:
-    """Publish 100 messages from a thread of one's own, in order."""
+    """Publish 100 messages in order from a separate thread."""
     counts: list[Any] = []
     thread = threading.Thread(
         target=lambda: counts.extend(pubsub.publish("orders", number) for number in range(100))
@@ -31,7 +31,7 @@ def thread_view(request: HttpRequest) -> JsonResponse:
 
 
 def wrong_view(request: HttpRequest) -> JsonResponse:
-    """Publish what cannot be published."""
+    """Publish to a topic that does not exist."""
     try:
         pubsub.publish("missing", 1)
     except pubsub.TopicNotFound as error:

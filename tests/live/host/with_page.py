@@ -1,4 +1,4 @@
-"""The same settings, with the chat room's page."""
+"""The host project's settings, with the chat room's page."""
 
 from tests.live.host.settings import *  # noqa: F403
 

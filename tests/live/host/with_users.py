@@ -1,4 +1,4 @@
-"""The same settings, with Django's users and sessions, and topics that are created on demand."""
+"""The host project's settings, with users, sessions and topics created on demand."""
 
 from tests.live.host.settings import *  # noqa: F403
 

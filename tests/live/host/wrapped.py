@@ -1,4 +1,4 @@
-"""The chat room behind a middleware that puts a function of its own before ``send``."""
+"""The chat room behind a middleware that wraps ``send``."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from chatroom_project.asgi import application as chat_room
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    """Pass everything on."""
+    """Pass everything on, with ``send`` wrapped."""
 
     async def wrapped(message: Any) -> None:
         await send(message)

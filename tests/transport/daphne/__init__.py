@@ -1,1 +1,1 @@
-"""Tests of the transport for Daphne, with a real Daphne and real sockets in the test's own loop."""
+"""Tests of the Daphne transport: a real Daphne and real sockets in the test's event loop."""

@@ -1,4 +1,4 @@
-"""A Daphne that runs in the event loop of a test, and a client that reads only when it has to."""
+"""A Daphne in the event loop of a test, and a client that reads only on request."""
 
 import asyncio
 import functools
@@ -31,22 +31,22 @@ from pubsub.transport.daphne import HttpLimits, install
 from pubsub.transport.timeouts import Timeouts
 
 TIME_LIMIT = 20
-"""Seconds after which a test that waits has failed."""
+"""Seconds after which a waiting test fails."""
 
 
 class Reactor(AsyncioSelectorReactor):
-    """Twisted's reactor for asyncio, in a loop that runs already and goes on afterwards."""
+    """Twisted's asyncio reactor for a loop that already runs and keeps running afterwards."""
 
     def run(self, installSignalHandlers: bool = True) -> None:  # noqa: N803
-        """Start, and leave the rest to the loop."""
+        """Start without running the loop, which runs already."""
         self.startRunning(installSignalHandlers=False)
 
     def crash(self) -> None:
-        """Stop, but not the loop."""
+        """Stop without stopping the loop."""
         PosixReactorBase.crash(self)
 
     def dispose(self) -> None:
-        """Close what is left, which Twisted leaves to the end of the process."""
+        """Close everything that Twisted leaves open until the process ends."""
         for call in self.getDelayedCalls():
             call.cancel()
         for reader in [*self.removeAll(), *self._internalReaders]:
@@ -58,13 +58,13 @@ class Reactor(AsyncioSelectorReactor):
 
 @functools.cache
 def begin_logging() -> None:
-    """Discard Twisted's own log, which can begin only once in a process."""
+    """Discard Twisted's own log, which can be started only once per process."""
     globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False, discardBuffer=True)
 
 
 @asynccontextmanager
 async def installed_reactor() -> AsyncIterator[Reactor]:
-    """Make a reactor of the running loop the one that Daphne and Autobahn use."""
+    """Let Daphne and Autobahn use a reactor on the running loop."""
     begin_logging()
     reactor = Reactor(asyncio.get_running_loop())
     with pytest.MonkeyPatch.context() as patch:
@@ -80,7 +80,7 @@ async def installed_reactor() -> AsyncIterator[Reactor]:
 
 
 class Peer:
-    """A connection that notes what its transport says."""
+    """A peer that records the calls of its transport."""
 
     def __init__(self, transport: Any) -> None:
         self.transport = transport
@@ -92,7 +92,7 @@ class Peer:
         self.changed = asyncio.Event()
 
     def on_readable(self) -> None:
-        """Read everything."""
+        """Read all messages."""
         if self.error is not None:
             raise self.error
         while (message := self.transport.next_message()) is not None:
@@ -103,17 +103,17 @@ class Peer:
         self.changed.set()
 
     def on_writable(self) -> None:
-        """There is room."""
+        """Count the call."""
         self.writable += 1
         self.changed.set()
 
     def on_lost(self) -> None:
-        """It is gone."""
+        """Count the call."""
         self.lost += 1
         self.changed.set()
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        """Wait until something holds that comes with one of these calls."""
+        """Wait for a condition that one of these calls makes true."""
         async with asyncio.timeout(TIME_LIMIT):
             while not condition():
                 self.changed.clear()
@@ -121,7 +121,7 @@ class Peer:
 
 
 class Client:
-    """A WebSocket client that reads from its socket only while something is expected."""
+    """A WebSocket client that reads from its socket only while a test calls `receive`."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Client:
         self.stall()
 
     def stall(self) -> None:
-        """Read nothing until `receive` is called."""
+        """Stop reading until `receive` is called."""
         with suppress(RuntimeError):
             self.writer.transport.pause_reading()
 
@@ -147,12 +147,12 @@ class Client:
         await self.send_bytes(Frame(opcode, data).serialize(mask=True))
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send bytes that need not be a frame."""
+        """Send bytes as they are; they need not form a frame."""
         self.writer.write(data)
         await self.writer.drain()
 
     async def receive(self) -> Any:
-        """Return the next frame; ``None`` at the end of the stream."""
+        """Return the next frame, or ``None`` at the end of the stream."""
         self.writer.transport.resume_reading()
         try:
             async with asyncio.timeout(TIME_LIMIT):
@@ -170,13 +170,13 @@ class Client:
         return self.events.pop(0)
 
     async def receive_text(self) -> str:
-        """Return the next text, which has to be the next frame."""
+        """Return the text of the next frame, which must be a text frame."""
         frame = await self.receive()
         assert frame.opcode is Opcode.TEXT, frame
         return frame.data.decode()
 
     async def receive_close(self) -> tuple[int, str] | None:
-        """Read on to the close frame; return its code and reason, or ``None`` without one."""
+        """Skip to the close frame; return its code and reason, or ``None`` without one."""
         while (frame := await self.receive()) is not None:
             if frame.opcode is Opcode.CLOSE:
                 closed = self.protocol.close_rcvd
@@ -184,18 +184,18 @@ class Client:
         return None
 
     async def answer(self) -> None:
-        """Send what the protocol has to answer: pongs and the close frame."""
+        """Send the protocol's pending answers: pongs and the close frame."""
         for data in self.protocol.data_to_send():
             if data:
                 await self.send_bytes(data)
 
     def reset(self) -> None:
-        """Go without the closing handshake."""
+        """Disconnect without the closing handshake."""
         self.writer.transport.abort()
 
 
 class Session:
-    """A client, and what serves it."""
+    """A client, its transport and its peer."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -223,7 +223,7 @@ class Session:
 
 
 class Daphne:
-    """A real Daphne, whose application accepts every client and lets a `Peer` serve it."""
+    """A real Daphne whose application accepts every client and serves it with a `Peer`."""
 
     def __init__(self, reactor: Reactor, *, tls: ssl.SSLContext | None, **options: Any) -> None:
         self.config = Configuration(**options.pop("config", {}))
@@ -281,7 +281,7 @@ class Daphne:
         return Client(*streams, extensions)
 
     async def connect(self, *, serve: bool = True) -> Session:
-        """Open a WebSocket, whose transport serves its peer, at once or when the test says so."""
+        """Open a WebSocket; its transport is served at once or when the test says so."""
         session = await self.request()
         if serve:
             session.may_serve.set()
@@ -295,7 +295,7 @@ class Daphne:
         await session.accepted.wait()
 
     async def request(self, *, extensions: Sequence[ClientExtensionFactory] = ()) -> Session:
-        """Ask for a WebSocket that the application does not accept yet."""
+        """Request a WebSocket that the application does not accept yet."""
         client = await self.connect_socket(extensions)
         self.next_session = session = Session(client)
         self.sessions.append(session)
@@ -307,12 +307,12 @@ class Daphne:
 
     @property
     def protocol(self) -> Any:
-        """Daphne's protocol of the one handshake that is not completed."""
+        """Daphne's protocol of the one handshake that is not complete."""
         (found,) = (each for each in self.server.connections if hasattr(each, "STATE_OPEN"))
         return found
 
     async def turn_until(self, condition: Callable[[], Any]) -> None:
-        """Let the event loop run until something holds that nobody announces."""
+        """Run the event loop until a condition holds for which there is no event."""
         async with asyncio.timeout(TIME_LIMIT):
             while not condition():  # noqa: ASYNC110  # there is no event to wait for
                 await asyncio.sleep(0)

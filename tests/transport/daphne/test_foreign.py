@@ -3,6 +3,7 @@
 `tests/live/test_foreign.py` takes each name of the WebSocket part away from a Daphne that runs.
 """
 
+import asyncio
 import logging
 from typing import Any
 
@@ -123,6 +124,7 @@ async def test_installed_versions_are_as_the_table_says(
         assert foreign.is_tls(tcp) is encrypted
         objects = {PROTOCOL: protocol, FACTORY: protocol.factory, SERVER: protocol.server}
         objects |= {TLS: tcp, TCP: tcp.transport} if encrypted else {TCP: tcp}
+        objects[foreign.REACTOR] = tcp.reactor
         for place, found in objects.items():
             assert isinstance(found, foreign.find(place))
             for name in WEBSOCKET[place]:
@@ -163,6 +165,18 @@ async def test_missing_name_below_tls(tls: dict[str, Any], monkeypatch: pytest.M
                 foreign.check(server.protocol)
 
 
+async def test_other_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets are read by callbacks of the running loop, so Twisted's has to be the same."""
+    async with running_daphne() as server:
+        await server.request()
+        other = asyncio.new_event_loop()
+        with monkeypatch.context() as patch:
+            patch.setattr(server.protocol.transport.reactor, "_asyncioEventloop", other)
+            with pytest.raises(foreign.NotAsExpected, match="another event loop"):
+                foreign.check(server.protocol)
+        other.close()
+
+
 @pytest.mark.parametrize("name", ["state", "STATE_CLOSED"])
 async def test_no_telling_whether_the_client_has_left(name: str) -> None:
     """The names that this takes are read first."""
@@ -190,6 +204,6 @@ def test_one_warning_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
         foreign.warn_once(reason)
     foreign.warn_once("this", "something else happens")
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
-    assert "(this): clients that do not read" in caplog.text
-    assert "(that): clients that do not read" in caplog.text
+    assert "(this): memory for clients that do not read" in caplog.text
+    assert "(that): memory for clients that do not read" in caplog.text
     assert "(this): something else happens" in caplog.text

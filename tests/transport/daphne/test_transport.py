@@ -1,4 +1,4 @@
-"""The transport for Daphne, on real sockets."""
+"""The Daphne transport on real sockets."""
 
 import asyncio
 import logging
@@ -18,14 +18,14 @@ from pubsub.websocket.engine import TooLarge
 from tests.transport.daphne.support import Session, running_daphne
 from tests.websocket.support import masked
 
-# Twisted itself uses what pyOpenSSL has deprecated.
+# Twisted itself uses an API that pyOpenSSL has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
 CLOSE_1000 = masked(b"\x03\xe8", Opcode.CLOSE)
 
 
 async def assert_ended(session: Session) -> None:
-    """Wait until the socket is closed; check that the peer was notified once."""
+    """Wait until the socket is closed, and check that the peer was notified once."""
     await asyncio.wait_for(session.ended.wait(), 20)
     assert session.peer.lost == 1
     assert not session.transport.writable
@@ -37,7 +37,7 @@ async def assert_ended(session: Session) -> None:
 
 @pytest.mark.parametrize("encrypted", [False, True])
 async def test_messages_in_both_directions(encrypted: bool, tls: dict[str, Any]) -> None:
-    """Each message arrives as it was sent, in order."""
+    """Messages arrive in order and unchanged in both directions, with and without TLS."""
     async with running_daphne(**(tls if encrypted else {})) as server:
         session = await server.connect()
         assert isinstance(session.transport, DaphneTransport)
@@ -49,8 +49,8 @@ async def test_messages_in_both_directions(encrypted: bool, tls: dict[str, Any])
         assert [await session.client.receive_text() for _ in range(3)] == ["c", "d", "e"]
 
 
-async def test_messages_that_came_before_the_end_of_the_handshake() -> None:
-    """They are not lost, and Autobahn does not parse them."""
+async def test_messages_before_the_end_of_the_handshake() -> None:
+    """Messages sent before the handshake is complete are not lost, even in pieces."""
     async with running_daphne() as server:
         session = await server.request()
         session.may_serve.set()
@@ -63,7 +63,7 @@ async def test_messages_that_came_before_the_end_of_the_handshake() -> None:
 
 
 async def test_messages_before_the_transport_is_served() -> None:
-    """They wait for the peer."""
+    """Messages that arrive before the transport is served wait for the peer."""
     async with running_daphne() as server:
         session = await server.connect(serve=False)
         other = await server.connect()
@@ -75,7 +75,7 @@ async def test_messages_before_the_transport_is_served() -> None:
 
 
 async def test_message_over_the_limit() -> None:
-    """Its beginning and its end reach the peer, and the next message does."""
+    """Only the beginning and the end of a message over the limit reach the peer."""
     async with running_daphne(config={"max_message_bytes": 1000}) as server:
         session = await server.connect()
         await session.client.send(b"x" * 10_000, Opcode.BINARY)
@@ -85,7 +85,7 @@ async def test_message_over_the_limit() -> None:
 
 
 async def test_input_that_is_no_message() -> None:
-    """Pongs and fragments are passed on as such, so that they can be charged."""
+    """Pongs and fragments are reported to the peer so that they can be charged."""
     async with running_daphne() as server:
         session = await server.connect()
         await session.client.send_bytes(masked(b"", Opcode.PONG) + masked("a", fin=False))
@@ -95,7 +95,7 @@ async def test_input_that_is_no_message() -> None:
 
 
 async def test_reading_can_be_paused() -> None:
-    """What a paused client sends is read when it is resumed."""
+    """Messages of a paused client are read when reading resumes."""
     async with running_daphne() as server:
         session, other = await server.connect(), await server.connect()
         session.transport.pause_reading()
@@ -111,7 +111,7 @@ async def test_reading_can_be_paused() -> None:
 
 
 async def test_bug_in_reading_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the client is closed with 1011."""
+    """An exception while reading is logged, and the client is closed with 1011."""
     async with running_daphne() as server:
         session = await server.connect()
         session.peer.error = ZeroDivisionError("a bug")
@@ -123,8 +123,8 @@ async def test_bug_in_reading_ends_the_connection(caplog: pytest.LogCaptureFixtu
 # --- Pings ---
 
 
-async def test_ping_is_answered_behind_the_replies_before_it() -> None:
-    """The peer is asked to write them first."""
+async def test_ping_is_answered_after_earlier_replies() -> None:
+    """The pong follows the replies to earlier messages, which the peer writes first."""
     async with running_daphne() as server:
         session = await server.connect()
         session.peer.on_writable = lambda: session.write("reply")
@@ -135,7 +135,7 @@ async def test_ping_is_answered_behind_the_replies_before_it() -> None:
 
 
 async def test_pings_of_a_client_that_does_not_read_are_not_answered() -> None:
-    """Their answers would pile up."""
+    """Pings from a client that does not read are not answered; the pongs would pile up."""
     async with running_daphne() as server:
         session = await server.connect()
         count = session.fill()
@@ -149,7 +149,7 @@ async def test_pings_of_a_client_that_does_not_read_are_not_answered() -> None:
 
 
 async def test_silent_client_is_pinged_and_then_disconnected() -> None:
-    """It is closed with 3012 when it does not answer."""
+    """A silent client that does not answer a ping is closed with 3012."""
     async with running_daphne(config={"ping_interval": 0.05}) as server:
         session = await server.connect()
         ping = await session.client.receive()
@@ -160,7 +160,7 @@ async def test_silent_client_is_pinged_and_then_disconnected() -> None:
 
 
 async def test_client_that_answers_pings_stays() -> None:
-    """Each answer is a sign of life."""
+    """A client that answers each ping stays connected."""
     async with running_daphne(config={"ping_interval": 0.05}) as server:
         session = await server.connect()
         for _ in range(5):
@@ -173,7 +173,7 @@ async def test_client_that_answers_pings_stays() -> None:
 
 
 def test_serialized_frames_are_shared() -> None:
-    """All subscribers of a topic get the same frames in turn, which are serialized once."""
+    """A batch that many subscribers receive in turn is serialized once."""
     batch = [Frame(b"a"), Frame(b"b" * 200)]
     data = serialize(batch)
     assert data == b"\x81\x01a\x81\x7e\x00\xc8" + b"b" * 200
@@ -183,7 +183,7 @@ def test_serialized_frames_are_shared() -> None:
 
 
 async def test_full_socket_and_room_again() -> None:
-    """Everything arrives in order, and the peer is notified when the socket has drained."""
+    """Every frame arrives in order, and the peer is notified when the socket has drained."""
     async with running_daphne() as server:
         session = await server.connect()
         transport, peer = session.transport, session.peer
@@ -200,8 +200,8 @@ async def test_full_socket_and_room_again() -> None:
         assert (transport.backlog, transport.unread < waiting) == (0, True)
 
 
-async def test_handshake_that_has_left_already() -> None:
-    """The transport is writable at once if nothing waits in Twisted's buffers."""
+async def test_handshake_that_has_already_been_sent() -> None:
+    """The transport is writable at once if Twisted has already sent the handshake."""
     async with running_daphne() as server:
         left = asyncio.Event()
 
@@ -227,7 +227,7 @@ async def test_handshake_that_has_left_already() -> None:
 
 
 async def test_socket_that_breaks_while_it_is_written_to() -> None:
-    """Twisted finds the error, and the connection is lost."""
+    """A socket error during a write is handled by Twisted and loses the connection."""
     async with running_daphne() as server:
         session = await server.connect()
         await session.peer.until(lambda: session.transport.writable)
@@ -238,7 +238,7 @@ async def test_socket_that_breaks_while_it_is_written_to() -> None:
 
 
 async def test_socket_that_breaks_while_it_is_closed() -> None:
-    """It is the same with a close frame."""
+    """A socket error while the close frame is written loses the connection."""
     async with running_daphne() as server:
         session = await server.connect()
         await session.peer.until(lambda: session.transport.writable)
@@ -248,7 +248,7 @@ async def test_socket_that_breaks_while_it_is_closed() -> None:
 
 
 async def test_tls_has_flow_control_too(tls: dict[str, Any]) -> None:
-    """Twisted says when its buffer is full, and when it has drained."""
+    """With TLS, Twisted reports when its buffer is full and when it has drained."""
     async with running_daphne(**tls) as server:
         session = await server.connect()
         count = session.fill()
@@ -259,8 +259,8 @@ async def test_tls_has_flow_control_too(tls: dict[str, Any]) -> None:
         await session.peer.until(lambda: session.transport.writable)
 
 
-async def test_bytes_that_the_kernel_does_not_tell() -> None:
-    """A socket that was closed holds nothing."""
+async def test_unread_bytes_without_the_figure_of_the_kernel() -> None:
+    """Only Twisted's backlog counts as unread if the kernel cannot be asked."""
     async with running_daphne() as server:
         session = await server.connect()
         session.fill()
@@ -279,13 +279,13 @@ async def test_bytes_that_the_kernel_does_not_tell() -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the time that clients have at the end."""
+    """Shorten the time that clients have for the closing handshake."""
     monkeypatch.setattr(module, "CLOSE_TIMEOUT", 0.1)
     monkeypatch.setattr(module, "FLUSH_TIMEOUT", 0.1)
 
 
 async def test_stuck_client_is_disconnected() -> None:
-    """It leaves at once, and finds 3008 when it reads on."""
+    """A stuck client leaves at once and finds 3008 when it reads again."""
     async with running_daphne(config={"write_timeout": 0.1}) as server:
         session = await server.connect()
         session.fill()
@@ -298,7 +298,7 @@ async def test_stuck_client_is_disconnected() -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_stuck_client_that_never_reads_is_cut_off() -> None:
-    """Its socket is closed with what it has not read."""
+    """The socket of a client that never reads is closed with its data unsent."""
     async with running_daphne(config={"write_timeout": 0.1}) as server:
         session = await server.connect()
         session.fill()
@@ -308,7 +308,7 @@ async def test_stuck_client_that_never_reads_is_cut_off() -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_client_that_does_not_answer_the_close_frame() -> None:
-    """Its socket is closed all the same."""
+    """The socket is closed even if the client does not answer the close frame."""
     async with running_daphne(config={"write_timeout": 0.1}) as server:
         session = await server.connect()
         session.transport.close(Close.SHUTDOWN)
@@ -318,7 +318,7 @@ async def test_client_that_does_not_answer_the_close_frame() -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_stuck_client_that_closes_is_cut_off() -> None:
-    """It has a shorter time to read the answer than a client that the server closes."""
+    """A stuck client that closes is cut off sooner than one that the server closes."""
     async with running_daphne(config={"write_timeout": 4}) as server:
         session = await server.connect()
         session.fill()
@@ -327,12 +327,12 @@ async def test_stuck_client_that_closes_is_cut_off() -> None:
         assert session.transport.close_code == 1000
 
 
-# --- The end, from here ---
+# --- Closed by the server ---
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
 async def test_closing_handshake(encrypted: bool, tls: dict[str, Any]) -> None:
-    """The close frame follows what was written, and its answer ends the connection."""
+    """The close frame follows everything written, and its answer ends the connection."""
     async with running_daphne(**(tls if encrypted else {})) as server:
         session = await server.connect()
         session.write("last")
@@ -348,8 +348,8 @@ async def test_closing_handshake(encrypted: bool, tls: dict[str, Any]) -> None:
         assert session.peer.read == []
 
 
-async def test_what_waits_in_the_peer_is_written_before_the_close_frame() -> None:
-    """The peer is asked to write it."""
+async def test_pending_frames_of_the_peer_precede_the_close_frame() -> None:
+    """The peer may write its pending frames before the close frame."""
     async with running_daphne() as server:
         session = await server.connect()
         await session.peer.until(lambda: session.transport.writable)
@@ -359,8 +359,8 @@ async def test_what_waits_in_the_peer_is_written_before_the_close_frame() -> Non
         assert await session.client.receive_close() == (3001, "shutdown")
 
 
-async def test_closing_behind_what_the_client_has_not_read() -> None:
-    """Nothing is lost, and the transport stays closed when the socket has drained."""
+async def test_close_frame_follows_unread_frames() -> None:
+    """The close frame follows all unread frames, and the transport stays closed."""
     async with running_daphne() as server:
         session = await server.connect()
         count = session.fill()
@@ -373,8 +373,8 @@ async def test_closing_behind_what_the_client_has_not_read() -> None:
         await assert_ended(session)
 
 
-async def test_closing_a_client_that_is_not_read() -> None:
-    """Its answer is read again."""
+async def test_closing_a_paused_client() -> None:
+    """Closing resumes reading on a paused client, so that its answer is received."""
     async with running_daphne() as server:
         session = await server.connect()
         session.transport.pause_reading()
@@ -386,8 +386,8 @@ async def test_closing_a_client_that_is_not_read() -> None:
         assert session.peer.read == []
 
 
-async def test_closing_twice_does_nothing_more() -> None:
-    """The first reason counts, and the other calls have no effect any more."""
+async def test_closing_twice() -> None:
+    """Only the first reason counts, and later calls have no effect."""
     async with running_daphne() as server:
         session = await server.connect()
         session.transport.close(Close.SHUTDOWN)
@@ -401,7 +401,7 @@ async def test_closing_twice_does_nothing_more() -> None:
 
 
 async def test_fault_instead_of_the_answer_to_the_close_frame() -> None:
-    """It ends the connection as well."""
+    """An invalid frame instead of the close frame's answer ends the connection too."""
     async with running_daphne() as server:
         session = await server.connect()
         session.transport.close(Close.SHUTDOWN)
@@ -409,7 +409,7 @@ async def test_fault_instead_of_the_answer_to_the_close_frame() -> None:
         await assert_ended(session)
 
 
-# --- The end, from there ---
+# --- Closed or lost by the client ---
 
 
 @pytest.mark.parametrize(
@@ -418,7 +418,7 @@ async def test_fault_instead_of_the_answer_to_the_close_frame() -> None:
     ids=["with a code", "without a code"],
 )
 async def test_client_closes(data: bytes, code: int) -> None:
-    """Its close frame is answered, and its code is kept."""
+    """The client's close frame is answered, and its code is kept."""
     async with running_daphne() as server:
         session = await server.connect()
         await session.client.send_bytes(masked("a") + data)
@@ -429,8 +429,8 @@ async def test_client_closes(data: bytes, code: int) -> None:
         assert session.peer.read == ["a"]
 
 
-async def test_client_closes_that_does_not_read() -> None:
-    """It leaves at once, and the answer follows what it has not read."""
+async def test_client_that_does_not_read_closes() -> None:
+    """A client that closes leaves at once; the answer follows its unread frames."""
     async with running_daphne() as server:
         session = await server.connect()
         count = session.fill()
@@ -455,7 +455,7 @@ async def test_client_closes_that_does_not_read() -> None:
 async def test_client_breaks_a_rule(
     data: bytes, code: int, encrypted: bool, tls: dict[str, Any]
 ) -> None:
-    """It is closed with the code for that, whatever it sends afterwards."""
+    """A protocol error is answered with its close code, and later input is ignored."""
     async with running_daphne(**(tls if encrypted else {})) as server:
         session = await server.connect()
         await session.client.send_bytes(data + masked("ignored"))
@@ -470,7 +470,7 @@ async def test_client_breaks_a_rule(
 
 @pytest.mark.parametrize("maximum", [{"websocket_max_message_size": 500}, {}])
 async def test_limits_of_daphne(maximum: dict[str, int]) -> None:
-    """The smaller of Daphne's two limits applies; 0 is none."""
+    """The smaller of Daphne's two size limits applies, where 0 means no limit."""
     options = {"websocket_max_message_size": 0, "websocket_max_frame_size": 600, **maximum}
     limit = 500 if maximum else 600
     async with running_daphne(**options) as server:
@@ -482,7 +482,7 @@ async def test_limits_of_daphne(maximum: dict[str, int]) -> None:
 
 
 async def test_without_limits_of_daphne() -> None:
-    """The limit for messages alone bounds what is kept."""
+    """Without Daphne's limits a message of any size is read and reported as too large."""
     options = {"websocket_max_message_size": 0, "websocket_max_frame_size": 0}
     async with running_daphne(config={"max_message_bytes": 10}, **options) as server:
         session = await server.connect()
@@ -493,7 +493,7 @@ async def test_without_limits_of_daphne() -> None:
 
 @pytest.mark.parametrize("end", ["reset", "end of stream"])
 async def test_lost_connection(end: str) -> None:
-    """The peer is notified, and everyone who waits is."""
+    """A lost connection notifies the peer and ends every `wait_closed`."""
     async with running_daphne() as server:
         session = await server.connect()
         gives_up = asyncio.create_task(session.transport.wait_closed())
@@ -509,7 +509,7 @@ async def test_lost_connection(end: str) -> None:
 
 
 async def test_connection_that_is_lost_before_it_is_served() -> None:
-    """Serving it returns at once, and nothing refers to it any more."""
+    """Serving a lost connection returns at once and leaves no reference to it."""
     async with running_daphne(config={"ping_interval": 0.01}) as server:
         session = await server.connect(serve=False)
         session.client.reset()
@@ -520,27 +520,27 @@ async def test_connection_that_is_lost_before_it_is_served() -> None:
         assert session.transport._peer is None
 
 
-# --- Daphne's side ---
+# --- Integration with Daphne ---
 
 
-async def test_books_of_daphne() -> None:
-    """The transport takes the protocol's place in them, and leaves them as any protocol does."""
+async def test_records_of_daphne() -> None:
+    """The transport replaces the protocol in Daphne's records and is removed at the end."""
     async with running_daphne() as server:
         session = await server.connect()
-        books = server.server.connections
-        assert session.transport in books
-        assert not any(hasattr(each, "STATE_OPEN") for each in books)
+        connections = server.server.connections
+        assert session.transport in connections
+        assert not any(hasattr(each, "STATE_OPEN") for each in connections)
         assert server.server.ws_factory.countConnections == 0
         session.client.reset()
         await assert_ended(session)
         await asyncio.sleep(0)
         server.server.application_checker()
-        assert session.transport not in books
+        assert session.transport not in connections
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-async def test_daphnes_limit_for_the_age_of_a_connection(seconds: int) -> None:
-    """It is enforced with the code 1000; a negative one is none."""
+async def test_maximum_age_of_a_connection(seconds: int) -> None:
+    """Daphne's maximum age is enforced with code 1000; a negative value means no limit."""
     async with running_daphne(websocket_timeout=seconds) as server:
         session = await server.connect()
         server.server.connections[session.transport]["connected"] -= 1
@@ -551,7 +551,7 @@ async def test_daphnes_limit_for_the_age_of_a_connection(seconds: int) -> None:
 
 
 async def test_failure_of_the_application(caplog: pytest.LogCaptureFixture) -> None:
-    """Daphne logs it, and the client is closed with 1011."""
+    """Daphne logs a failure of the application, and the client is closed with 1011."""
     async with running_daphne() as server:
         session = await server.connect(serve=False)
         session.failure = ZeroDivisionError("a bug")
@@ -564,7 +564,7 @@ async def test_failure_of_the_application(caplog: pytest.LogCaptureFixture) -> N
 
 
 async def test_access_log() -> None:
-    """It has the beginning and the end of each connection, with the client's address."""
+    """The access log records the start and the end of each connection with its address."""
     lines: list[tuple[str, str, dict[str, Any]]] = []
     async with running_daphne(action_logger=lambda *line: lines.append(line)) as server:
         session = await server.connect()
@@ -580,7 +580,7 @@ async def test_access_log() -> None:
 
 
 async def test_access_log_of_a_unix_socket(tmp_path: Path) -> None:
-    """Its clients have no address."""
+    """On a Unix socket the access log has no client address."""
     lines: list[tuple[str, str, dict[str, Any]]] = []
     async with running_daphne(
         endpoint=f"unix:{tmp_path}/socket", action_logger=lambda *line: lines.append(line)
