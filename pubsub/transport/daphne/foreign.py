@@ -52,6 +52,7 @@ WEBSOCKET: Table = {
         "maxMessagePayloadSize": "Daphne's limit for a message",
         "maxFramePayloadSize": "Daphne's limit for a frame",
         "_perMessageCompress": "whether compression is on, which the engine does not support",
+        "is_closed": "Autobahn's Deferred, whose cycle with the protocol is broken",
         "server": "Daphne's server",
         "request": "the path, for the access log",
         "client_addr": "the client's address, for the access log",
