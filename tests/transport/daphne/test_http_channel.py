@@ -262,8 +262,11 @@ async def test_upgrade() -> None:
     """The time limits of HTTP no longer apply to the connection."""
     async with running_site(limits={"request_timeout": 0.2}) as site, AsyncExitStack() as stack:
         websocket = await stack.enter_async_context(site.connect())
-        await websocket.send(HANDSHAKE)
+        await websocket.send(HANDSHAKE[:-2])
+        channel = await site.until_read()
+        await websocket.send(HANDSHAKE[-2:])
         assert (await websocket.read_head())[0] == 101
+        assert channel not in channel.connections._channels
         later = await stack.enter_async_context(site.connect())
         assert await later.read_to_the_end() == b""
         assert not websocket.reader.at_eof()
@@ -365,3 +368,19 @@ async def test_client_that_reads_slowly() -> None:
             await asyncio.sleep(0.001)  # not for anything to happen: it is this client that is slow
         await connection.send(get("/a"))
         assert await connection.read_response() == (200, b"0")
+
+
+async def test_client_that_reads_only_what_the_kernel_has() -> None:
+    """Bytes that leave the kernel count, although nothing leaves Twisted's buffer for long."""
+    limits = {"request_timeout": 0.1, "write_timeout": 0.3}
+    async with running_site(limits=limits) as site, site.connect() as connection:
+        connection.writer.transport.pause_reading()
+        await connection.send(get("/large"))
+        await site.until_stalled()
+        connection.writer.transport.resume_reading()
+        await connection.read_head()
+        read = 0
+        for _ in range(12):
+            await asyncio.sleep(0.1)  # not for anything to happen: it is this client that is slow
+            read += len(await connection.reader.readexactly(1 << 14))
+        assert len(await connection.reader.readexactly(LARGE - read)) == LARGE - read

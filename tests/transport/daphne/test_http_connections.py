@@ -19,6 +19,9 @@ from tests.transport.daphne.http_support import (
     running_site,
 )
 
+REFUSED = 200
+"""Requests, more than there can be calls in each other."""
+
 
 @pytest.fixture
 async def stack() -> AsyncIterator[AsyncExitStack]:
@@ -33,6 +36,11 @@ async def ask(stack: AsyncExitStack, site: Site, *requests: bytes) -> list[Conne
     for connection, request in zip(connections, requests, strict=True):
         await connection.send(request)
     return connections
+
+
+def asking(site: Site) -> int:
+    """Return the number of connections with a request that is not answered yet."""
+    return sum(bool(each.requests) for each in site.channels)
 
 
 # --- Turns ---
@@ -64,17 +72,20 @@ async def test_request_that_has_begun_to_answer_makes_room(
         assert await started.read_response() == (200, b"12")
 
 
-async def test_request_of_a_client_that_leaves_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_of_a_client_that_leaves_makes_room(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A client that left while it waited for its turn is passed over."""
     monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
     async with running_site() as site, AsyncExitStack() as stack:
         first, second, third = await ask(stack, site, get("/wait"), get("/a"), get("/b"))
-        await site.until(lambda: len([each for each in site.channels if each.requests]) == 3)
+        await site.until(lambda: asking(site) == 3)
         second.reset()
         await site.until_read(2)
         first.reset()
         assert await third.read_response() == (200, b"0")
         assert site.requests == ["/wait", "/b"]
+        assert caplog.records == []
 
 
 async def test_request_that_takes_long_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,15 +101,17 @@ async def test_request_that_takes_long_makes_room(monkeypatch: pytest.MonkeyPatc
 async def test_requests_that_are_refused_when_they_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They are answered while they are started, and the next one has its turn at once."""
+    """They are answered while they are started, without a limit to how many follow each other."""
     monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
     async with running_site() as site, AsyncExitStack() as stack:
         refused = get("/a", "X: y\x0bz")
-        connections = await ask(stack, site, get("/wait"), *[refused] * 5, get("/b"))
-        await site.until(lambda: len([each for each in site.channels if each.requests]) == 7)
+        connections = await ask(stack, site, get("/wait"), *[refused] * REFUSED, get("/b"))
+        await site.until(
+            lambda: len([each for each in site.channels if each.requests]) == REFUSED + 2
+        )
         site.may_answer.set()
         answers = [(await each.read_response())[0] for each in connections]
-        assert answers == [200, *[400] * 5, 200]
+        assert answers == [200, *[400] * REFUSED, 200]
 
 
 # --- The end ---
@@ -182,7 +195,7 @@ async def test_stop_drops_requests_that_wait_for_their_turn(
     monkeypatch.setattr(http_connections, "FINISH_TIMEOUT", 0.05)
     async with running_site() as site:
         _, late = await ask(stack, site, get("/wait"), get("/a"))
-        await site.until(lambda: len([each for each in site.channels if each.requests]) == 2)
+        await site.until(lambda: asking(site) == 2)
         await site.stop()
         assert await late.read_to_the_end() == b""
         assert site.requests == ["/wait"]
