@@ -288,6 +288,9 @@ class Request(WebRequest):  # type: ignore[misc]
         super().process()
         if self.transport is None:
             channel.upgraded()
+            # The two refer to each other, and nobody needs either of them any more.
+            channel.requests.clear()
+            self.channel = None
 
     async def drained(self) -> None:
         """Wait until the client has read what was written, if much of it waits."""

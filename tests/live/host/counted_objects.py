@@ -13,17 +13,24 @@ from chatroom_project.asgi import application as chat_room
 
 PACKAGES = ("pubsub.", "autobahn.", "daphne.ws_protocol", "wsproto.")
 
+HTTP_REQUEST = "pubsub.transport.daphne.http_channel.Request"
+"""Not counted: Django itself leaves reference cycles behind that hold the ``send`` of a request.
+
+The request of a handshake refers to its channel, and that is counted."""
+
 gc.disable()
 
 
 def count() -> dict[str, int]:
     """Return the number of objects of each type."""
     types = Counter(type(each) for each in gc.get_objects())
-    return {
+    names = {
         f"{of.__module__}.{of.__qualname__}": number
         for of, number in types.items()
         if of.__module__.startswith(PACKAGES)
     }
+    names.pop(HTTP_REQUEST, None)
+    return names
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
