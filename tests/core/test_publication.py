@@ -16,3 +16,11 @@ def test_repr() -> None:
     assert repr(Frame(b"12")) == "<Frame reply, 2 bytes>"
     publication = Publication("orders", "an id", "1", None, 0, None)
     assert repr(publication) == "<Publication an id to 'orders'>"
+
+
+def test_payload_of_a_framed_message() -> None:
+    """A transport may leave its own form in a frame; the payload is the end of it."""
+    for payload in (b"12", b""):
+        frame = Frame(payload)
+        frame.wire, frame.unframed = b"header" + payload, None
+        assert frame.payload == payload

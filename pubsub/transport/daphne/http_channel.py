@@ -243,6 +243,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 class Request(WebRequest):  # type: ignore[misc]
     """A request whose body is bounded and whose application waits for the client to read."""
 
+    channel: Any
+    """The connection; ``None`` once it is lost, or has become a WebSocket."""
+
     body_limit: int | None = None
     """Bytes that its body may have; None for no limit."""
 

@@ -129,7 +129,7 @@ class DaphneTransport:
         self._direct = not is_tls(tcp)
         self._buffer = tcp if self._direct else tcp.transport
         self._send: Callable[[bytes], int] = tcp.socket.send if self._direct else _send_nothing
-        self._receive: Callable[[int], bytes] | None = tcp.socket.recv if self._direct else None
+        self._receive: Callable[[int], bytes] = self._buffer.socket.recv
         self._write_later: Callable[[bytes], None] = tcp.write
         self._server = server = protocol.server
         self._access_log = _access_log_details(protocol) if server.action_logger else None
@@ -240,8 +240,6 @@ class DaphneTransport:
             asyncio.get_running_loop().add_reader(tcp.fileno(), self._read)
 
     def _read(self) -> None:
-        if self._receive is None:
-            return
         try:
             data = self._receive(CHUNK_BYTES)
         except BlockingIOError:

@@ -94,9 +94,10 @@ async def test_input_that_is_no_message() -> None:
         await session.peer.until(lambda: session.peer.read == ["ab"])
 
 
-async def test_reading_can_be_paused() -> None:
-    """Messages of a paused client are read when reading resumes."""
-    async with running_daphne() as server:
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_reading_can_be_paused(encrypted: bool, tls: dict[str, Any]) -> None:
+    """Messages of a paused client are read when reading resumes, with and without TLS."""
+    async with running_daphne(**(tls if encrypted else {})) as server:
         session, other = await server.connect(), await server.connect()
         session.transport.pause_reading()
         assert not session.transport.listening
@@ -107,6 +108,15 @@ async def test_reading_can_be_paused() -> None:
         assert session.peer.read == []
         session.transport.resume_reading()
         assert session.transport.listening
+        await session.peer.until(lambda: session.peer.read == ["a"])
+
+
+async def test_socket_that_is_not_readable_after_all() -> None:
+    """The kernel may report a socket as readable although there is nothing to read."""
+    async with running_daphne() as server:
+        session = await server.connect()
+        session.transport._read()
+        await session.client.send("a")
         await session.peer.until(lambda: session.peer.read == ["a"])
 
 
@@ -180,6 +190,17 @@ def test_serialized_frames_are_shared() -> None:
     assert serialize(list(batch)) is data
     assert serialize(batch[:1]) == b"\x81\x01a"
     assert serialize(batch) == data
+
+
+async def test_frame_that_was_written_to_another_client() -> None:
+    """All subscribers get the same bytes."""
+    async with running_daphne() as server:
+        sessions = [await server.connect() for _ in range(2)]
+        frame = Frame(b"shared")
+        for session in sessions:
+            session.transport.write([frame])
+        assert [await session.client.receive_text() for session in sessions] == ["shared"] * 2
+        assert (frame.wire, frame.payload) == (b"\x81\x06shared", b"shared")
 
 
 async def test_full_socket_and_room_again() -> None:
