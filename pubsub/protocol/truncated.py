@@ -7,6 +7,11 @@ from msgspec import UNSET, UnsetType
 
 from pubsub.protocol.messages import MAX_REQUEST_ID_LENGTH
 
+MAX_MEMBERS = 200
+"""Members at the beginning of a message that are searched: about 0.6 ms.
+
+A message can begin with thousands, and nothing else runs until the search ends."""
+
 _decode_from = json.JSONDecoder().raw_decode
 _next_member = re.compile(r"\s*[{,]\s*").match
 _colon = re.compile(r"\s*:\s*").match
@@ -22,7 +27,8 @@ _at_the_end = re.compile(
 def request_id_of_parts(head: bytes, tail: bytes) -> str | UnsetType:
     """Return the request id if it is found in one of the parts, as in nearly all messages.
 
-    The last members are searched first, then the first ones, up to the one that was cut off.
+    The last members are searched first, then the first `MAX_MEMBERS`, up to the one that was cut
+    off.
     """
     found = _at_the_end((head[-1:] + tail).decode(errors="replace"))
     value = json.loads(found[1]) if found else _first_member(head.decode(errors="ignore"))
@@ -39,7 +45,9 @@ def _first_member(text: str) -> object:
     value: object = None
     position = 0
     try:
-        while start := _next_member(text, position):
+        for _ in range(MAX_MEMBERS):
+            if not (start := _next_member(text, position)):
+                break
             name, position = _decode_from(text, start.end())
             if not (colon := _colon(text, position)):
                 break

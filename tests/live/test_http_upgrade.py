@@ -4,6 +4,7 @@ import signal
 from contextlib import ExitStack
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection
@@ -53,6 +54,28 @@ def test_header_in_the_request_line(server: Server, line_break: bytes) -> None:
     """A line break in the path or the query cannot inject a header."""
     for target in (line_break + b"X:", b"?a=" + line_break + b"X:"):
         assert answer_to(server, HANDSHAKE % (target, b""))[0] == 400
+
+
+@pytest.mark.parametrize(
+    "header", [b"Sec-WebSocket-Protocol: \xff\r\n", b"Daphne-Root-Path: \xff\r\n"]
+)
+def test_header_that_daphne_cannot_decode(server: Server, header: bytes) -> None:
+    """A header that has to be ASCII is refused if it is not, and nothing is logged."""
+    assert answer_to(server, HANDSHAKE % (b"", header))[0] == 400
+
+
+def test_frames_that_come_with_the_handshake(server: Server) -> None:
+    """Frames in the same segment as the handshake, even a part of one, are not lost."""
+    message = Frame(Opcode.TEXT, b'{"type":"ping","request_id":"r"}').serialize(mask=True)
+    with RawConnection(server.port) as connection:
+        connection.sendall(HANDSHAKE % (b"", b"") + message + message[:9])
+        received = connection.recv(4096)
+        while received.count(b'"request_id":"r"') < 1:
+            received += connection.recv(4096)
+        connection.sendall(message[9:])
+        while received.count(b'"request_id":"r"') < 2:
+            received += connection.recv(4096)
+        assert received.startswith(b"HTTP/1.1 101")
 
 
 def test_burst_of_connections(start_server: StartServer) -> None:

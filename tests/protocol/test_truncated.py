@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from pubsub.protocol.truncated import request_id_of_parts
+from pubsub.protocol.truncated import MAX_MEMBERS, request_id_of_parts
 
 FILLER = "x" * 5000
 
@@ -62,3 +62,10 @@ def test_the_gap_may_begin_in_the_middle_of_a_character() -> None:
     """Bytes are kept, not characters."""
     head = '{"request_id":"r","filler":"é'.encode()[:-1]
     assert request_id_of_parts(head, b"\xa9" + b"x" * 1023) == "r"
+
+
+def test_search_is_bounded() -> None:
+    """Of a message with thousands of members, only so many are searched as can be searched fast."""
+    begin = b"{" + b'"a":1,' * (MAX_MEMBERS - 1)
+    assert request_id_of_parts(begin + b'"request_id":"r","filler":"', b"]}") == "r"
+    assert request_id_of_parts(begin + b'"a":1,"request_id":"r","filler":"', b"]}") is UNSET

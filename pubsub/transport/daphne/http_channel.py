@@ -28,6 +28,10 @@ MAX_PIPELINED = 16 * 1024
 """Bytes of the requests behind the one at work that are kept; then the socket is not read."""
 
 
+DECODED_HEADERS = (b"Daphne-Root-Path", b"Sec-WebSocket-Protocol")
+"""Headers that Daphne decodes as ASCII. It logs a traceback if one of them is not."""
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that reads no further request while a response is not drained.
 
@@ -39,6 +43,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().__init__()
         self.connections = connections
         self._idle = True
+        self._successor: Any = None
         self._deadline = math.inf
         self._refused = False
         self._undrained: Request | None = None
@@ -58,13 +63,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         """Let go everything that waits for this connection."""
-        self.upgraded()
+        self._forget()
         self._waitingForTransport = False
         self._wake()
         super().connectionLost(reason)
 
-    def upgraded(self) -> None:
-        """Forget the connection: it speaks another protocol now, or is closed."""
+    def upgraded(self, successor: Any) -> None:
+        """Leave the connection, and what else was read from it, to the WebSocket protocol."""
+        self._successor = successor
+        # The two refer to each other, and nobody needs either of them any more.
+        self.requests.clear()
+        self._forget()
+
+    def _forget(self) -> None:
         self._deadline = math.inf
         self.connections.discard(self)
 
@@ -81,6 +92,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
         """Keep a little of what follows the request at work, or go on with a body."""
+        if self._successor is not None:
+            # Frames that came together with the handshake. `dataReceived` would take them for
+            # another handshake, because this one is not answered yet.
+            self._successor.data += data
+            return
         if not self._handlingRequest:
             super().rawDataReceived(data)
             return
@@ -93,6 +109,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def allHeadersReceived(self) -> None:  # noqa: N802
         """Refuse a body that is announced as too large, before "100 Continue" asks for it."""
         request = self.requests[-1]
+        if not request.is_decodable():
+            self._respondToBadRequestAndDisconnect()
+            return
         if self.length != 0:
             request.body_limit = self._body_limit(request)
             if request.body_limit is not None and (self.length or 0) > request.body_limit:
@@ -262,6 +281,12 @@ class Request(WebRequest):  # type: ignore[misc]
         upgrade = self.requestHeaders.getRawHeaders(b"Upgrade")
         return bool(upgrade) and upgrade[0].lower() == b"websocket"
 
+    def is_decodable(self) -> bool:
+        """Tell whether Daphne can decode the headers that it reads."""
+        headers = self.requestHeaders
+        values = [headers.getRawHeaders(name, ()) for name in DECODED_HEADERS]
+        return all(value.isascii() for each in values for value in each)
+
     def gotLength(self, length: int | None) -> None:  # noqa: N802
         """Prepare for the body; a bounded one is kept in memory, others may need the disk."""
         if self.body_limit is None:
@@ -287,12 +312,12 @@ class Request(WebRequest):  # type: ignore[misc]
     def start(self) -> None:
         """Start the application, or hand the connection over to the WebSocket protocol."""
         channel = self.channel
+        transport = self.transport
         self.started = True
         super().process()
         if self.transport is None:
-            channel.upgraded()
-            # The two refer to each other, and nobody needs either of them any more.
-            channel.requests.clear()
+            # TLS wraps the protocol.
+            channel.upgraded(getattr(transport, "wrappedProtocol", None) or transport.protocol)
             self.channel = None
 
     async def drained(self) -> None:
