@@ -128,7 +128,11 @@ class Connection:
         self._resume()
 
     def _resume(self) -> None:
-        self._budget = fairness.BUDGET
+        # What one message cost beyond the budget is paid off in further turns.
+        self._budget = min(fairness.BUDGET, self._budget + fairness.BUDGET)
+        if self._budget <= 0:
+            asyncio.get_running_loop().call_soon(self._resume)
+            return
         self._paused = False
         held, self._held = self._held, None
         if held is not None:

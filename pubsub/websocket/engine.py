@@ -22,6 +22,9 @@ from pubsub.websocket.frames import (
 TAIL = 1024
 """Bytes that are kept of the end of a message over the limit, in addition to its beginning."""
 
+REASONS = {CloseReason.INVALID_FRAME_PAYLOAD_DATA: "invalid UTF-8"}
+"""Reasons of close frames; wsproto's own name its classes."""
+
 TOO_BIG = int(CloseReason.MESSAGE_TOO_BIG)
 
 
@@ -209,7 +212,7 @@ class _SlowParser:
             for frame in self._parser.received_frames():
                 return self._event(frame)
         except ParseFailed as error:
-            return Fault(int(error.code), str(error))
+            return Fault(int(error.code), REASONS.get(error.code, "protocol error"))
         return PARTIAL
 
     def _event(self, frame: Any) -> Event:

@@ -126,13 +126,27 @@ async def test_bug_of_the_server_is_logged_and_not_shown(
 async def test_client_over_its_budget_waits_for_its_turn(message: Any, cost: int) -> None:
     """Each message is charged, and a client over its budget is not read until its next turn."""
     share = -(-fairness.BUDGET // cost)
+    two_shares = -(-2 * fairness.BUDGET // cost)  # what exceeds one is missing from the next
     async with open_room(queue_size=10_000) as room:
         transport, _ = await room.connect()
         transport.receive(*([message] * 3 * share))
         assert not transport.reading
         assert len(transport.input) == 2 * share
         await asyncio.sleep(0)
-        assert len(transport.input) == share
+        assert len(transport.input) == 3 * share - two_shares
+        await turn()
+        assert (len(transport.input), transport.reading) == (0, True)
+
+
+async def test_debt_is_paid_off_in_further_turns() -> None:
+    """A message that costs several budgets keeps its client waiting for as many turns."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        size = 4 * fairness.BUDGET * fairness.REJECTED_BYTES
+        transport.receive(TooLarge(True, size, b"", b""), json.dumps(PING))
+        for _ in range(4):
+            assert (len(transport.input), transport.reading) == (1, False)
+            await asyncio.sleep(0)
         await turn()
         assert (len(transport.input), transport.reading) == (0, True)
 

@@ -114,13 +114,13 @@ class HttpConnections:
         """
         from twisted.internet import reactor
 
+        cast(Any, reactor).callLater(self._interval, self.watch)
         now = time.monotonic()
         for channel in list(self._channels):
             channel.check(now)
         for request, started in list(self._starting.items()):
             if now > started + STARTING_SECONDS:
                 self.answered(request)
-        cast(Any, reactor).callLater(self._interval, self.watch)
 
     # --- The end ---
 
