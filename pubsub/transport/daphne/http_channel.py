@@ -316,8 +316,10 @@ class Request(WebRequest):  # type: ignore[misc]
         self.started = True
         super().process()
         if self.transport is None:
-            # TLS wraps the protocol.
-            channel.upgraded(getattr(transport, "wrappedProtocol", None) or transport.protocol)
+            # TLS wraps the protocol. Where neither name exists any more, frames that come together
+            # with the handshake are lost, and nothing else.
+            wrapped = getattr(transport, "wrappedProtocol", None)
+            channel.upgraded(wrapped or getattr(transport, "protocol", None))
             self.channel = None
 
     async def drained(self) -> None:
