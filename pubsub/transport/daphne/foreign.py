@@ -199,8 +199,8 @@ HTTP: Table = {
     "twisted.internet.abstract:FileDescriptor.__init__": {"_tempDataLen": "more bytes that wait"},
     "twisted.internet.tcp:Port": {
         "backlog": "raised, where it is the default",
-        "factory": "tells Daphne's ports from others",
     },
+    "twisted.internet.tcp:Port.__init__": {"factory": "tells Daphne's ports from others"},
     "twisted.internet.tcp:Port.startListening": {"socket": "the listening socket"},
 }
 """What is used and replaced to bound HTTP."""
