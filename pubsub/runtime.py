@@ -137,7 +137,8 @@ async def _wait_until_gone(connections: dict[Connection, asyncio.Task[Any] | Non
         _, late = await asyncio.wait(closing, timeout=DRAIN_TIMEOUT)
         for waiting in late:
             waiting.cancel()
-    # Daphne cancels the applications too, but stops at the first connection that has none.
+    # Daphne cancels the applications too. Where its stop is not bounded (see `foreign.HTTP`),
+    # it gives up at the first connection that has none.
     for task in tasks:
         task.cancel()
     if tasks:

@@ -93,12 +93,13 @@ class Engine:
     Put bytes in with `feed`, then call `next_event` until it returns ``None``. It is fine to stop
     earlier: everything after the last event stays unparsed until the next call.
 
-    An unfinished message takes at most ``max_message_bytes`` and `TAIL` bytes: the rest is parsed,
-    validated and discarded.
+    An unfinished message takes at most ``max_message_bytes`` and `TAIL` bytes, and the chunk that
+    was parsed last: the rest is parsed, validated and discarded.
 
     Args:
         max_message_bytes: Size of the longest message that becomes a ``str`` or ``bytes``. A longer
-            one becomes `TooLarge`.
+            one becomes `TooLarge`, except that a text of up to `TAIL` bytes more in a single frame
+            may still be a ``str``.
         max_bytes: Size of the longest message that is read to its end. A longer one is a `Fault`
             with code 1009.
     """
