@@ -1,52 +1,97 @@
-"""Converts the Django setting ``CHATROOM``, a dictionary, to a `Configuration`."""
+"""Converts the Django setting ``CHATROOM``, a dictionary, to the configurations of the package."""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from pubsub.core.configuration import Configuration, expected
+from pubsub.auth.configuration import AccessConfiguration
+from pubsub.core.configuration import Configuration
 
-SETTING_NAMES: tuple[str, ...] = tuple(
-    field.name.upper() for field in dataclasses.fields(Configuration)
-)
+_CONFIGURATIONS: tuple[type[Any], ...] = (Configuration, AccessConfiguration)
+
+_FIELDS = {
+    field.name.upper(): field for each in _CONFIGURATIONS for field in dataclasses.fields(each)
+}
+
+SETTING_NAMES: tuple[str, ...] = tuple(_FIELDS)
+
+T = TypeVar("T", Configuration, AccessConfiguration)
 
 
 def configuration_from(values: Mapping[str, Any]) -> Configuration:
-    """Return the configuration for ``values``, which has the keys of ``CHATROOM``.
+    """Return the configuration of the broker for ``values``, which has the keys of ``CHATROOM``.
 
     A value may have the type of its setting or, as in the environment, be a string.
 
     Raises:
         ImproperlyConfigured: ``values`` is not a dictionary, or a name or a value in it is
-            invalid. The message is one line that says which.
+            invalid. The message is one line that says which, and contains no secret.
     """
-    if not isinstance(values, Mapping):
-        raise ImproperlyConfigured(f"CHATROOM must be a dictionary, not {values!r}")
-    config = Configuration()
-    for name, value in values.items():
-        if name not in SETTING_NAMES:
-            raise ImproperlyConfigured(
-                f"CHATROOM has no setting {name!r}; it has {', '.join(SETTING_NAMES)}"
-            )
-        field = name.lower()
-        try:
-            converted = msgspec.convert(value, type(getattr(config, field)), strict=False)
-            config = dataclasses.replace(config, **{field: converted})
-        except ValueError:
-            raise ImproperlyConfigured(
-                f"CHATROOM_{name} must be {expected(field)}, not {value!r}"
-            ) from None
-    return config
+    return _convert(Configuration, values)
+
+
+def access_from(values: Mapping[str, Any]) -> AccessConfiguration:
+    """Return what ``values``, which has the keys of ``CHATROOM``, say about access.
+
+    Raises:
+        ImproperlyConfigured: As `configuration_from`.
+    """
+    return _convert(AccessConfiguration, values)
 
 
 def get_configuration() -> Configuration:
-    """Return the configuration from the settings of the project.
+    """Return the configuration of the broker from the settings of the project.
 
     Raises:
         ImproperlyConfigured: ``CHATROOM`` is invalid; see `configuration_from`.
     """
     return configuration_from(getattr(settings, "CHATROOM", {}))
+
+
+def get_access() -> AccessConfiguration:
+    """Return the configuration of access from the settings of the project.
+
+    Raises:
+        ImproperlyConfigured: ``CHATROOM`` is invalid; see `configuration_from`.
+    """
+    return access_from(getattr(settings, "CHATROOM", {}))
+
+
+def _convert(configuration: type[T], values: Mapping[str, Any]) -> T:
+    if not isinstance(values, Mapping):
+        raise ImproperlyConfigured(f"CHATROOM must be a dictionary, not {values!r}")
+    converted = {}
+    for name, value in values.items():
+        if name not in _FIELDS:
+            raise ImproperlyConfigured(
+                f"CHATROOM has no setting {name!r}; it has {', '.join(SETTING_NAMES)}"
+            )
+        converted[name.lower()] = _value(name, value)
+    own = {field.name for field in dataclasses.fields(configuration)}
+    try:
+        return configuration(**{name: converted[name] for name in own & converted.keys()})
+    except ValueError as error:  # values that do not go together
+        name, _, rest = str(error).partition(" ")
+        raise ImproperlyConfigured(f"CHATROOM_{name.upper()} {rest}") from None
+
+
+def _value(name: str, value: Any) -> Any:
+    field = _FIELDS[name]
+    if isinstance(field.default, tuple) and isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        converted = msgspec.convert(value, _type_of(field), strict=False)
+        if field.metadata["valid"](converted):
+            return converted
+    except ValueError:
+        pass
+    shown = "" if field.metadata["secret"] else f", not {value!r}"
+    raise ImproperlyConfigured(f"CHATROOM_{name} must be {field.metadata['expected']}{shown}")
+
+
+def _type_of(field: "dataclasses.Field[Any]") -> Any:
+    return tuple[str, ...] if isinstance(field.default, tuple) else type(field.default)

@@ -10,6 +10,8 @@ from pubsub.protocol.codes import ErrorCode
 
 HTTP_STATUSES = {
     ErrorCode.BAD_REQUEST: 400,
+    ErrorCode.UNAUTHORIZED: 401,
+    ErrorCode.FORBIDDEN: 403,
     ErrorCode.LIMIT_EXCEEDED: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.TOPIC_NOT_FOUND: 404,
@@ -18,6 +20,7 @@ HTTP_STATUSES = {
     ErrorCode.MESSAGE_TOO_LARGE: 413,
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ErrorCode.UPGRADE_REQUIRED: 426,
+    ErrorCode.RATE_LIMITED: 429,
     ErrorCode.INTERNAL: 500,
     ErrorCode.UNAVAILABLE: 503,
 }

@@ -1,4 +1,4 @@
-"""The configuration of a broker and of its connections."""
+"""The configuration of a broker and of its connections, and how a setting is declared."""
 
 import math
 from collections.abc import Callable
@@ -17,16 +17,55 @@ class Overflow(StrEnum):
     DISCONNECT = "disconnect"
 
 
-def _setting(default: Any, expected: str, valid: Callable[[Any], bool]) -> Any:
-    return field(default=default, metadata={"expected": expected, "valid": valid})
+def setting(
+    default: Any,
+    expected: str,
+    valid: Callable[[Any], bool] = lambda value: True,
+    *,
+    secret: bool = False,
+) -> Any:
+    """Declare a field of a configuration.
+
+    Args:
+        default: Its default.
+        expected: What a valid value is, in words that follow "must be".
+        valid: Returns whether a value of the right type is valid.
+        secret: Whether no message may show the value.
+    """
+    return field(default=default, metadata={"expected": expected, "valid": valid, "secret": secret})
 
 
-def _count(default: int) -> Any:
-    return _setting(default, "a whole number of at least 1", lambda value: value >= 1)
+def count(default: int) -> Any:
+    """Declare a number of things of which there is at least one."""
+    return setting(default, "a whole number of at least 1", lambda value: value >= 1)
 
 
-def _seconds(default: float) -> Any:
-    return _setting(default, "a number of seconds above 0", lambda value: 0 < value < math.inf)
+def limit(default: int) -> Any:
+    """Declare an upper bound that 0 switches off."""
+    return setting(
+        default, "a whole number of at least 1, or 0 for no limit", lambda value: value >= 0
+    )
+
+
+def seconds(default: float) -> Any:
+    """Declare a duration."""
+    return setting(default, "a number of seconds above 0", lambda value: 0 < value < math.inf)
+
+
+def rate(default: float, expected: str) -> Any:
+    """Declare a number that may be fractional, and that 0 switches off."""
+    return setting(default, expected, lambda value: 0 <= value < math.inf)
+
+
+def check_fields(configuration: Any) -> None:
+    """Check every field of a configuration against its declaration.
+
+    Raises:
+        ValueError: A value is invalid; the message starts with the name of the field.
+    """
+    for declared in fields(configuration):
+        if not declared.metadata["valid"](getattr(configuration, declared.name)):
+            raise ValueError(f"{declared.name} must be {declared.metadata['expected']}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,58 +78,69 @@ class Configuration:
         ValueError: A value is invalid; the message starts with the name of the field.
     """
 
-    queue_size: int = _count(256)
+    queue_size: int = count(256)
     """Frames that may wait for one client before the overflow policy applies."""
 
-    queue_bytes: int = _count(512 * 1024)
+    queue_bytes: int = count(512 * 1024)
     """Bytes that may wait for one client before the policy applies; one frame may exceed them."""
 
-    overflow: Overflow = _setting(  # noqa: RUF009  # it returns a field
-        Overflow.DROP_NEWEST, "drop_newest, drop_oldest or disconnect", lambda value: True
+    overflow: Overflow = setting(  # noqa: RUF009  # it returns a field
+        Overflow.DROP_NEWEST, "drop_newest, drop_oldest or disconnect"
     )
 
-    write_timeout: float = _seconds(30.0)
+    write_timeout: float = seconds(30.0)
     """Seconds that a client may read nothing while data is waiting; then it is disconnected."""
 
-    ping_interval: float = _seconds(20.0)
+    ping_interval: float = seconds(20.0)
     """Seconds of silence before a client is pinged, and after the ping until it is disconnected."""
 
-    request_timeout: float = _seconds(20.0)
+    request_timeout: float = seconds(20.0)
     """Seconds for a complete WebSocket handshake, or for the head and the body of a request."""
 
-    history_size: int = _setting(
+    history_size: int = setting(
         0, f"a whole number from 0 to {MAX_HISTORY}", lambda value: 0 <= value <= MAX_HISTORY
     )
     """Messages that a topic keeps for replay, unless another number was given at its creation."""
 
-    history_bytes: int = _count(256 * 1024 * 1024)
+    history_bytes: int = count(256 * 1024 * 1024)
     """Bytes that the histories of all topics may take in total."""
 
-    auto_create_topics: bool = _setting(False, "true or false", lambda value: True)
+    auto_create_topics: bool = setting(False, "true or false")
     """Whether subscribe and publish create a missing topic."""
 
-    max_message_bytes: int = _count(64 * 1024)
+    max_message_bytes: int = count(64 * 1024)
     """Bytes of one client message (UTF-8)."""
 
-    rate_limit: float = _setting(
-        0.0,
-        "a number of messages a second, or 0 for no limit",
-        lambda value: 0 <= value < math.inf,
-    )
-    """Messages that one client may send per second, which is also the burst; 0 for no limit."""
+    rate_limit: float = rate(0.0, "a number of messages a second, or 0 for no limit")
+    """Messages that one client may send per second; 0 for no limit."""
 
-    max_topics: int = _count(10_000)
+    rate_burst: float = rate(0.0, "a number of messages, or 0 for as many as the rate limit")
+    """Messages that one client may send at once; 0 for as many as in a second."""
+
+    rest_rate_limit: float = rate(0.0, "a number of messages a second, or 0 for no limit")
+    """Messages that one API key, user or address may publish over REST per second; 0 for no
+    limit. As many may come at once."""
+
+    max_malformed: int = limit(1000)
+    """Malformed messages in a minute that close a client's connection; 0 for no limit."""
+
+    max_connections: int = limit(0)
+    """Connections in total; 0 for no limit."""
+
+    max_connections_per_address: int = limit(0)
+    """Connections from one IP address; 0 for no limit."""
+
+    max_connections_per_user: int = limit(0)
+    """Connections of one user; 0 for no limit."""
+
+    max_topics: int = count(10_000)
     """Topics in total."""
 
-    max_subscriptions: int = _count(128)
+    max_subscriptions: int = count(128)
     """Subscriptions per client."""
 
+    drain_seconds: float = rate(0.0, "a number of seconds, or 0 to disconnect all clients at once")
+    """Seconds over which the clients are disconnected when the server stops."""
+
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            if not setting.metadata["valid"](getattr(self, setting.name)):
-                raise ValueError(f"{setting.name} must be {expected(setting.name)}")
-
-
-def expected(name: str) -> str:
-    """Return what a valid value of a field is, in words that follow "must be"."""
-    return str(Configuration.__dataclass_fields__[name].metadata["expected"])
+        check_fields(self)

@@ -13,6 +13,8 @@ class ErrorCode(StrEnum):
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     LIMIT_EXCEEDED = "LIMIT_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
     SLOW_CONSUMER = "SLOW_CONSUMER"
     INTERNAL = "INTERNAL"
 
@@ -33,9 +35,15 @@ class Close(Enum):
 
     INTERNAL = (1011, "internal error")
     SHUTDOWN = (3001, "shutdown")
+    EXPIRED = (3005, "expired")
     SLOW = (3008, "slow")
     NO_PONG = (3012, "no pong")
+    TOO_MANY_REQUESTS = (3013, "too many requests")
+    INVALID_TOKEN = (3500, "invalid token")
     BAD_REQUEST = (3501, "bad request")
+    STALE = (3502, "stale")
+    FORCE_DISCONNECT = (3503, "force disconnect")
+    CONNECTION_LIMIT = (3504, "connection limit")
 
     @property
     def code(self) -> int:
