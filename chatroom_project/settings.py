@@ -33,6 +33,7 @@ CHATROOM = {
 }
 try:
     _config = conf.configuration_from(CHATROOM)
+    conf.access_from(CHATROOM, load_authorizer=False)
 except ImproperlyConfigured as error:
     sys.exit(f"chatroom: {error}")
 

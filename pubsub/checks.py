@@ -25,6 +25,7 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     """Report an invalid ``CHATROOM`` setting, with which the server would not start."""
     try:
         conf.get_configuration()
+        conf.get_access()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="pubsub.E001")]
     return []

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 import msgspec
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
+from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.configuration import Configuration
 
@@ -34,15 +36,6 @@ def configuration_from(values: Mapping[str, Any]) -> Configuration:
     return _convert(Configuration, values)
 
 
-def access_from(values: Mapping[str, Any]) -> AccessConfiguration:
-    """Return what ``values``, which has the keys of ``CHATROOM``, say about access.
-
-    Raises:
-        ImproperlyConfigured: As `configuration_from`.
-    """
-    return _convert(AccessConfiguration, values)
-
-
 def get_configuration() -> Configuration:
     """Return the configuration of the broker from the settings of the project.
 
@@ -52,13 +45,54 @@ def get_configuration() -> Configuration:
     return configuration_from(getattr(settings, "CHATROOM", {}))
 
 
-def get_access() -> AccessConfiguration:
-    """Return the configuration of access from the settings of the project.
+def access_from(values: Mapping[str, Any], *, load_authorizer: bool = True) -> Access:
+    """Return the check of credentials for ``values``, which has the keys of ``CHATROOM``.
+
+    Args:
+        values: The settings.
+        load_authorizer: Import the class that ``AUTHORIZER`` names, which needs Django's apps.
 
     Raises:
-        ImproperlyConfigured: ``CHATROOM`` is invalid; see `configuration_from`.
+        ImproperlyConfigured: A setting is invalid, as for `configuration_from`, a key for tokens
+            cannot be used, or there is no such class.
+    """
+    config = _convert(AccessConfiguration, values)
+    try:
+        authorizer = _authorizer(config.authorizer) if load_authorizer else None
+        return Access(config, authorizer)
+    except ValueError as error:
+        raise _improper(error) from None
+
+
+def get_access() -> Access:
+    """Return the check of credentials from the settings of the project.
+
+    Raises:
+        ImproperlyConfigured: ``CHATROOM`` is invalid; see `access_from`.
     """
     return access_from(getattr(settings, "CHATROOM", {}))
+
+
+def _authorizer(path: str) -> Any:
+    if not path:
+        return None
+    try:
+        authorizer = import_string(path)
+    except ImportError as error:
+        raise ValueError(f"authorizer cannot be imported ({error})") from None
+    missing = [
+        name
+        for name in ("may_subscribe", "may_publish", "may_manage")
+        if not callable(getattr(authorizer, name, None))
+    ]
+    if missing:
+        raise ValueError(f"authorizer {path} has no method {missing[0]}")
+    return authorizer()
+
+
+def _improper(error: ValueError) -> ImproperlyConfigured:
+    name, _, rest = str(error).partition(" ")
+    return ImproperlyConfigured(f"CHATROOM_{name.upper()} {rest}")
 
 
 def _convert(configuration: type[T], values: Mapping[str, Any]) -> T:
@@ -75,8 +109,7 @@ def _convert(configuration: type[T], values: Mapping[str, Any]) -> T:
     try:
         return configuration(**{name: converted[name] for name in own & converted.keys()})
     except ValueError as error:  # values that do not go together
-        name, _, rest = str(error).partition(" ")
-        raise ImproperlyConfigured(f"CHATROOM_{name.upper()} {rest}") from None
+        raise _improper(error) from None
 
 
 def _value(name: str, value: Any) -> Any:

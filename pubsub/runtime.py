@@ -11,11 +11,14 @@ from typing import Any, Protocol
 from asgiref.sync import async_to_sync
 
 from pubsub import conf
+from pubsub.auth.access import Access
+from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
 from pubsub.protocol import replies
 from pubsub.protocol.messages import check_message_id
+from pubsub.proxies import TrustedProxies
 from pubsub.transport import on_stop
 from pubsub.transport.base import Transport
 from pubsub.transport.tick import EndOfTick
@@ -45,9 +48,16 @@ class Runtime:
     happens in tests, where each request of Django's test client may have its own loop.
     """
 
-    def __init__(self, config: Configuration) -> None:
+    def __init__(self, config: Configuration, access: Access | None = None) -> None:
         self.config = config
-        self.broker = Broker(config, encode=replies.encode_event, describe_loss=replies.encode_loss)
+        self.access = access or Access(AccessConfiguration())
+        self.proxies = TrustedProxies(self.access.config.trusted_proxies)
+        self.broker = Broker(
+            config,
+            # Without tokens no event has a user, so not even the question is asked.
+            encode=replies.encode_event_with_user if self.access.is_on else replies.encode_event,
+            describe_loss=replies.encode_loss,
+        )
         self._make_timers()
         self._connections: dict[Connection, asyncio.Task[Any] | None] = {}
         self._drains_before_stop = False
@@ -161,7 +171,7 @@ def get_runtime() -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(conf.get_configuration())
+            _runtime = Runtime(conf.get_configuration(), conf.get_access())
         return _runtime
 
 

@@ -194,9 +194,17 @@ class Broker:
         del self._topics[name].subscribers[client]
 
     def publish(
-        self, name: str, message_id: str, payload: object, *, publisher: Client | None = None
+        self,
+        name: str,
+        message_id: str,
+        payload: object,
+        *,
+        publisher: Client | None = None,
+        user: str | None = None,
     ) -> Publication:
         """Put an event into the outbox of every subscriber of a topic except the publisher.
+
+        ``user`` is the authenticated user who publishes, if there is one.
 
         Returns:
             What the topic made of it; its ``subscribers`` is the number of these subscribers,
@@ -213,7 +221,7 @@ class Broker:
         topic = self._topics.get(name) or self._existing_or_created(name)
         self._delivering = True
         try:
-            publication = topic.publish(message_id, payload, publisher)
+            publication = topic.publish(message_id, payload, publisher, user)
         finally:
             self._delivering = False
         self._announce(publication)

@@ -54,6 +54,7 @@ class Publication:
 
     __slots__ = (
         *("frame", "id", "offset", "payload", "publisher_id", "subscribers", "time", "topic"),
+        "user",
     )
 
     frame: Frame
@@ -67,6 +68,7 @@ class Publication:
         publisher_id: str | None,
         time: int,
         offset: int | None,
+        user: str | None = None,
     ) -> None:
         self.topic = topic
         self.id = message_id
@@ -78,6 +80,8 @@ class Publication:
         """When it was accepted, in milliseconds since the Unix epoch."""
         self.offset = offset
         """Its position in the topic, counted from 1; ``None`` if the topic keeps no history."""
+        self.user = user
+        """The authenticated user who published it, or ``None``."""
 
     def __repr__(self) -> str:
         return f"<Publication {self.id} to {self.topic!r}>"

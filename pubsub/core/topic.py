@@ -27,7 +27,13 @@ class Topic:
         self.counters = TopicCounters(name)
         self._encode = encode
 
-    def publish(self, message_id: str, payload: object, publisher: Client | None) -> Publication:
+    def publish(
+        self,
+        message_id: str,
+        payload: object,
+        publisher: Client | None,
+        user: str | None = None,
+    ) -> Publication:
         """Accept a message and offer its event to every subscriber except the publisher."""
         history, counters = self.history, self.counters
         publication = Publication(
@@ -37,6 +43,7 @@ class Topic:
             None if publisher is None else publisher.id,
             time_ns() // 1_000_000,
             None if history is None else history.end + 1,
+            user,
         )
         frame = publication.frame = Frame(self._encode(publication), counters)
         if history is not None:

@@ -66,6 +66,14 @@ def encode_event(publication: Publication) -> bytes:
     )
 
 
+def encode_event_with_user(publication: Publication) -> bytes:
+    """Encode the event of a publication, with the user who published it, if there is one."""
+    event = encode_event(publication)
+    if publication.user is None:
+        return event
+    return b'%b,"user":%b}' % (event[:-1], _json_string(publication.user))
+
+
 @lru_cache(maxsize=1024)
 def _json_string(text: str) -> bytes:
     return _encoder.encode(text)
