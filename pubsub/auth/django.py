@@ -1,0 +1,38 @@
+"""The users of a Django project, and the class in which the project decides what they may do."""
+
+import inspect
+from typing import Any, Literal
+
+from channels.db import database_sync_to_async
+from django.db.models import Model
+
+Action = Literal["subscribe", "publish", "manage"]
+
+
+async def ask(authorizer: Any, action: Action, user: Any, topic: str) -> bool:
+    """Return what the authorizer of the project says.
+
+    Its methods may use the database: a coroutine is awaited, and a plain function runs in a thread
+    of a pool, so that nobody else waits.
+    """
+    method = getattr(authorizer, f"may_{action}")
+    if inspect.iscoroutinefunction(method):
+        return bool(await method(user, topic))
+    return bool(await database_sync_to_async(method, thread_sensitive=False)(user, topic))
+
+
+def name_of(user: Any) -> str:
+    """Return the name that other clients see: the primary key, as text."""
+    return str(user.pk)
+
+
+async def reload(user: Any) -> Any:
+    """Return the user as the database has it now, without cached permissions.
+
+    Returns ``None`` if the user was deleted. A user that is not a model is returned unchanged.
+    """
+    if not isinstance(user, Model):
+        return user
+    # Channels and Django wrap users lazily; `__class__` sees through that, and `type` does not.
+    manager = user.__class__._default_manager  # noqa: SLF001  # a documented attribute
+    return await manager.filter(pk=user.pk).afirst()
