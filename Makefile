@@ -47,9 +47,12 @@ $(STATIC)/staticfiles.json: $(shell find pubsub/*/static -type f) requirements/b
 run: $(BASE) $(STATIC)/staticfiles.json ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere)
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) chatroom_project.asgi:application
 
+# Each process of pytest takes whole files, because the tests of a file may share a server.
+JOBS ?= auto
+
 .PHONY: test
-test: $(DEV) ## Run the test suite (T=tests/core for a part of it)
-	@$(BIN)/python manage.py test $(T)
+test: $(DEV) ## Run the test suite (T=tests/core for a part of it, JOBS=1 for one test at a time)
+	@PYTEST_ADDOPTS="--numprocesses=$(JOBS) --dist=loadfile" $(BIN)/python manage.py test $(T)
 
 .PHONY: test-versions
 test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Django and other dependencies
