@@ -66,7 +66,13 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "pong": {"plain": {"type": "pong", "request_id": "ping-1", "ts": _TS}},
     "info": {
-        "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS}
+        "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS},
+        "a server that stops": {
+            "type": "info",
+            "msg": "shutdown",
+            "reconnect_in_ms": 1730,
+            "ts": _TS,
+        },
     },
 }
 """Example messages as they are on the wire, by type and by what each of them shows."""
@@ -230,7 +236,7 @@ def _schemas() -> dict[str, Any]:
         if "topic" in schema["properties"]:
             schema["properties"]["topic"] |= _TOPIC
     schemas["ErrorDetail"]["properties"]["code"]["enum"] = list(_ERRORS)
-    schemas["Info"]["properties"]["msg"]["enum"] = ["topic_deleted"]
+    schemas["Info"]["properties"]["msg"]["enum"] = ["topic_deleted", "shutdown"]
     identifier = schemas["Message"]["properties"]["id"]
     # JSON Schema's regular expressions (ECMA-262) have no \Z for the end of the string.
     identifier["pattern"] = identifier["pattern"].replace(r"\Z", "$")

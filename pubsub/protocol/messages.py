@@ -155,10 +155,11 @@ class Pong(Reply, tag="pong", kw_only=True):
 
 
 class Info(Reply, tag="info", kw_only=True):
-    """A notice about a topic."""
+    """A notice about a topic or the connection."""
 
-    topic: str
+    topic: str | UnsetType = UNSET
     msg: str
+    reconnect_in_ms: int | UnsetType = UNSET
     ts: str
 
 

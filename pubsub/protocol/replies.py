@@ -112,3 +112,8 @@ def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:
 def encode_topic_deleted(topic: str) -> Frame:
     """Encode the notice that a topic was deleted."""
     return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))
+
+
+def encode_shutdown(reconnect_in_ms: int) -> Frame:
+    """Encode the notice that the server is stopping, with the time to wait in milliseconds."""
+    return _frame(Info(msg="shutdown", reconnect_in_ms=reconnect_in_ms, ts=timestamp()))

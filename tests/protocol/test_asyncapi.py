@@ -100,6 +100,7 @@ def test_frames_of_the_server_are_valid() -> None:
         Frame(replies.encode_event(publication)),
         replies.encode_loss("t", 3),
         replies.encode_topic_deleted("t"),
+        replies.encode_shutdown(1730),
         *(replies.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),
     ]
     for frame in frames:
