@@ -2,7 +2,7 @@
 
 import sys
 
-from pubsub.transport.daphne import http
+from pubsub.transport.daphne import descriptors, http
 from pubsub.transport.daphne.http_limits import HttpLimits
 from pubsub.transport.daphne.server import before_stop, is_running, refer_to_protocols
 from pubsub.transport.daphne.signals import Drain, handle_signals
@@ -20,6 +20,7 @@ def install(limits: HttpLimits) -> None:
     """
     if "daphne.server" in sys.modules:
         refer_to_protocols()
+        descriptors.raise_limit_when_running()
         http.install(limits)
 
 

@@ -17,6 +17,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.web.http import RESPONSES, HTTPChannel
 
 from pubsub.protocol.codes import ErrorCode
+from pubsub.transport.daphne.descriptors import are_short
 from pubsub.transport.daphne.http_connections import HttpConnections
 
 KEEP_ALIVE_TIMEOUT = 60.0
@@ -133,13 +134,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self._refused:
             return
         request = self.requests[-1]
+        is_short = are_short(self._tcp.fileno())
         if request.is_upgrade():
             if not self.connections.limits.accepts_websockets():
                 self._refuse_because_of_stop()
                 return
+            if is_short:
+                message = "the server has too many open connections"
+                self.refuse(503, ErrorCode.UNAVAILABLE, message)
+                return
         elif self.connections.stopping:
             self._refuse_because_of_stop()
             return
+        if is_short:
+            self.persistent = False
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         self._deadline = math.inf
         super().allContentReceived()
 
