@@ -11,6 +11,8 @@ from collections.abc import Awaitable
 from types import FrameType
 from typing import Any, Protocol, cast
 
+from pubsub.transport.daphne import foreign
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -36,6 +38,8 @@ def handle_signals(drain: Drain) -> None:
     """
     from twisted.internet import reactor
 
+    if missing := foreign.missing(foreign.SIGNALS):
+        foreign.warn_once(", ".join(missing), "a stop disconnects all clients at once")
     # Another server may run the application although Daphne is imported; it never gets here.
     cast(Any, reactor).callWhenRunning(_Signals(drain, reactor).install)
 
@@ -59,7 +63,8 @@ class _Signals:
         handler = signal.getsignal(number)
         if number is signal.SIGHUP:
             return handler is signal.SIG_DFL
-        return getattr(handler, "__self__", None) is self._reactor
+        name = "sigTerm" if number is signal.SIGTERM else "sigInt"
+        return handler == getattr(self._reactor, name, self)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self._received:

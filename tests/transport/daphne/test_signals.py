@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from pubsub.transport import on_stop
-from pubsub.transport.daphne import drain_on_signals
+from pubsub.transport.daphne import drain_on_signals, foreign
 from pubsub.transport.daphne.signals import SIGNALS
 from tests.transport.daphne.support import installed_reactor, run
+from tests.transport.daphne.test_foreign import take_away
+
+(REACTOR,) = foreign.SIGNALS
 
 
 class Drain:
@@ -153,3 +156,20 @@ async def test_signals_of_another_server(handlers: None) -> None:
     async with installed_reactor() as reactor:
         drain_on_signals(Drain(reactor))
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("name", foreign.SIGNALS[REACTOR])
+def test_other_twisted(
+    reactor: Any, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning says what is lost; the signal does what Twisted has it do."""
+    number = {"sigTerm": signal.SIGTERM, "sigInt": signal.SIGINT}[name]
+    handler = signal.getsignal(number)
+    take_away(REACTOR, name, monkeypatch)
+    for _ in range(2):
+        drain_on_signals(Drain(reactor))
+    run(reactor, reactor.stop)
+    assert signal.getsignal(number) is handler
+    (record,) = caplog.records
+    assert f"{REACTOR}.{name}" in record.getMessage()
+    assert "a stop disconnects all clients at once" in record.getMessage()
