@@ -11,6 +11,9 @@ from django.utils.decorators import async_only_middleware
 from pubsub.protocol.codes import ErrorCode
 from pubsub.responses import error_response
 
+PROBES = frozenset({"/health", "/livez", "/readyz"})
+"""Paths for every host name: probes use the IP address, which need not be an allowed host."""
+
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 _HEADERS = {
@@ -38,8 +41,7 @@ def json_errors(get_response: GetResponse) -> GetResponse:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method == "HEAD":
             request.method = "GET"  # the server omits the body (RFC 9110 §9.3.2)
-        # Health probes use the IP address, which need not be an allowed host.
-        if request.path != "/health" and not _is_allowed_host(request):
+        if request.path not in PROBES and not _is_allowed_host(request):
             response: HttpResponseBase = error_response(ErrorCode.BAD_REQUEST, "host not allowed")
         else:
             response = await get_response(request)

@@ -30,15 +30,18 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     Raises:
         ImproperlyConfigured: The setting ``CHATROOM`` is invalid.
     """
-    config = get_runtime().config
+    runtime = get_runtime()
+    config = runtime.config
     daphne.install(
         daphne.HttpLimits(
             max_body=config.max_message_bytes,
             is_bounded=(lambda path: True) if whole_site else _is_ours,
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
+            accepts_websockets=lambda: not runtime.drain.active,
         )
     )
+    daphne.drain_on_signals(runtime.drain)
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))

@@ -5,8 +5,7 @@ import concurrent.futures
 import functools
 import threading
 import uuid
-from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from asgiref.sync import async_to_sync
 
@@ -16,28 +15,16 @@ from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
+from pubsub.drain import Connection, Drain
 from pubsub.protocol import replies
 from pubsub.protocol.messages import check_message_id
 from pubsub.proxies import TrustedProxies
 from pubsub.transport import on_stop
-from pubsub.transport.base import Transport
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds that another thread waits for the event loop to publish its message."""
-
-DRAIN_TIMEOUT = 3.0
-"""Seconds for the closing handshakes of all clients when the server stops."""
-
-
-class Connection(Protocol):
-    """A client's connection, as the runtime sees it."""
-
-    transport: Transport
-
-    def stop(self) -> None:
-        """Flush the outbox, and close because the server is stopping."""
 
 
 class Runtime:
@@ -60,8 +47,8 @@ class Runtime:
         )
         self._make_timers()
         self._connections: dict[Connection, asyncio.Task[Any] | None] = {}
+        self.drain = Drain(self._connections, config.drain_seconds)
         self._drains_before_stop = False
-        self._draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _make_timers(self) -> None:
@@ -123,36 +110,18 @@ class Runtime:
         self._connections[connection] = asyncio.current_task()
         if not self._drains_before_stop:
             self._drains_before_stop = True
-            on_stop(self._drain)
-        if self._draining:
-            connection.stop()
+            on_stop(self.drain.finish)
+        if self.drain.active:
+            self.drain.send_away(connection)
 
     def forget(self, connection: Connection) -> None:
         """Unregister a connection that has ended. Safe to call twice."""
         self._connections.pop(connection, None)
 
-    def _drain(self) -> Awaitable[None]:
-        """Notify every client that the server is stopping; the result waits until they are gone."""
-        self._draining = True
-        connections = dict(self._connections)
-        for connection in connections:
-            connection.stop()
-        return _wait_until_gone(connections)
-
-
-async def _wait_until_gone(connections: dict[Connection, asyncio.Task[Any] | None]) -> None:
-    closing = [asyncio.ensure_future(each.transport.wait_closed()) for each in connections]
-    tasks = [task for task in connections.values() if task is not None]
-    if closing:
-        _, late = await asyncio.wait(closing, timeout=DRAIN_TIMEOUT)
-        for waiting in late:
-            waiting.cancel()
-    # Daphne cancels the applications too. Where its stop is not bounded (see `foreign.HTTP`),
-    # it gives up at the first connection that has none.
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=1)
+    @property
+    def readiness(self) -> Literal["ok", "draining"]:
+        """Whether new clients are welcome: ``ok``, or the reason why they are not."""
+        return "draining" if self.drain.active else "ok"
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

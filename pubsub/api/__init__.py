@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.renderers import BaseRenderer
 
 import pubsub
-from pubsub.api import documents, errors, messages, monitoring, topics
+from pubsub.api import documents, errors, messages, monitoring, probes, topics
 from pubsub.responses import json_response
 
 __all__ = ["api", "openapi_document"]
@@ -30,7 +30,7 @@ api = NinjaAPI(
     renderer=_Renderer(),
     docs=documents.Docs(),
 )
-for router in (topics.router, messages.router, monitoring.router):
+for router in (topics.router, messages.router, monitoring.router, probes.router):
     api.add_router("", router)
 errors.add_handlers(api)
 

@@ -19,3 +19,6 @@ class HttpLimits:
 
     write_timeout: float
     """Seconds that a client may read nothing while a response is waiting."""
+
+    accepts_websockets: Callable[[], bool] = lambda: True
+    """Returns whether handshakes are passed on; otherwise they are refused with 503."""
