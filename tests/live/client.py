@@ -55,9 +55,13 @@ class Client:
             max_size=None,
         )
         self._events: list[Any] = []
-        self._protocol.send_request(self._protocol.connect())
-        self._send_protocol_data()
-        self._next_event()
+        try:
+            self._protocol.send_request(self._protocol.connect())
+            self._send_protocol_data()
+            self._next_event()
+        except Exception:
+            self._socket.close()
+            raise
         if self._protocol.handshake_exc is not None:
             self._socket.close()
             raise self._protocol.handshake_exc
