@@ -61,9 +61,13 @@ class Client:
         self._events: list[Any] = []
         request = self._protocol.connect()
         request.headers.update(headers or {})
-        self._protocol.send_request(request)
-        self._send_protocol_data()
-        self._next_event()
+        try:
+            self._protocol.send_request(request)
+            self._send_protocol_data()
+            self._next_event()
+        except Exception:
+            self._socket.close()
+            raise
         if self._protocol.handshake_exc is not None:
             self._socket.close()
             raise self._protocol.handshake_exc
