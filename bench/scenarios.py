@@ -196,6 +196,22 @@ SCENARIOS = (
         takes=lambda peer: peer.name in ("chatroom", "go", "websockets", "ws"),
     ),
     Scenario(
+        "questions",
+        "fairness",
+        "pings beside questions about 1,000,000 subscriptions, 10 askers",
+        "questions",
+        ("questions", "--askers", "10"),
+        (
+            lower("ping_p50_us", "answer to a ping, p50", "ping p50, µs", "µs"),
+            lower("ping_p99_us", "answer to a ping, p99", "ping p99, µs", "µs"),
+            lower("ping_p100_us", "answer to a ping, slowest", "slowest, µs", "µs"),
+        ),
+        connections=10_012,
+        fresh_server=True,
+        timeout=180,
+        takes=lambda peer: peer.name == "chatroom",
+    ),
+    Scenario(
         "rest",
         "rest",
         "publications over REST, 8 connections",

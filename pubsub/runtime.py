@@ -20,6 +20,7 @@ from pubsub.transport import on_stop
 from pubsub.transport.base import Transport
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
+from pubsub.turns import Turns
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds that another thread waits for the event loop to publish its message."""
@@ -56,6 +57,7 @@ class Runtime:
 
     def _make_timers(self) -> None:
         self.at_end_of_tick = EndOfTick().call
+        self.turns = Turns()
         self.timeouts = Timeouts(
             write_timeout=self.config.write_timeout, ping_interval=self.config.ping_interval
         )
