@@ -132,6 +132,7 @@ HTTP: Table = {
     "daphne.server:Server": {
         "handle_reply": "replaced: the application's send",
         "kill_all_applications": "replaced: ends the applications at the stop",
+        "timeout_checker": "replaced: checks all connections in slices",
     },
     "daphne.server:Server.__init__": {"root_path": "the root of the site"},
     "daphne.server:Server.run": {

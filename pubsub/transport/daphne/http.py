@@ -2,7 +2,7 @@
 
 Daphne reads a request body of any size before it starts the application, lets an application
 write a response of any size to a client that does not read, and answers pipelined requests
-whether or not the answers are read. `install` replaces four attributes of Daphne's classes, so
+whether or not the answers are read. Its own time limits are checked for all connections at once. `install` replaces five attributes of Daphne's classes, so
 that every connection is served by a `Channel` and every request is a `Request` of this package.
 What replaces a function keeps it as ``__wrapped__``.
 
@@ -14,6 +14,7 @@ needs HTTP/1.1 in any case.
 import functools
 from typing import Any, cast
 
+from pubsub.fairness import TICK_SLICE
 from pubsub.transport.daphne import foreign
 from pubsub.transport.daphne.http_limits import HttpLimits
 
@@ -67,6 +68,10 @@ def _replace(limits: HttpLimits) -> None:
             connections.answered(protocol)
             await protocol.drained()
 
+    @functools.wraps(Server.timeout_checker)
+    def timeout_checker(server: Any) -> None:
+        check_timeouts(server, list(server.connections))
+
     @functools.wraps(Server.kill_all_applications)
     def kill_all_applications(server: Any) -> "Deferred[None]":
         return Deferred.fromFuture(connections.stop(server))
@@ -79,7 +84,21 @@ def _replace(limits: HttpLimits) -> None:
     HTTPFactory.acceptableProtocols = acceptable_protocols
     Server.handle_reply = handle_reply
     Server.kill_all_applications = kill_all_applications
+    Server.timeout_checker = timeout_checker
     cast(Any, reactor).callWhenRunning(when_running)
+
+
+def check_timeouts(server: Any, connections: list[Any]) -> None:
+    """Enforce Daphne's time limits in slices, and again after two seconds, as it does itself."""
+    from twisted.internet import reactor
+
+    for connection in connections[:TICK_SLICE]:
+        if connection in server.connections:
+            connection.check_timeouts()
+    if rest := connections[TICK_SLICE:]:
+        cast(Any, reactor).callLater(0, check_timeouts, server, rest)
+    else:
+        cast(Any, reactor).callLater(2, server.timeout_checker)
 
 
 def _raise_backlog(factory_class: type) -> None:
