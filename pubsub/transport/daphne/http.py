@@ -1,10 +1,11 @@
 """Bounds for HTTP on Daphne: memory, body sizes, time limits, and an orderly stop.
 
 Daphne reads a request body of any size before it starts the application, lets an application
-write a response of any size to a client that does not read, and answers pipelined requests
-whether or not the answers are read. Its own time limits are checked for all connections at once. `install` replaces five attributes of Daphne's classes, so
-that every connection is served by a `Channel` and every request is a `Request` of this package.
-What replaces a function keeps it as ``__wrapped__``.
+write a response of any size to a client that does not read, answers pipelined requests whether
+or not the answers are read, and looks at all connections at once. `install` replaces six
+attributes of Daphne's classes, so that every connection is served by a `Channel`, every request is
+a `Request` of this package, and looking is done in slices. What replaces a function keeps it as
+``__wrapped__``.
 
 HTTP/2, which Daphne speaks over TLS if optional packages are installed, is not offered: its
 streams belong to other classes of Twisted's, which have none of these bounds, and a WebSocket
@@ -14,7 +15,6 @@ needs HTTP/1.1 in any case.
 import functools
 from typing import Any, cast
 
-from pubsub.fairness import TICK_SLICE
 from pubsub.transport.daphne import foreign
 from pubsub.transport.daphne.http_limits import HttpLimits
 
@@ -50,6 +50,7 @@ def _replace(limits: HttpLimits) -> None:
 
     from pubsub.transport.daphne.http_channel import Channel, Request
     from pubsub.transport.daphne.http_connections import HttpConnections
+    from pubsub.transport.daphne.sweeps import check_applications, check_timeouts
 
     connections = HttpConnections(limits)
     write = Server.handle_reply
@@ -70,7 +71,13 @@ def _replace(limits: HttpLimits) -> None:
 
     @functools.wraps(Server.timeout_checker)
     def timeout_checker(server: Any) -> None:
-        check_timeouts(server, list(server.connections))
+        check_timeouts(server)
+
+    check = Server.application_checker
+
+    @functools.wraps(check)
+    def application_checker(server: Any) -> None:
+        check_applications(server, check)
 
     @functools.wraps(Server.kill_all_applications)
     def kill_all_applications(server: Any) -> "Deferred[None]":
@@ -85,20 +92,8 @@ def _replace(limits: HttpLimits) -> None:
     Server.handle_reply = handle_reply
     Server.kill_all_applications = kill_all_applications
     Server.timeout_checker = timeout_checker
+    Server.application_checker = application_checker
     cast(Any, reactor).callWhenRunning(when_running)
-
-
-def check_timeouts(server: Any, connections: list[Any]) -> None:
-    """Enforce Daphne's time limits in slices, and again after two seconds, as it does itself."""
-    from twisted.internet import reactor
-
-    for connection in connections[:TICK_SLICE]:
-        if connection in server.connections:
-            connection.check_timeouts()
-    if rest := connections[TICK_SLICE:]:
-        cast(Any, reactor).callLater(0, check_timeouts, server, rest)
-    else:
-        cast(Any, reactor).callLater(2, server.timeout_checker)
 
 
 def _raise_backlog(factory_class: type) -> None:

@@ -24,6 +24,7 @@ def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
         (Server, "create_application"),
         (Server, "handle_reply"),
         (Server, "kill_all_applications"),
+        (Server, "application_checker"),
         (Server, "timeout_checker"),
     ):
         function = getattr(of, name)

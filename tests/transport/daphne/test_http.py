@@ -1,10 +1,8 @@
 """What is installed in Daphne to bound HTTP, and the guard against versions that do not fit."""
 
-import asyncio
 import socket
 import ssl
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +12,8 @@ from daphne.server import Server
 from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 
-from pubsub.fairness import TICK_SLICE
 from pubsub.transport.daphne import foreign, install
-from pubsub.transport.daphne.http import BACKLOG, check_timeouts
+from pubsub.transport.daphne.http import BACKLOG
 from tests.transport.daphne.http_support import LIMITS, get, running_site
 from tests.transport.daphne.support import installed_reactor
 from tests.transport.daphne.test_foreign import take_away
@@ -31,6 +28,7 @@ def replaced() -> list[Any]:
         vars(HTTPFactory).get("acceptableProtocols"),
         vars(Server).get("handle_reply"),
         vars(Server).get("kill_all_applications"),
+        vars(Server).get("application_checker"),
         vars(Server).get("timeout_checker"),
     ]
 
@@ -143,32 +141,3 @@ async def test_ports_of_others() -> None:
         finally:
             for client in clients:
                 client.close()
-
-
-# --- Daphne's time limits ---
-
-
-class Checked:
-    """A connection that counts its checks."""
-
-    def __init__(self) -> None:
-        self.checks = 0
-
-    def check_timeouts(self) -> None:
-        """Count the call."""
-        self.checks += 1
-
-
-async def test_time_limits_are_checked_in_slices() -> None:
-    """Daphne's own limits are checked for some connections at a time, and for no closed one."""
-    connections = [Checked() for _ in range(2 * TICK_SLICE + 2)]
-    finished = asyncio.Event()
-    connections[-1].check_timeouts = finished.set  # type: ignore[method-assign]
-    server = SimpleNamespace(connections=dict.fromkeys(connections), timeout_checker=None)
-    async with installed_reactor() as reactor:
-        check_timeouts(server, connections)
-        assert sum(each.checks for each in connections) == TICK_SLICE
-        del server.connections[connections[-2]]
-        await asyncio.wait_for(finished.wait(), 10)
-        assert [each.checks for each in connections] == [1] * 2 * TICK_SLICE + [0, 0]
-        assert [call.func for call in reactor.getDelayedCalls()] == [None]
