@@ -67,7 +67,11 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     "questions": (
         "pings beside questions about a large room",
         lambda of: questions.run(
-            of.port, of.dialect, of.clients, of.topics, of.each, of.askers, of.seconds
+            of.port,
+            of.dialect,
+            of.pid,
+            questions.Room(of.clients, of.topics, of.each, of.askers),
+            of.seconds,
         ),
         {"clients": 10_000, "topics": 10_000, "each": 100, "askers": 10},
     ),

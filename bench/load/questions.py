@@ -5,10 +5,12 @@ import select
 import socket
 import time
 from itertools import cycle
+from typing import NamedTuple
 
 from bench.load.dialects import Dialect
 from bench.load.fairness import PAUSE
 from bench.load.meter import Meter, latencies
+from bench.load.processes import seconds_without_processor
 from bench.load.websocket import Step, open_connections, text_frame
 
 PATHS = ("/subscriptions", "/stats", "/topics", "/health")
@@ -63,32 +65,47 @@ class Asker:
         return not self._missing
 
 
+class Room(NamedTuple):
+    """How large the room is, and who asks about it."""
+
+    clients: int
+    topics: int
+    each: int
+    """Subscriptions of a client."""
+
+    askers: int
+
+
 def run(
-    port: int, dialect: Dialect, clients: int, topics: int, each: int, askers: int, seconds: float
+    port: int, dialect: Dialect, pid: int | None, room: Room, seconds: float
 ) -> dict[str, float]:
-    """Ask non-stop about a room of ``clients``, with ``each`` subscriptions, while another pings.
+    """Ask non-stop about a room while another client pings.
 
     Returns:
-        The latencies of the pings, before and while the others ask, and the rate of answers.
+        The latencies of the pings before and while the others ask, and the rate of answers. The
+        slowest ping is the longest time for which the server did nothing else, provided that other
+        programs did not keep it waiting for a processor (``server_waiting``, a share of the time).
     """
-    names = [f"topic-{number:05}" for number in range(topics)]
+    names = [f"topic-{number:05}" for number in range(room.topics)]
     _create_topics(port, names)
     # Referring to the sockets keeps them open.
-    room = open_connections(port, _scripts(dialect, names, clients, each))
+    clients = open_connections(port, _scripts(dialect, names, room))
     (pinger,) = open_connections(port, [dialect.opening])
     quiet = _measure(pinger, dialect.ping(), [], seconds)
     paths = [*PATHS, FILTERED]
-    asking = [Asker(port, paths[start:] + paths[:start]) for start in range(askers)]
-    meter = Meter()
+    asking = [Asker(port, paths[start:] + paths[:start]) for start in range(room.askers)]
+    meter, waited = Meter(), seconds_without_processor(pid)
     pings = _measure(pinger, dialect.ping(), asking, seconds)
     elapsed, share = meter.read()
+    waited = seconds_without_processor(pid) - waited
     return {
         **latencies(quiet, "quiet", 50, 99, 100),
         **latencies(pings, "ping", 50, 99, 100),
         "answers_per_second": sum(asker.answers for asker in asking) / elapsed,
         "megabytes_per_second": sum(asker.bytes for asker in asking) / elapsed / 1e6,
         "pings": len(pings),
-        "clients": len(room),
+        "clients": len(clients),
+        "server_waiting": waited / elapsed,
         "generator_share": share,
     }
 
@@ -101,14 +118,14 @@ def _create_topics(port: int, names: list[str]) -> None:
             pass
 
 
-def _scripts(dialect: Dialect, names: list[str], clients: int, each: int) -> list[list[Step]]:
+def _scripts(dialect: Dialect, names: list[str], room: Room) -> list[list[Step]]:
     """Return the scripts of the clients, each of which subscribes to a run of topics."""
     subscriptions = [dialect.subscribe(name).send for name in names]
     last = text_frame(json.dumps({"type": "ping", "request_id": "all"}))
     scripts = []
-    for client in range(clients):
-        start = client * each
-        frames = [subscriptions[(start + step) % len(names)] for step in range(each)]
+    for client in range(room.clients):
+        start = client * room.each
+        frames = [subscriptions[(start + step) % len(names)] for step in range(room.each)]
         scripts.append([*dialect.opening, Step(b"".join([*frames, last]), b'"all"')])
     return scripts
 
