@@ -53,6 +53,7 @@ GROUPS = {
     "roundtrip": "Round trip, 1 publisher and 10 subscribers",
     "connections": "Connections",
     "fairness": "Fairness: another client's pings during publications to 10,000 subscribers",
+    "questions": "Questions: a client's pings while 10 others ask about 1,000,000 subscriptions",
     "slow": "Slow clients",
     "rest": "Publication over REST",
 }
@@ -197,9 +198,9 @@ SCENARIOS = (
     ),
     Scenario(
         "questions",
-        "fairness",
-        "pings beside questions about 1,000,000 subscriptions, 10 askers",
         "questions",
+        "pings beside 10 askers about 1,000,000 subscriptions",
+        "10 askers",
         ("questions", "--askers", "10"),
         (
             lower("ping_p50_us", "answer to a ping, p50", "ping p50, µs", "µs"),

@@ -82,6 +82,3 @@ class Listing(Generic[Row]):
                     break
             yield found
             start = bisect_right(rows, after, key=key)
-
-    def __len__(self) -> int:
-        return len(self._rows)

@@ -132,6 +132,23 @@ def test_losses_of_a_client(overflow: Overflow) -> None:
     assert (row.queued, row.dropped) == (0, 3)
 
 
+def test_lost_replays_of_a_client() -> None:
+    """Events that the history evicts before they are replayed count as losses of the client."""
+    broker = make_broker(history_size=3)
+    broker.create_topic("t")
+    for text in "abc":
+        publish(broker, "t", text)
+    client = join(broker)
+    replay = broker.subscribe(client, "t", last_n=3)
+    assert replay is not None
+    client.outbox.put_replay(replay)
+    broker.delete_topic("t", reply("gone"))
+    assert read(client) == ["t lost 3", "gone"]
+    (row,) = one_slice(broker.client_slices())
+    assert (row.queued, row.dropped) == (0, 3)
+    assert broker.statistics().dropped == 3
+
+
 def test_a_slice_of_clients_is_bounded_by_their_subscriptions() -> None:
     """The more topics clients have, the fewer of them are in a slice, but always at least one."""
     broker = make_broker(max_subscriptions=fairness.LISTING_SLICE)
