@@ -22,6 +22,7 @@ from pubsub.proxies import TrustedProxies
 from pubsub.transport import on_stop
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
+from pubsub.turns import Turns
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds that another thread waits for the event loop to publish its message."""
@@ -53,6 +54,7 @@ class Runtime:
 
     def _make_timers(self) -> None:
         self.at_end_of_tick = EndOfTick().call
+        self.turns = Turns()
         self.timeouts = Timeouts(
             write_timeout=self.config.write_timeout, ping_interval=self.config.ping_interval
         )

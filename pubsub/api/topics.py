@@ -5,7 +5,9 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from pubsub.api.requests import get_broker, read_body
+from pubsub.api.listings import write_topics
+from pubsub.api.pages import PARAMETERS, Document, read_page
+from pubsub.api.requests import get_broker, get_turns, read_body
 from pubsub.api.schemas import (
     ErrorBody,
     TopicConflict,
@@ -14,6 +16,7 @@ from pubsub.api.schemas import (
     TopicList,
     json_body,
 )
+from pubsub.core.counters import TopicStatistics
 from pubsub.core.errors import TOPIC_NAME_RULE, InvalidTopicName
 from pubsub.protocol import bodies, replies
 from pubsub.protocol.errors import BadRequest
@@ -44,11 +47,27 @@ async def create_topic(request: HttpRequest) -> Any:
     return Status(201, {"status": "created", "topic": topic.name})
 
 
-@router.get("/topics", response=TopicList, summary="List the topics")
+@router.get(
+    "/topics",
+    response={200: TopicList, 400: ErrorBody},
+    openapi_extra={"parameters": PARAMETERS},
+    summary="List the topics",
+)
 async def list_topics(request: HttpRequest) -> Any:
-    """List all topics and the number of their subscribers, sorted by name."""
-    counts = get_broker(request).subscriber_counts()
-    return {"topics": [{"name": name, "subscribers": count} for name, count in counts.items()]}
+    """List the topics and the number of their subscribers, sorted by name."""
+    page = read_page(request, str)
+    broker, turns = get_broker(request), get_turns()
+
+    def write(topics: list[tuple[str, TopicStatistics]]) -> None:
+        document.add([{"name": name, "subscribers": each.subscribers} for name, each in topics])
+
+    document = Document()
+    await turns.wait()
+    document.open("topics", b"[")
+    rest = await write_topics(broker, turns, page, write)
+    document.close(b"]")
+    document.add(rest)
+    return document.response()
 
 
 @router.delete(

@@ -13,36 +13,27 @@ class Counters:
         self.delivered = 0
         self.dropped = 0
 
-    def add(self, other: "Counters") -> None:
-        """Add the counts of ``other`` to these."""
-        self.messages += other.messages
-        self.delivered += other.delivered
-        self.dropped += other.dropped
-
 
 class TopicCounters(Counters):
-    """The counters of one topic.
+    """The counters of one topic. Whatever they count is also counted in ``total``.
 
-    Frames refer to the counters rather than to the topic, so that a loss is counted even after the
-    topic was deleted.
+    Frames refer to the counters rather than to the topic, so that a loss is counted in the total
+    even after the topic was deleted.
     """
 
-    __slots__ = ("_successor", "topic")
+    __slots__ = ("topic", "total")
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, total: Counters | None = None) -> None:
         super().__init__()
         self.topic = topic
-        self._successor: Counters = self
+        self.total = Counters() if total is None else total
+        """The counters of all topics together, including deleted ones."""
 
     def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
         """Count ``events`` as lost; ``delivered`` of them were already counted as delivered."""
-        self._successor.dropped += events
-        self._successor.delivered -= delivered
-
-    def hand_over(self, successor: Counters) -> None:
-        """Add these counts to ``successor``, and count all later losses there."""
-        successor.add(self)
-        self._successor = successor
+        for counters in (self, self.total):
+            counters.dropped += events
+            counters.delivered -= delivered
 
     def statistics(self, subscribers: int) -> "TopicStatistics":
         """Return a snapshot of the counters."""
@@ -69,13 +60,34 @@ class TopicStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientStatistics:
+    """One client: what it is subscribed to, and what waits for it."""
+
+    id: str
+    joined: int
+    """The position in the order of connection; see `Client`."""
+
+    topics: list[str]
+    """In the order of subscription."""
+
+    queued: int
+    """Frames in its outbox."""
+
+    dropped: int
+    """Events that it lost since it connected."""
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
-    """The counters of a broker. The totals include deleted topics."""
+    """The totals of a broker, all of which are counted as they change.
+
+    Messages, deliveries and losses include those of deleted topics.
+    """
 
     uptime: float
     """Seconds since the broker was created."""
 
-    topics: dict[str, TopicStatistics]
+    topics: int
     clients: int
     subscribers: int
     """Subscriptions over all topics."""

@@ -153,8 +153,9 @@ class Server:
     def clear(self) -> None:
         """Close all clients and delete all topics."""
         self.reset_clients()
-        for topic in self.request("GET", "/topics")[1]["topics"]:
-            self.request("DELETE", f"/topics/{quote(topic['name'])}")
+        while topics := self.request("GET", "/topics")[1]["topics"]:
+            for topic in topics:
+                self.request("DELETE", f"/topics/{quote(topic['name'])}")
 
     def reset_clients(self) -> None:
         """Disconnect all clients with a TCP reset."""

@@ -133,6 +133,8 @@ HTTP: Table = {
     "daphne.server:Server": {
         "handle_reply": "replaced: the application's send",
         "kill_all_applications": "replaced: ends the applications at the stop",
+        "application_checker": "replaced: looks at all connections in slices",
+        "timeout_checker": "replaced: likewise",
     },
     "daphne.server:Server.__init__": {"root_path": "the root of the site"},
     "daphne.server:Server.run": {
@@ -141,6 +143,7 @@ HTTP: Table = {
     },
     "daphne.server:Server.create_application": {
         "application_instance": "the task of an application",
+        "connections": "the details of each connection",
         "handle_reply": "becomes the application's send",
     },
     "twisted.web.http:HTTPChannel": {
@@ -181,6 +184,7 @@ HTTP: Table = {
         "_waitingForTransport": "reset when it has",
     },
     "twisted.web.http:Request": {
+        "method": "HEAD has no body",
         "handleContentChunk": "takes a piece of the body",
         "finished": "whether the response is written",
         "startedWriting": "whether its headers are written",

@@ -36,6 +36,8 @@ def replaced() -> list[Any]:
         vars(HTTPFactory).get("acceptableProtocols"),
         vars(Server).get("handle_reply"),
         vars(Server).get("kill_all_applications"),
+        vars(Server).get("application_checker"),
+        vars(Server).get("timeout_checker"),
     ]
 
 
