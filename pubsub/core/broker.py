@@ -5,10 +5,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import get_ident
+from time import perf_counter
 
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
-from pubsub.core.counters import Counters, Statistics
+from pubsub.core.counters import Counters, Statistics, Totals
 from pubsub.core.errors import (
     LimitExceeded,
     NotSubscribed,
@@ -17,6 +18,7 @@ from pubsub.core.errors import (
     TopicNotFound,
     WrongThread,
 )
+from pubsub.core.histogram import Histogram
 from pubsub.core.history import History, HistoryBudget, Replay
 from pubsub.core.names import validate_name
 from pubsub.core.outbox import Outbox, at_once
@@ -38,6 +40,16 @@ class TopicDeleted:
 
     topic: str
 
+
+PUBLISH_BOUNDS = (
+    *(0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+    0.25,
+)
+"""Bounds in seconds for the time that a publication takes."""
+
+TIMED_EVERY = 16
+"""One publication in so many is timed, because two looks at the clock cost as much as the rest
+of what is counted for it."""
 
 Change = Publication | TopicCreated | TopicDeleted
 
@@ -88,6 +100,14 @@ class Broker:
         self._deleted = Counters()
         self._histories = HistoryBudget(config.history_bytes)
         self._delivering = False
+        self.client_publications = 0
+        """Messages that connected clients published."""
+        self.other_publications = 0
+        """Messages that no connected client published."""
+        self.offered = 0
+        """Sum over all publications of the subscribers that each was meant for."""
+        self.publish_seconds = Histogram(PUBLISH_BOUNDS)
+        """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
@@ -219,11 +239,19 @@ class Broker:
         if get_ident() != self._owner or self._delivering:
             self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
+        if publisher is None:
+            count = self.other_publications = self.other_publications + 1
+        else:
+            count = self.client_publications = self.client_publications + 1
+        started = perf_counter() if count % TIMED_EVERY == 1 else 0.0
         self._delivering = True
         try:
             publication = topic.publish(message_id, payload, publisher, user)
         finally:
             self._delivering = False
+        self.offered += publication.subscribers
+        if started:
+            self.publish_seconds.observe(perf_counter() - started)
         self._announce(publication)
         return publication
 
@@ -253,6 +281,27 @@ class Broker:
             messages=total.messages,
             delivered=total.delivered,
             dropped=total.dropped,
+            history_bytes=self._histories.used,
+            history_evicted=self._histories.evicted,
+        )
+
+    def totals(self) -> Totals:
+        """Return the totals alone, in a few milliseconds for ten thousand topics."""
+        self._check_caller()
+        total = Counters()
+        total.add(self._deleted)
+        subscriptions = 0
+        for topic in self._topics.values():
+            total.add(topic.counters)
+            subscriptions += len(topic.subscribers)
+        return Totals(
+            topics=len(self._topics),
+            subscriptions=subscriptions,
+            messages=total.messages,
+            offered=self.offered,
+            delivered=total.delivered,
+            dropped_from_queues=total.dropped - total.dropped_from_history,
+            dropped_from_history=total.dropped_from_history,
             history_bytes=self._histories.used,
             history_evicted=self._histories.evicted,
         )

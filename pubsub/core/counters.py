@@ -6,18 +6,21 @@ from dataclasses import dataclass
 class Counters:
     """Messages published, deliveries queued and deliveries lost."""
 
-    __slots__ = ("delivered", "dropped", "messages")
+    __slots__ = ("delivered", "dropped", "dropped_from_history", "messages")
 
     def __init__(self) -> None:
         self.messages = 0
         self.delivered = 0
         self.dropped = 0
+        self.dropped_from_history = 0
+        """Those of ``dropped`` that were replays of events which the history kept no longer."""
 
     def add(self, other: "Counters") -> None:
         """Add the counts of ``other`` to these."""
         self.messages += other.messages
         self.delivered += other.delivered
         self.dropped += other.dropped
+        self.dropped_from_history += other.dropped_from_history
 
 
 class TopicCounters(Counters):
@@ -34,10 +37,15 @@ class TopicCounters(Counters):
         self.topic = topic
         self._successor: Counters = self
 
-    def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
-        """Count ``events`` as lost; ``delivered`` of them were already counted as delivered."""
+    def count_loss(self) -> None:
+        """Count an event as lost that was already counted as delivered."""
+        self._successor.dropped += 1
+        self._successor.delivered -= 1
+
+    def count_lost_replay(self, events: int) -> None:
+        """Count ``events`` as lost that were to be replayed, and that the history has evicted."""
         self._successor.dropped += events
-        self._successor.delivered -= delivered
+        self._successor.dropped_from_history += events
 
     def hand_over(self, successor: Counters) -> None:
         """Add these counts to ``successor``, and count all later losses there."""
@@ -83,6 +91,37 @@ class Statistics:
     messages: int
     delivered: int
     dropped: int
+    history_bytes: int
+    """Bytes that all histories take in total."""
+
+    history_evicted: int
+    """Messages evicted because the histories exceeded ``history_bytes``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The totals of a broker, including deleted topics.
+
+    Every event that was offered to a subscriber was delivered or dropped from its queue, so
+    ``offered`` is the sum of ``delivered`` and ``dropped_from_queues``. Replayed events are not
+    offered.
+    """
+
+    topics: int
+    subscriptions: int
+    """Subscriptions over all topics."""
+
+    messages: int
+    offered: int
+    """Sum over all publications of the subscribers that each was meant for."""
+
+    delivered: int
+    dropped_from_queues: int
+    """Events dropped because a subscriber's outbox was full."""
+
+    dropped_from_history: int
+    """Events that the history evicted before they could be replayed to a subscriber."""
+
     history_bytes: int
     """Bytes that all histories take in total."""
 
