@@ -72,6 +72,8 @@ class Scrape(Collector):
         # is missed and none is counted twice, although the others are looked at later.
         self._connections = source.connections
         self._sent_bytes, self._received_bytes = tally.sent_bytes, tally.received_bytes
+        self._totals = source.broker.totals()
+        self._rest_publications = tally.rest_publications
         self._queued_frames = 0
         self._clients = dict.fromkeys(tally.opened, 0)
         self._process: list[Metric] = []
@@ -79,8 +81,7 @@ class Scrape(Collector):
     async def look(self) -> None:
         """Look at each connection, a slice at a time, and at the process; then call `collect`."""
         for start in range(0, len(self._connections), SLICE):
-            if start:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
             self._look_at(self._connections[start : start + SLICE])
         # In a thread, because the kernel needs milliseconds to list ten thousand descriptors.
         self._process = await asyncio.to_thread(_process_metrics)
@@ -148,18 +149,16 @@ class Scrape(Collector):
         yield family
 
     def _collect_messages(self) -> Iterator[Metric]:
-        broker = self._source.broker
-        totals = broker.totals()
-        rest = self._source.tally.rest_publications
+        totals, rest = self._totals, self._rest_publications
         yield _gauge("topics", "Topics.", totals.topics)
         yield _gauge("subscriptions", "Subscriptions over all topics.", totals.subscriptions)
         yield _counter(
             "messages_published_total",
             "Messages published, by what published them.",
             {
-                "websocket": broker.client_publications,
+                "websocket": totals.client_publications,
                 "rest": rest,
-                "server": broker.other_publications - rest,
+                "server": totals.other_publications - rest,
             },
             "source",
         )

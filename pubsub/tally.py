@@ -7,7 +7,7 @@ from collections import defaultdict
 from enum import StrEnum
 
 from pubsub.protocol.codes import Close, ErrorCode
-from pubsub.protocol.messages import COMMANDS, AnyCommand
+from pubsub.protocol.messages import COMMAND_TYPES, COMMANDS, AnyCommand
 
 OTHER = "other"
 """Stands for every close code that is not in `CLOSE_CODES`."""
@@ -64,6 +64,8 @@ class Tally:
         """Valid commands, by type, whether they could be carried out or not."""
         self.failed: dict[tuple[str, ErrorCode], int] = defaultdict(int)
         """Commands that were answered with an error, by type and error code."""
+        # The first fault of the server's own is an increase only if there was a zero before.
+        self.failed.update({(tag, ErrorCode.INTERNAL): 0 for tag in COMMAND_TYPES})
         self.rest_publications = 0
         """Messages published over REST."""
         self.auth_failures: dict[str, int] = {str(reason): 0 for reason in AuthFailure}

@@ -298,6 +298,8 @@ class Broker:
             topics=len(self._topics),
             subscriptions=subscriptions,
             messages=total.messages,
+            client_publications=self.client_publications,
+            other_publications=self.other_publications,
             offered=self.offered,
             delivered=total.delivered,
             dropped_from_queues=total.dropped - total.dropped_from_history,

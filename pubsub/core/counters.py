@@ -112,6 +112,10 @@ class Totals:
     """Subscriptions over all topics."""
 
     messages: int
+    client_publications: int
+    """Those of ``messages`` that connected clients published."""
+
+    other_publications: int
     offered: int
     """Sum over all publications of the subscribers that each was meant for."""
 

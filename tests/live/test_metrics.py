@@ -1,5 +1,6 @@
 """The metrics of a real server, as Prometheus reads them."""
 
+import re
 import urllib.request
 from typing import Any
 
@@ -8,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
-from tests.live.server import Server
+from tests.live.server import PROJECT, Server
 
 
 def get(server: Server, path: str = "/metrics", accept: str = "") -> tuple[str, str]:
@@ -65,6 +66,13 @@ def test_formats(server: Server) -> None:
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     assert "chatroom_clients" in {family.name for family in parse_openmetrics(text)}
     assert server.raw_request("POST", "/metrics")[0] == 405
+
+
+def test_every_metric_is_documented(server: Server) -> None:
+    """The table in the documentation has each metric of the server, and no other."""
+    documented = re.findall(r"`(chatroom_\w+)`", (PROJECT / "docs/operations.md").read_text())
+    exported = re.findall(r"^# TYPE (chatroom_\w+)", get(server)[1], re.MULTILINE)
+    assert set(documented) == set(exported)
 
 
 def test_no_label_is_chosen_by_a_client(server: Server) -> None:
