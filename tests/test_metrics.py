@@ -57,6 +57,8 @@ async def test_connections_and_their_bytes() -> None:
         await turn()
         during = await scrape(room.runtime)
         connection.close(Close.SLOW)
+        assert connection in room.runtime.connections
+        assert value(await scrape(room.runtime), "clients", "websocket") == 1
         await turn()
         after = await scrape(room.runtime)
         assert transport.sent_bytes > 0
