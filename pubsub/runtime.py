@@ -16,9 +16,11 @@ from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
 from pubsub.drain import Connection, Drain
+from pubsub.lag import EventLoopLag
 from pubsub.protocol import replies
 from pubsub.protocol.messages import check_message_id
 from pubsub.proxies import TrustedProxies
+from pubsub.tally import Tally
 from pubsub.transport import on_stop
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
@@ -46,6 +48,8 @@ class Runtime:
             encode=replies.encode_event_with_user if self.access.is_on else replies.encode_event,
             describe_loss=replies.encode_loss,
         )
+        self.tally = Tally()
+        self.lag = EventLoopLag()
         self._make_timers()
         self._connections: dict[Connection, asyncio.Task[Any] | None] = {}
         self.drain = Drain(self._connections, config.drain_seconds)
@@ -65,6 +69,7 @@ class Runtime:
         if loop is not self._loop and (self._loop is None or self._loop.is_closed()):
             self._loop = loop
             self._make_timers()
+            self.lag.start(loop)
             self.broker.take_ownership()
         return self.broker
 
@@ -110,6 +115,7 @@ class Runtime:
     def join(self, connection: Connection) -> None:
         """Register a connection of the calling task, to close it when the server stops."""
         self._connections[connection] = asyncio.current_task()
+        self.tally.opened[connection.transport.kind] += 1
         if not self._drains_before_stop:
             self._drains_before_stop = True
             on_stop(self.drain.finish)
@@ -118,7 +124,19 @@ class Runtime:
 
     def forget(self, connection: Connection) -> None:
         """Unregister a connection that has ended. Safe to call twice."""
-        self._connections.pop(connection, None)
+        if connection in self._connections:
+            del self._connections[connection]
+            transport = connection.transport
+            self.tally.count_end(
+                transport.close_code,
+                sent_bytes=transport.sent_bytes,
+                received_bytes=transport.received_bytes,
+            )
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that have not ended, including those that are being closed."""
+        return list(self._connections)
 
     @property
     def readiness(self) -> Literal["ok", "draining"]:

@@ -182,7 +182,9 @@ class Connection:
             if error.code is ErrorCode.BAD_REQUEST:
                 self._count_malformed()
             size = message.size if isinstance(message, TooLarge) else len(message)
+            self._runtime.tally.count_failure(None, error.code)
             return size // fairness.REJECTED_BYTES
+        self._runtime.tally.commands[type(command)] += 1
         try:
             return self._commands[type(command)](self, command)  # type: ignore[arg-type]
         except Undecided as question:
@@ -198,6 +200,7 @@ class Connection:
         else:
             logger.error("Failed to execute a %s command", type(command).__name__, exc_info=error)
             code, text = ErrorCode.INTERNAL, "internal error"
+        self._runtime.tally.count_failure(command, code)
         self.outbox.put_reply(encode_refusal(command, code, text))
         if code is ErrorCode.BAD_REQUEST:
             self._count_malformed()

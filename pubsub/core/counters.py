@@ -6,12 +6,14 @@ from dataclasses import dataclass
 class Counters:
     """Messages published, deliveries queued and deliveries lost."""
 
-    __slots__ = ("delivered", "dropped", "messages")
+    __slots__ = ("delivered", "dropped", "dropped_from_history", "messages")
 
     def __init__(self) -> None:
         self.messages = 0
         self.delivered = 0
         self.dropped = 0
+        self.dropped_from_history = 0
+        """Those of ``dropped`` that were replays of events which the history kept no longer."""
 
 
 class TopicCounters(Counters):
@@ -29,11 +31,17 @@ class TopicCounters(Counters):
         self.total = Counters() if total is None else total
         """The counters of all topics together, including deleted ones."""
 
-    def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
-        """Count ``events`` as lost; ``delivered`` of them were already counted as delivered."""
+    def count_loss(self) -> None:
+        """Count an event as lost that was already counted as delivered."""
+        for counters in (self, self.total):
+            counters.dropped += 1
+            counters.delivered -= 1
+
+    def count_lost_replay(self, events: int) -> None:
+        """Count ``events`` as lost that were to be replayed, and that the history has evicted."""
         for counters in (self, self.total):
             counters.dropped += events
-            counters.delivered -= delivered
+            counters.dropped_from_history += events
 
     def statistics(self, subscribers: int) -> "TopicStatistics":
         """Return a snapshot of the counters."""
@@ -81,7 +89,9 @@ class ClientStatistics:
 class Statistics:
     """The totals of a broker, all of which are counted as they change.
 
-    Messages, deliveries and losses include those of deleted topics.
+    Messages, deliveries and losses include those of deleted topics. Every event that was offered to
+    a subscriber was delivered or dropped from its queue, so ``offered`` is the sum of ``delivered``
+    and ``dropped`` less ``dropped_from_history``: replayed events are not offered.
     """
 
     uptime: float
@@ -93,8 +103,17 @@ class Statistics:
     """Subscriptions over all topics."""
 
     messages: int
+    client_publications: int
+    """Those of ``messages`` that connected clients published."""
+
+    offered: int
+    """Sum over all messages of the subscribers that each was meant for."""
+
     delivered: int
     dropped: int
+    dropped_from_history: int
+    """Those of ``dropped`` that were replays of events which the history kept no longer."""
+
     history_bytes: int
     """Bytes that all histories take in total."""
 

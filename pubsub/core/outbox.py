@@ -278,7 +278,7 @@ class Outbox(asyncio.Queue[Frame]):
     def _take_replayed(self, replay: Replay, frames: list[Frame], room: int) -> int:
         lost = replay.skip_lost()
         if lost:
-            replay.counters.count_loss(lost)
+            replay.counters.count_lost_replay(lost)
             self.dropped += lost
             frames.append(self._describe_loss(replay.counters.topic, lost))
             room -= frames[-1].size
@@ -318,7 +318,7 @@ class Outbox(asyncio.Queue[Frame]):
         if self._lost is None:
             self._lost = {}
         self._lost[counters.topic] = self._lost.get(counters.topic, 0) + 1
-        counters.count_loss(delivered=1)
+        counters.count_loss()
         self.dropped += 1
 
     def _report_losses(self, lost: dict[str, int]) -> None:

@@ -20,9 +20,13 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
 class MemoryTransport:
     """A transport whose socket is a list and is full when a test says so."""
 
+    kind = "websocket"
+
     def __init__(self) -> None:
         self.writable = True
         self.close_code = 1006
+        self.sent_bytes = 0
+        self.received_bytes = 0
         self.reading = True
         self.broken = False
         self.closed_with: Reason | None = None
@@ -66,6 +70,7 @@ class MemoryTransport:
         if self.broken:
             raise ZeroDivisionError("the transport has a bug")
         self.batches.append([frame.text for frame in frames])
+        self.sent_bytes += sum(frame.size for frame in frames)
 
     def pause_reading(self) -> None:
         """Stop delivering messages."""

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pubsub.core.broker import Broker, TopicCreated, TopicDeleted
+from pubsub.core.broker import TIMED_EVERY, Broker, TopicCreated, TopicDeleted
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration, Overflow
 from pubsub.core.errors import (
@@ -156,6 +156,52 @@ def test_statistics() -> None:
     assert list(broker.subscriber_counts()) == ["u"]
     assert (after.messages, after.delivered, after.dropped) == (4, 5, 2)
     assert (after.topics, after.subscribers) == (1, 1)
+
+
+@pytest.mark.parametrize("overflow", [Overflow.DROP_NEWEST, Overflow.DROP_OLDEST])
+def test_totals(overflow: Overflow) -> None:
+    """Whatever a subscriber is offered is delivered or dropped; a lost replay is dropped, too."""
+    broker = make_broker(queue_size=2, overflow=overflow, history_size=2)
+    for topic in "tu":
+        broker.create_topic(topic)
+    publisher = join(broker, "t", "u")
+    join(broker, "t")
+    late = join(broker)
+    publish(broker, "t", "a")
+    replay = broker.subscribe(late, "t", last_n=1)
+    assert replay is not None
+    late.outbox.put_replay(replay)
+    for payload in "bcd":
+        publish(broker, "t", payload, publisher)
+    publish(broker, "u", "e")
+    read(late)
+    broker.delete_topic("t", reply("gone"))
+    totals = broker.statistics()
+    assert (totals.topics, totals.subscribers) == (1, 1)
+    assert (totals.messages, totals.offered) == (5, 2 + 3 * 2 + 1)
+    assert (totals.delivered, totals.dropped - totals.dropped_from_history) == (5, 4)
+    assert totals.dropped_from_history == 1
+    assert totals.history_evicted == 0
+    assert totals.history_bytes > 0
+
+
+def test_publications_count_by_publisher() -> None:
+    """Messages of connected clients are counted apart, and every sixteenth is timed."""
+    broker = make_broker()
+    broker.create_topic("t")
+    client = join(broker)
+    for _ in range(TIMED_EVERY + 1):
+        publish(broker, "t", "a", client)
+    publish(broker, "t", "b")
+    with pytest.raises(TopicNotFound):
+        publish(broker, "none", "c")
+    statistics = broker.statistics()
+    assert (statistics.client_publications, statistics.messages) == (
+        TIMED_EVERY + 1,
+        TIMED_EVERY + 2,
+    )
+    assert broker.publish_seconds.cumulative()[-1] == 2 + 1
+    assert broker.publish_seconds.total > 0
 
 
 def test_events_dropped_after_their_topic_was_deleted_are_counted() -> None:
