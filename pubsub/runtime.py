@@ -4,13 +4,14 @@ import asyncio
 import concurrent.futures
 import functools
 import threading
+import time
 import uuid
 from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from asgiref.sync import async_to_sync
 
-from pubsub import conf
+from pubsub import conf, logs
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.broker import Broker
@@ -141,6 +142,7 @@ class Runtime:
 
 
 async def _wait_until_gone(connections: dict[Connection, asyncio.Task[Any] | None]) -> None:
+    started = time.monotonic()
     closing = [asyncio.ensure_future(each.transport.wait_closed()) for each in connections]
     tasks = [task for task in connections.values() if task is not None]
     if closing:
@@ -153,6 +155,7 @@ async def _wait_until_gone(connections: dict[Connection, asyncio.Task[Any] | Non
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=1)
+    logs.server_drained(clients=len(connections), seconds=time.monotonic() - started)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 
-from pubsub import fairness
+from pubsub import fairness, logs
 from pubsub.connection.commands import EXECUTE
 from pubsub.connection.rate import RateLimit
+from pubsub.core.configuration import Overflow
 from pubsub.core.errors import PubSubError
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.commands import (
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 BATCH_BYTES = 64 * 1024
 """Bytes that are written at a time, so that the transport has to buffer no more than that."""
 
+_ORDINARY = (1000, 1001, Close.SHUTDOWN.code)
+"""Close codes that no line of the log is due to."""
+
 
 class Connection:
     """A client of the broker, and the two pumps between its outbox and its transport.
@@ -38,24 +42,28 @@ class Connection:
     Args:
         runtime: The runtime that the client joins. It must belong to the running event loop.
         transport: The accepted WebSocket.
+        address: The client's IP address.
     """
 
     # Slots for the same reason as in `Outbox`.
     __slots__ = (
         "_budget",
         "_held",
+        "_is_slow",
         "_max_message_bytes",
         "_paused",
         "_rate_limit",
         "_runtime",
         "_waiting_for_room",
+        "address",
         "client",
         "outbox",
         "transport",
     )
 
-    def __init__(self, runtime: Runtime, transport: Transport) -> None:
+    def __init__(self, runtime: Runtime, transport: Transport, *, address: str = "") -> None:
         self._runtime = runtime
+        self.address = address
         config = runtime.config
         self._max_message_bytes = config.max_message_bytes
         self.transport = transport
@@ -70,17 +78,21 @@ class Connection:
         self._rate_limit = RateLimit(rate, time.monotonic()) if rate else None
         self._budget = fairness.BUDGET
         self._paused = False
+        self._is_slow = False
         self._held: Message | None = None
         self._waiting_for_room: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
+        logs.client_connected(self.client.id, address=self.address)
         try:
             self._runtime.join(self)
             await self.transport.serve(self)
         finally:
             self._leave()
             self._runtime.forget(self)
+            code = self.transport.close_code
+            logs.client_disconnected(self.client.id, code=code, address=self.address)
 
     def __repr__(self) -> str:
         return f"<Connection of {self.client!r}>"
@@ -207,6 +219,9 @@ class Connection:
 
     def on_lost(self) -> None:
         """Leave every topic at once, even if a pump is waiting."""
+        transport = self.transport
+        if transport.close_reason is not None and not self.outbox.closed:
+            self._log_close(transport.close_code, transport.close_reason)
         self._leave()
 
     def stop(self) -> None:
@@ -215,14 +230,23 @@ class Connection:
         self.close(Close.SHUTDOWN)
 
     def _on_overflow(self) -> None:
-        # Deferred, because the broker is in the middle of a publication.
-        asyncio.get_running_loop().call_soon(self.close, Close.SLOW)
+        if not self._is_slow:
+            self._is_slow = True
+            logs.slow_consumer(self.client.id, address=self.address)
+        if self._runtime.config.overflow is Overflow.DISCONNECT:
+            # Deferred, because the broker is in the middle of a publication.
+            asyncio.get_running_loop().call_soon(self.close, Close.SLOW)
 
     def close(self, reason: Reason) -> None:
         """Leave every topic, discard the outbox, and close after what was already written."""
         if not self.outbox.closed:
             self._leave()
             self.transport.close(reason)
+            self._log_close(reason.code, reason.reason)
+
+    def _log_close(self, code: int, reason: str) -> None:
+        if code not in _ORDINARY:
+            logs.client_closed(self.client.id, code=code, reason=reason, address=self.address)
 
     def _leave(self) -> None:
         self._held = None

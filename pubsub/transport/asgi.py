@@ -29,6 +29,7 @@ class ASGITransport:
     def __init__(self, receive: Receive, send: Send, timeouts: Timeouts) -> None:
         self.writable = True
         self.close_code = 1006
+        self.close_reason: str | None = None
         self._receive = receive
         self._send = send
         self._timeouts = timeouts
@@ -97,7 +98,7 @@ class ASGITransport:
     def close(self, reason: Reason) -> None:
         """Close after sending what is queued, or at once if the client is a slow consumer."""
         self.writable = False
-        self.close_code = reason.code
+        self.close_code, self.close_reason = reason.code, reason.reason
         sending = self._sending
         if reason is Close.SLOW and sending is not None:
             self._frames.clear()
@@ -148,6 +149,6 @@ class ASGITransport:
     def expire(self) -> None:
         """Disconnect a client that does not read."""
         peer, self._peer = self._peer, None
+        self.close(Close.SLOW)
         if peer is not None:
             peer.on_lost()
-        self.close(Close.SLOW)

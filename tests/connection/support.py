@@ -22,6 +22,7 @@ class MemoryTransport:
     def __init__(self) -> None:
         self.writable = True
         self.close_code = 1006
+        self.close_reason: str | None = None
         self.reading = True
         self.broken = False
         self.closed_with: Reason | None = None
@@ -78,7 +79,7 @@ class MemoryTransport:
         """Record the reason."""
         assert self.closed_with is None
         self.closed_with = reason
-        self.close_code = reason.code
+        self.close_code, self.close_reason = reason.code, reason.reason
         self._gone.set()
 
     async def serve(self, peer: Peer) -> None:
@@ -101,7 +102,7 @@ class Room:
     async def connect(self) -> tuple[MemoryTransport, Connection]:
         """Connect a client."""
         transport = MemoryTransport()
-        connection = Connection(self.runtime, transport)
+        connection = Connection(self.runtime, transport, address="10.0.0.1")
         self.tasks.append(asyncio.create_task(connection.run()))
         await turn()
         return transport, connection

@@ -2,7 +2,7 @@
 
 import sys
 
-from pubsub.transport.daphne import http
+from pubsub.transport.daphne import http, log_lines
 from pubsub.transport.daphne.http_limits import HttpLimits
 from pubsub.transport.daphne.server import (
     before_stop,
@@ -26,3 +26,4 @@ def install(limits: HttpLimits) -> None:
         refer_to_protocols()
         stop_on_hangup()
         http.install(limits)
+        log_lines.install()

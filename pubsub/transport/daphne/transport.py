@@ -119,6 +119,7 @@ class DaphneTransport:
         "_waiters",
         "_write_later",
         "close_code",
+        "close_reason",
         "heard",
         "silent_looks",
         "writable",
@@ -140,6 +141,7 @@ class DaphneTransport:
         self._waiters: list[asyncio.Future[None]] = []
         self.writable = True
         self.close_code = 1006
+        self.close_reason: str | None = None
         self.heard = True
         self.silent_looks = 0
         limits = (protocol.maxMessagePayloadSize, protocol.maxFramePayloadSize)
@@ -328,7 +330,7 @@ class DaphneTransport:
 
     def _start_closing(self, code: int, reason: str) -> None:
         if self._state is State.OPEN:
-            self.close_code = code
+            self.close_code, self.close_reason = code, reason
             self._flush()
             self._write(frames.close_frame(code, reason))
             self._end(State.CLOSING)
@@ -356,7 +358,7 @@ class DaphneTransport:
         closing the socket with unread input would reset the connection, and the peer might not see
         the close frame.
         """
-        self.close_code = code
+        self.close_code, self.close_reason = code, reason
         self._flush()
         self._write(frames.close_frame(code, reason))
         if self._direct:
