@@ -20,7 +20,10 @@ if settings.STATIC_ROOT and not Path(settings.STATIC_ROOT, "staticfiles.json").e
 # Django has to be set up before the rest of the application is imported.
 http_application = get_asgi_application()
 
+from pubsub import logs  # noqa: E402
 from pubsub.routing import lifespan, websocket_application  # noqa: E402
+
+logs.capture()
 
 application = ProtocolTypeRouter(
     {

@@ -78,7 +78,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             config=runtime.config,
             timeouts=runtime.timeouts,
         )
-        self.connection = Connection(runtime, transport, **self._credentials())
+        address = runtime.proxies.address_of(self.scope)
+        self.connection = Connection(runtime, transport, address=address, **self._credentials())
 
     def _credentials(self) -> dict[str, Any]:
         access, scope = self.runtime.access, self.scope

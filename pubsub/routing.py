@@ -9,6 +9,7 @@ from channels.security.websocket import OriginValidator, WebsocketDenier
 from django.conf import settings
 from django.urls import Resolver404, path, re_path, resolve
 
+from pubsub import __version__, logs
 from pubsub.api import api
 from pubsub.consumers import ChatConsumer
 from pubsub.processes import neighbours
@@ -42,6 +43,19 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
         )
     )
     daphne.drain_on_signals(runtime.drain)
+    logs.server_started(
+        __version__,
+        access=runtime.access.config.auth.value,
+        max_connections=config.max_connections,
+        max_topics=config.max_topics,
+        max_subscriptions=config.max_subscriptions,
+        max_message_bytes=config.max_message_bytes,
+        rate_limit=config.rate_limit,
+        queue_size=config.queue_size,
+        queue_bytes=config.queue_bytes,
+        history_bytes=config.history_bytes,
+        overflow=config.overflow.value,
+    )
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
@@ -75,6 +89,11 @@ class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
         origins = [value for name, value in scope["headers"] if name == b"origin"]
         if all(self.valid_origin(_parsed(origin)) for origin in origins):
             return await self.application(scope, receive, send)
+        logs.refused(
+            "origin",
+            address=get_runtime().proxies.address_of(scope),
+            origin=", ".join(origin.decode("latin-1") for origin in origins),
+        )
         return await WebsocketDenier()(scope, receive, send)
 
 
@@ -95,4 +114,5 @@ async def lifespan(
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
+            logs.server_stopped()
             return

@@ -41,6 +41,7 @@ class ASGITransport:
         self.close_code = 1006
         self.sent_bytes = 0
         self.received_bytes = 0
+        self.close_reason: str | None = None
         self._receive = receive
         self._send = send
         self._timeouts = timeouts
@@ -114,7 +115,7 @@ class ASGITransport:
         if last:
             self.write(last)
         self.writable = False
-        self.close_code = reason.code
+        self.close_code, self.close_reason = reason.code, reason.reason
         sending = self._sending
         if reason is Close.SLOW and sending is not None:
             self._frames.clear()
@@ -165,6 +166,6 @@ class ASGITransport:
     def expire(self) -> None:
         """Disconnect a client that does not read."""
         peer, self._peer = self._peer, None
+        self.close(Close.SLOW)
         if peer is not None:
             peer.on_lost()
-        self.close(Close.SLOW)

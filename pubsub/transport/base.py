@@ -69,6 +69,9 @@ class Transport(Protocol):
     close_code: int
     """The status code of the first close frame in either direction; 1006 if there is none."""
 
+    close_reason: str | None
+    """The reason in that close frame if it is the server's; ``None`` otherwise."""
+
     def next_message(self) -> Message | Other | None:
         """Return the next message, or ``None`` if there is no input left."""
 

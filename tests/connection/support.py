@@ -27,6 +27,7 @@ class MemoryTransport:
         self.close_code = 1006
         self.sent_bytes = 0
         self.received_bytes = 0
+        self.close_reason: str | None = None
         self.reading = True
         self.broken = False
         self.closed_with: Reason | None = None
@@ -86,7 +87,7 @@ class MemoryTransport:
         if last:
             self.write(last)
         self.closed_with = reason
-        self.close_code = reason.code
+        self.close_code, self.close_reason = reason.code, reason.reason
         self._gone.set()
 
     async def serve(self, peer: Peer) -> None:
@@ -109,7 +110,7 @@ class Room:
     async def connect(self, **credentials: Any) -> tuple[MemoryTransport, Connection]:
         """Connect a client, with these credentials from its handshake."""
         transport = MemoryTransport()
-        connection = Connection(self.runtime, transport, **credentials)
+        connection = Connection(self.runtime, transport, address="10.0.0.1", **credentials)
         self.tasks.append(asyncio.create_task(connection.run()))
         await turn()
         return transport, connection

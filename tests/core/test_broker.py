@@ -200,7 +200,7 @@ def test_publications_count_by_publisher() -> None:
         TIMED_EVERY + 1,
         TIMED_EVERY + 2,
     )
-    assert broker.publish_seconds.cumulative()[-1] == 2 + 1
+    assert broker.publish_seconds.cumulative()[-1] == 2
     assert broker.publish_seconds.total > 0
 
 

@@ -174,5 +174,7 @@ class Server:
         return [
             line
             for line in self.log().splitlines()
-            if re.search(r"Traceback|WARNING|ERROR|CRITICAL|Exception|never awaited", line)
+            if re.search(
+                r"Traceback|WARNING|ERROR|CRITICAL|Exception|never awaited|\"level\":\"[wec]", line
+            )
         ]

@@ -67,8 +67,10 @@ def test_wscat_examples(start_server: StartServer) -> None:
 
 def test_settings_table() -> None:
     """The table has every setting with its default, and no others."""
-    others = dict(re.findall(r"^\| `(DJANGO_\w+)` \| (.*?) \|", README, re.MULTILINE))
-    rows = re.findall(r"^\| `CHATROOM_(\w+)` \| `(.*?)` \|", README, re.MULTILINE)
+    others = dict(
+        re.findall(r"^\| `(DJANGO_\w+|CHATROOM_LOG_FORMAT)` \| (.*?) \|", README, re.MULTILINE)
+    )
+    rows = re.findall(r"^\| `CHATROOM_(?!LOG_FORMAT)(\w+)` \| `(.*?)` \|", README, re.MULTILINE)
     assert tuple(name for name, _ in rows) == conf.SETTING_NAMES
     assert conf.configuration_from(dict(rows)) == Configuration()
     assert others == {
@@ -76,6 +78,7 @@ def test_settings_table() -> None:
         "DJANGO_DEBUG": f"`{str(settings.DEBUG).lower()}`",
         "DJANGO_ALLOWED_HOSTS": f"`{','.join(settings.ALLOWED_HOSTS)}`",
         "DJANGO_STATIC_ROOT": str(settings.STATIC_ROOT).lower(),
+        "CHATROOM_LOG_FORMAT": "`console`",
     }
 
 

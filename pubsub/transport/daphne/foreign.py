@@ -10,6 +10,7 @@ part                 read                         if a name is missing
 `HTTP`               when the application is made one warning; HTTP has no bounds
 `SIGNALS`            when the application is made one warning; a signal spreads no clients
 `DEBUG_MESSAGES`     at the first handshake       handshakes are slower
+`ACCESS_LOG`         when the application is made the access log has Daphne's own form
 ==================== ============================ ===============================================
 
 All names of a part are read before anything is changed. What Twisted documents (its reactor, for
@@ -227,6 +228,21 @@ DEBUG_MESSAGES: Table = {
     "autobahn.twisted.websocket": {
         "hltype": "replaced: as above",
         "hlval": "replaced: as above",
+    },
+}
+
+ACCESS_LOG: Table = {
+    "daphne.access:AccessLogGenerator.__call__": {
+        "protocol": "the function is replaced; http or websocket",
+        "action": "what has happened",
+        "complete": "a request has been answered",
+        "connected": "a WebSocket was accepted",
+        "rejected": "a WebSocket was refused",
+        "disconnected": "a connection has ended",
+        "details": "a dictionary with the fields of the line",
+    },
+    "daphne.access:AccessLogGenerator.__init__": {
+        "stream": "where the lines go: standard output, or a file that was chosen",
     },
 }
 """What formats Autobahn's debug messages, and does nothing else."""

@@ -119,6 +119,7 @@ class DaphneTransport:
         "_waiters",
         "_write_later",
         "close_code",
+        "close_reason",
         "heard",
         "received_bytes",
         "sent_bytes",
@@ -146,6 +147,7 @@ class DaphneTransport:
         self.close_code = 1006
         self.sent_bytes = 0
         self.received_bytes = len(protocol.data)
+        self.close_reason: str | None = None
         self.heard = True
         self.silent_looks = 0
         limits = (protocol.maxMessagePayloadSize, protocol.maxFramePayloadSize)
@@ -337,7 +339,7 @@ class DaphneTransport:
 
     def _start_closing(self, code: int, reason: str, last: Sequence[Frame] = ()) -> None:
         if self._state is State.OPEN:
-            self.close_code = code
+            self.close_code, self.close_reason = code, reason
             self._flush()
             self._write(serialize(last) + frames.close_frame(code, reason))
             self._end(State.CLOSING)
@@ -365,7 +367,7 @@ class DaphneTransport:
         closing the socket with unread input would reset the connection, and the peer might not see
         the close frame.
         """
-        self.close_code = code
+        self.close_code, self.close_reason = code, reason
         self._flush()
         self._write(frames.close_frame(code, reason))
         if self._direct:
