@@ -13,6 +13,8 @@ import { joined } from "./storage.js";
 /** @typedef {import("./history.js").Chat} Chat */
 /** @typedef {import("./history.js").NoticeEntry} NoticeEntry */
 
+const REVOKED = "You may no longer read this room";
+
 /** How many messages the server is asked to replay, if the topic keeps history. */
 const REPLAY = 100;
 
@@ -246,6 +248,9 @@ export class Rooms extends RoomsTarget {
       const dropped = `${news.dropped.toLocaleString("en")} ${messages} dropped here`;
       const text = `${dropped} because this page was not reading fast enough.`;
       this.#add(room, notice(text, "SLOW_CONSUMER"));
+    } else if (news.kind === "revoked") {
+      this.#setState(room, "refused", REVOKED);
+      this.#add(room, notice(`${REVOKED}.`));
     } else {
       const lost = `The connection was lost from ${timeOf(news.from)} to ${timeOf(news.until)}.`;
       this.#add(room, notice(`${lost} Messages sent in that time may be missing here.`));
