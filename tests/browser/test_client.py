@@ -42,6 +42,8 @@ class Site:
 
     def __init__(self) -> None:
         self.html = ""
+        self.token = ""
+        """What this site answers at `/chat-token`."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01])
@@ -55,7 +57,8 @@ class Site:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.end_headers()
-                self.wfile.write(site.html.encode())
+                body = site.token if self.path == "/chat-token" else site.html
+                self.wfile.write(body.encode())
 
             def log_message(self, *args: Any) -> None:
                 """Log nothing."""

@@ -10,8 +10,9 @@
  * Guarantees:
  *
  * - It connects immediately and reconnects automatically, after a random delay whose upper bound
- *   doubles with every failure. Only `close()` and close codes from 3500 to 3999 stop it. After
- *   1009 (frame too large) it reconnects as well, because it never sends the same frame twice.
+ *   doubles with every failure. Only `close()`, close codes from 3500 to 3999, and the expiry of a
+ *   token without a function to get another stop it. After 1009 (frame too large) it reconnects as
+ *   well, because it never sends the same frame twice.
  * - After reconnecting it subscribes again, and notifies each subscription of messages that may be
  *   missing (`onNotice` with kind "gap").
  * - `publish` settles exactly once: with the server's acknowledgement or with a `ChatError`. A
@@ -301,7 +302,7 @@ export class ChatRoom extends ChatRoomTarget {
   /** Changes whenever a connection is begun or abandoned. */ #attempt = 0;
   #tokenAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #renewalTimer;
-  /** @type {ChatError | null} Why the server rejected the token of this connection. */
+  /** @type {ChatError | null} Why the server rejected the latest token of this connection. */
   #rejection = null;
 
   /**
@@ -619,17 +620,13 @@ export class ChatRoom extends ChatRoomTarget {
     this.#lastFrameAt = new Date();
     this.#watch();
     try {
-      await this.#command({ type: "auth", token });
+      await this.#authenticate(token);
     } catch (error) {
-      const rejection = /** @type {ChatError} */ (error);
-      if (attempt !== this.#attempt) return;
-      if (rejection.code === "UNAUTHORIZED") {
-        this.#rejection = rejection; // the server disconnects
-        return;
-      }
+      const { code } = /** @type {ChatError} */ (error);
+      if (attempt !== this.#attempt || code === "UNAUTHORIZED") return; // the server disconnects
       // BAD_REQUEST: authentication is off, so nobody needs the token.
-      if (rejection.code !== "BAD_REQUEST") {
-        this.#retryWithoutToken(rejection);
+      if (code !== "BAD_REQUEST") {
+        this.#retryWithoutToken(error);
         return;
       }
     }
@@ -647,7 +644,23 @@ export class ChatRoom extends ChatRoomTarget {
     const taken = await this.#take(token);
     if (!taken) throw new ChatError("NO_TOKEN", "there is no token");
     if (attempt !== this.#attempt) throw notConnected();
-    return this.#command({ type: "auth", token: taken });
+    return this.#authenticate(taken);
+  }
+
+  /**
+   * @param {string} token
+   * @returns {Promise<AuthAck>}
+   */
+  async #authenticate(token) {
+    try {
+      const ack = await this.#command({ type: "auth", token });
+      this.#rejection = null;
+      return ack;
+    } catch (error) {
+      const rejection = /** @type {ChatError} */ (error);
+      if (rejection.code === "UNAUTHORIZED") this.#rejection = rejection;
+      throw error;
+    }
   }
 
   /** @param {number} seconds How long the token is still valid. */
