@@ -113,8 +113,7 @@ class Session:
     def end(self) -> None:
         """Stop all timers and questions: the connection has ended."""
         self._cancel_timer()
-        if self._rechecking is not None:
-            self._rechecking.cancel()
+        self._stop_rechecking()
 
     @property
     def is_authenticated(self) -> bool:
@@ -187,6 +186,7 @@ class Session:
         if self.identity is not None and self.identity.user not in (None, identity.user):
             raise Forbidden("the token is for another user")
         self._user = None  # from now on the token decides
+        self._stop_rechecking()
         if not self._become(identity):
             return
         client, left = self._peer.client, _seconds_left(identity)
@@ -256,17 +256,21 @@ class Session:
         """Ask the authorizer again, and end the subscriptions that are no longer allowed."""
         if self._user is not None:
             self._forget_answers()
-            if self._rechecking is not None:
-                self._rechecking.cancel()
+            self._stop_rechecking()
             self._rechecking = asyncio.ensure_future(self._recheck())
+
+    def _stop_rechecking(self) -> None:
+        if self._rechecking is not None:
+            self._rechecking.cancel()
 
     async def _recheck(self) -> None:
         try:
             user = await django.reload(self._user)
-            if user is None:  # deleted
+            if user is None:  # deleted or deactivated
                 self._peer.flush_and_close(Close.FORCE_DISCONNECT)
                 return
             self._user = user
+            self._forget_answers()  # those that the old object gave meanwhile
             client = self._peer.client
             for topic in list(client.topics):
                 await self.decide("subscribe", topic)

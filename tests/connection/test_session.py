@@ -413,6 +413,51 @@ async def test_deleted_user_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> 
         assert transport.closed_with is Close.FORCE_DISCONNECT
 
 
+@pytest.fixture
+def reloading(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Hold up the reloading of users until the event is set."""
+    held = asyncio.Event()
+
+    async def reload(user: Any) -> User:
+        await held.wait()
+        return User()
+
+    monkeypatch.setattr(sessions.django, "reload", reload)
+    return held
+
+
+async def test_answers_during_a_reload_are_not_kept(reloading: asyncio.Event) -> None:
+    """The user from before a change may have cached permissions, so it decides nothing for good."""
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer)) as room:
+        transport, connection = await room.connect(user=User())
+        connection.session.recheck()
+        transport.receive(publication())
+        await until(transport, 1)
+        authorizer.allowed.clear()
+        reloading.set()
+        await connection.session._rechecking
+        transport.receive(publication())
+        await until(transport, 2)
+        assert kinds(transport) == ["ack", "FORBIDDEN"]
+
+
+async def test_token_during_a_recheck(reloading: asyncio.Event) -> None:
+    """A user who presents a token meanwhile has the rights of the token from then on."""
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer, jwt_secret=SECRET)) as room:
+        transport, connection = await room.connect(user=User())
+        connection.session.recheck()
+        await turn()
+        transport.receive(auth(token(subscribe=["a"])))
+        reloading.set()
+        await turn()
+        transport.receive(subscribe("a"))
+        await turn()
+        assert kinds(transport) == ["ack", "ack"]
+        assert authorizer.questions == []
+
+
 async def test_recheck_does_not_concern_tokens() -> None:
     """The rights of a token cannot change."""
     async with open_room(access()) as room:
