@@ -40,7 +40,9 @@ class Gate:
 class Club:
     """The project, its users, and what its authorizer waits for."""
 
-    def __init__(self, authorizer: str, database: Path) -> None:
+    def __init__(
+        self, authorizer: str, database: Path, application: tuple[str, ...] = APPLICATION
+    ) -> None:
         self.gate = Gate()
         environment = {
             "CLUB_DATABASE": str(database),
@@ -55,7 +57,7 @@ class Club:
             timeout=60,
         )
         self.server = Server(
-            *APPLICATION, DJANGO_SETTINGS_MODULE="tests.live.host.club", **environment
+            *application, DJANGO_SETTINGS_MODULE="tests.live.host.club", **environment
         )
 
     def log_in(self, name: str) -> dict[str, str]:
