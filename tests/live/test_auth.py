@@ -267,22 +267,11 @@ def test_authentication_is_off(server: Server) -> None:
 # --- Settings ---
 
 BAD_SETTINGS = [
-    ({"AUTH": "yes"}, "CHATROOM_AUTH must be none, optional or required, not 'yes'"),
     ({"AUTH": "required"}, "CHATROOM_AUTH must be none, because required needs JWT_SECRET, "),
-    ({"AUTH": "optional", "API_KEYS": "key"}, "CHATROOM_AUTH must be none, because optional "),
     ({"JWT_SECRET": "sesame"}, "CHATROOM_JWT_SECRET must be a secret of at least 32 bytes"),
-    ({"JWT_PREVIOUS_SECRET": "sesame"}, "CHATROOM_JWT_PREVIOUS_SECRET must be a secret of at "),
-    ({"JWT_PUBLIC_KEY": "sesame"}, "CHATROOM_JWT_PUBLIC_KEY names a file that cannot be read "),
     (
         {"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----\nsesame"},
         "CHATROOM_JWT_PUBLIC_KEY is not a public key in PEM format",
-    ),
-    ({"JWT_JWKS": "pyproject.toml"}, "CHATROOM_JWT_JWKS is not a JSON Web Key Set "),
-    ({"API_KEYS": "sesame,:read"}, "CHATROOM_API_KEYS must be keys separated by commas"),
-    ({"AUTH_TIMEOUT": "soon"}, "CHATROOM_AUTH_TIMEOUT must be "),
-    (
-        {"AUTH": "required", "AUTHORIZER": "tests.missing.Authorizer"},
-        "CHATROOM_AUTHORIZER cannot be imported (No module named 'tests.missing')",
     ),
     (
         {"AUTH": "required", "AUTHORIZER": "tests.live.client.Client"},
