@@ -172,7 +172,7 @@ def test_requirements_match_the_declared_ranges(name: str) -> None:
             assert version == Version(lowest), requirement
 
 
-SCRIPTS = ["build.sh", ".ci/run", ".ci/test-versions"]
+SCRIPTS = ["build.sh", ".ci/run", ".ci/image-check", ".ci/image-trial", ".ci/test-versions"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -262,6 +262,15 @@ def test_build_script_refuses_other_arguments(build: Script, arguments: list[str
     status, _, errors = build.run("build.sh", *arguments)
     assert (status, build.calls()) == (2, [])
     assert " ".join(arguments) in errors
+
+
+@pytest.mark.parametrize(("wanted", "status"), [("", 0), ("required", 1)])
+def test_image_check_is_skipped_without_root(script: Script, wanted: str, status: int) -> None:
+    """Without root, the check of the image is skipped with one line, or fails if required."""
+    script.replace("id", "1000")
+    found, output, errors = script.run(".ci/image-check", CHATROOM_IMAGE_CHECK=wanted)
+    assert found == status
+    assert re.fullmatch(r".*image.*: it needs root\.?\n", output + errors)
 
 
 def test_wheel_has_everything(tmp_path: Path) -> None:
