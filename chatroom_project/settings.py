@@ -89,8 +89,14 @@ try:
     LOGGING = logs.configuration(os.environ.get("CHATROOM_LOG_FORMAT", "console"))
 except ValueError as error:
     sys.exit(f"chatroom: CHATROOM_LOG_FORMAT {error}")
-# Errors of clients are answered but not logged. Only the server's own errors are.
+# Errors of clients are answered but not logged. Only the server's own errors are, and 503 is none.
+LOGGING["filters"] = {
+    "faults": {
+        "()": "django.utils.log.CallbackFilter",
+        "callback": lambda record: getattr(record, "status_code", None) != 503,
+    }
+}
 LOGGING["loggers"] |= {
-    "django.request": {"level": "ERROR"},
+    "django.request": {"level": "ERROR", "filters": ["faults"]},
     "django.security": {"level": "CRITICAL"},
 }
