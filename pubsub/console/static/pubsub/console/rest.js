@@ -9,15 +9,25 @@ const TIMEOUT = 10_000;
 
 const base = new URL(document.documentElement.dataset.rest ?? "", location.href);
 
+/** The token that requests carry; empty if there is none. It is kept here and nowhere else. */
+let token = "";
+
+/** @param {string} value */
+export function setToken(value) {
+  token = value;
+}
+
 /** @typedef {{messages: number, delivered: number, dropped: number}} Totals */
 
 /**
- * @typedef {object} HealthAnswer
- * @property {number} uptime_sec
- * @property {number} topics
- * @property {number} clients
- * @property {number} subscribers
+ * @typedef {object} HealthAnswer Where access is controlled, it has none of these.
+ * @property {number} [uptime_sec]
+ * @property {number} [topics]
+ * @property {number} [clients]
+ * @property {number} [subscribers]
  */
+
+/** @typedef {{topics: {name: string, subscribers: number}[]}} TopicsAnswer */
 
 /**
  * @typedef {object} StatsAnswer
@@ -31,11 +41,23 @@ export class RestError extends Error {
   /**
    * @param {string} message
    * @param {string} [code] The server's error code, if it answered with one.
+   * @param {string} [challenge] The credentials that the server asks for (RFC 9110 §11.6.1).
    */
-  constructor(message, code) {
+  constructor(message, code, challenge = "") {
     super(message);
     this.name = "RestError";
     this.code = code;
+    this.challenge = challenge;
+  }
+
+  /** Whether the server refused the request because of who sent it. */
+  get isRefusal() {
+    return this.code === "UNAUTHORIZED" || this.code === "FORBIDDEN";
+  }
+
+  /** Whether another token would help. Some endpoints accept only API keys, which no page has. */
+  get wantsToken() {
+    return this.code === "UNAUTHORIZED" && !/^X-API-Key/i.test(this.challenge);
   }
 }
 
@@ -52,6 +74,7 @@ async function request(method, path, body) {
     init.body = JSON.stringify(body);
     init.headers = { "Content-Type": "application/json" };
   }
+  if (token) init.headers = { ...init.headers, Authorization: `Bearer ${token}` };
   let response, answer;
   try {
     response = await fetch(new URL(path, base), init);
@@ -60,7 +83,8 @@ async function request(method, path, body) {
     throw new RestError(response ? `HTTP ${response.status}` : "the server is not responding");
   }
   if (response.ok) return answer;
-  throw new RestError(answer.error?.message ?? `HTTP ${response.status}`, answer.error?.code);
+  const { message = `HTTP ${response.status}`, code } = answer.error ?? {};
+  throw new RestError(message, code, response.headers.get("WWW-Authenticate") ?? "");
 }
 
 /** @returns {Promise<HealthAnswer>} */
@@ -71,6 +95,11 @@ export function health() {
 /** @returns {Promise<StatsAnswer>} */
 export function stats() {
   return request("GET", "stats");
+}
+
+/** @returns {Promise<TopicsAnswer>} */
+export function topics() {
+  return request("GET", "topics");
 }
 
 /** @param {string} name */
