@@ -36,13 +36,13 @@ def _free_port() -> int:
 class Server:
     """One server process on a free port, with additional environment variables."""
 
-    def __init__(self, *command: str, **environment: str) -> None:
+    def __init__(self, *command: str, directory: Path = PROJECT, **environment: str) -> None:
         port = _free_port() if "FREE_PORT" in " ".join(command) else None
         command = tuple(word.replace("FREE_PORT", str(port)) for word in command)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-u", *(command or DAPHNE)],
-            cwd=PROJECT,
+            cwd=directory,
             env={**os.environ, **environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
