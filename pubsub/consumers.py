@@ -80,7 +80,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             config=runtime.config,
             timeouts=runtime.timeouts,
         )
-        self.connection = Connection(runtime, transport)
+        address = runtime.proxies.address_of(self.scope)
+        self.connection = Connection(runtime, transport, address=address)
 
     async def send(
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False

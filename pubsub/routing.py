@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
+import msgspec
 from channels.routing import URLRouter
-from channels.security.websocket import OriginValidator, WebsocketDenier
+from channels.security.websocket import WebsocketDenier
 from django.conf import settings
-from django.urls import Resolver404, path, re_path, resolve
+from django.urls import path, re_path
 
-from pubsub.api import api
 from pubsub.consumers import ChatConsumer
+from pubsub.hosts import is_allowed_host
+from pubsub.origins import is_own
+from pubsub.paths import is_ours
 from pubsub.processes import neighbours
-from pubsub.runtime import get_runtime
+from pubsub.protocol.codes import ErrorCode
+from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import daphne
 
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
@@ -34,7 +37,7 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     daphne.install(
         daphne.HttpLimits(
             max_body=config.max_message_bytes,
-            is_bounded=(lambda path: True) if whole_site else _is_ours,
+            is_bounded=(lambda path: True) if whole_site else is_ours,
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
         )
@@ -44,42 +47,66 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
 
 
-def _is_ours(path: str) -> bool:
-    """Return whether a path leads to a view of `pubsub.urls`, wherever a project includes it."""
-    try:
-        match = resolve(path.removeprefix(settings.FORCE_SCRIPT_NAME or ""))
-    except Resolver404:
-        return False
-    return api.urls_namespace in match.namespaces or match.func.__module__.startswith("pubsub.")
+class BrowserOriginValidator:
+    """Rejects WebSocket connections from pages that may not connect.
 
-
-class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
-    """Rejects WebSocket connections from pages whose host is not in ``ALLOWED_HOSTS``.
+    A page may connect to its own host and port, or if its origin is in ``ALLOWED_ORIGINS``. In both
+    cases the host of the request must be in Django's ``ALLOWED_HOSTS``.
 
     Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check, because any
     page can make them connect. Clients that send no ``Origin`` are accepted.
     """
 
     def __init__(self, application: Any) -> None:
-        hosts = settings.ALLOWED_HOSTS
-        if settings.DEBUG and not hosts:
-            hosts = [".localhost", "127.0.0.1", "[::1]"]  # as Django does for HTTP requests
-        super().__init__(application, hosts)
+        self.application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass the connection on, or reject it with HTTP 403."""
         neighbours().look(scope)
-        origins = [value for name, value in scope["headers"] if name == b"origin"]
-        if all(self.valid_origin(_parsed(origin)) for origin in origins):
-            return await self.application(scope, receive, send)
-        return await WebsocketDenier()(scope, receive, send)
+        origins = _values(scope, b"origin")
+        if origins:
+            runtime = get_runtime()
+            if refusal := _refusal(runtime, scope, origins):
+                reason, message = refusal
+                runtime.registry.refused[reason] += 1
+                return await _deny(scope, receive, send, message)
+        return await self.application(scope, receive, send)
 
 
-def _parsed(origin: bytes) -> SplitResult | None:
-    try:
-        return urlsplit(origin.decode("latin-1"))
-    except ValueError:
+def _refusal(runtime: Runtime, scope: dict[str, Any], origins: list[str]) -> tuple[str, str] | None:
+    """Return why a page may not connect: the reason that is counted, and a message."""
+    host = ",".join(
+        (settings.USE_X_FORWARDED_HOST and _values(scope, b"x-forwarded-host"))
+        or _values(scope, b"host")
+    )
+    if not is_allowed_host(host):
+        return "host", "host not allowed; the server's DJANGO_ALLOWED_HOSTS lists those that are"
+    origin = ",".join(origins)
+    if is_own(origin, host, secure=runtime.proxies.is_secure(scope)):
         return None
+    if runtime.origins.list(origin):
+        return None
+    return "origin", "origin not allowed; the server's CHATROOM_ALLOWED_ORIGINS does not list it"
+
+
+def _values(scope: dict[str, Any], name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+async def _deny(scope: dict[str, Any], receive: Any, send: Any, message: str) -> None:
+    """Reject a handshake with HTTP 403, and say why where the server can send a body."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await WebsocketDenier()(scope, receive, send)
+        return
+    await receive()  # websocket.connect
+    body = msgspec.json.encode({"error": {"code": ErrorCode.FORBIDDEN, "message": message}})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    start = {"type": "websocket.http.response.start", "status": 403, "headers": headers}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def lifespan(

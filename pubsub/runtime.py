@@ -6,21 +6,24 @@ import functools
 import threading
 import uuid
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any
 
 from asgiref.sync import async_to_sync
 
 from pubsub import conf
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
+from pubsub.buckets import Buckets
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
+from pubsub.origins import Origins
 from pubsub.protocol import replies
+from pubsub.protocol.codes import Close
 from pubsub.protocol.messages import check_message_id
 from pubsub.proxies import TrustedProxies
+from pubsub.registry import Connection, Registry
 from pubsub.transport import on_stop
-from pubsub.transport.base import Transport
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
 
@@ -29,15 +32,6 @@ PUBLISH_TIMEOUT = 10.0
 
 DRAIN_TIMEOUT = 3.0
 """Seconds for the closing handshakes of all clients when the server stops."""
-
-
-class Connection(Protocol):
-    """A client's connection, as the runtime sees it."""
-
-    transport: Transport
-
-    def stop(self) -> None:
-        """Flush the outbox, and close because the server is stopping."""
 
 
 class Runtime:
@@ -52,6 +46,9 @@ class Runtime:
         self.config = config
         self.access = access or Access(AccessConfiguration())
         self.proxies = TrustedProxies(self.access.config.trusted_proxies)
+        self.origins = Origins(self.access.config.allowed_origins)
+        self.registry = Registry(config)
+        self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
         self.broker = Broker(
             config,
             # Without tokens no event has a user, so not even the question is asked.
@@ -59,7 +56,6 @@ class Runtime:
             describe_loss=replies.encode_loss,
         )
         self._make_timers()
-        self._connections: dict[Connection, asyncio.Task[Any] | None] = {}
         self._drains_before_stop = False
         self._draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -119,22 +115,27 @@ class Runtime:
             published.cancel()
 
     def join(self, connection: Connection) -> None:
-        """Register a connection of the calling task, to close it when the server stops."""
-        self._connections[connection] = asyncio.current_task()
+        """Register a connection of the calling task, or close it if it is over a limit.
+
+        It is also closed when the server stops.
+        """
+        admitted = self.registry.add(connection)
         if not self._drains_before_stop:
             self._drains_before_stop = True
             on_stop(self._drain)
         if self._draining:
             connection.stop()
+        elif not admitted:
+            connection.close(Close.CONNECTION_LIMIT)
 
     def forget(self, connection: Connection) -> None:
         """Unregister a connection that has ended. Safe to call twice."""
-        self._connections.pop(connection, None)
+        self.registry.remove(connection)
 
     def _drain(self) -> Awaitable[None]:
         """Notify every client that the server is stopping; the result waits until they are gone."""
         self._draining = True
-        connections = dict(self._connections)
+        connections = dict(self.registry.tasks)
         for connection in connections:
             connection.stop()
         return _wait_until_gone(connections)

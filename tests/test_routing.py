@@ -23,7 +23,8 @@ async def test_local_pages_during_development(
     """With DEBUG on and no ALLOWED_HOSTS, only pages of local hosts may open a WebSocket."""
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = []
-    headers = [(b"origin", origin.encode())]
+    host = origin.partition("//")[2]
+    headers = [(b"origin", origin.encode()), (b"host", host.encode())]
     client = WebsocketCommunicator(websocket_application(), "/ws", headers=headers)
     assert (await client.connect())[0] is admitted
     await client.disconnect()

@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
+from pubsub.api.access import identify
 from pubsub.api.requests import get_broker, read_body
 from pubsub.api.schemas import (
     ErrorBody,
@@ -27,7 +28,7 @@ router = Router(tags=["Topics"])
     response={
         201: TopicCreated,
         409: TopicConflict,
-        (400, 403, 413, 415): ErrorBody,
+        (400, 401, 403, 413, 415): ErrorBody,
     },
     openapi_extra=json_body(
         NewTopic, plain={"name": "orders"}, with_history={"name": "orders", "history": 100}
@@ -36,7 +37,9 @@ router = Router(tags=["Topics"])
 )
 async def create_topic(request: HttpRequest) -> Any:
     """Create a topic. Of many simultaneous requests for one name exactly one gets 201."""
+    asker = await identify(request, "manage")
     topic = bodies.decode_new_topic(read_body(request))
+    await asker.check(topic.name)
     try:
         get_broker(request).create_topic(topic.name, history_size=topic.history)
     except InvalidTopicName:
@@ -44,19 +47,28 @@ async def create_topic(request: HttpRequest) -> Any:
     return Status(201, {"status": "created", "topic": topic.name})
 
 
-@router.get("/topics", response=TopicList, summary="List the topics")
+@router.get("/topics", response={200: TopicList, (401, 403): ErrorBody}, summary="List the topics")
 async def list_topics(request: HttpRequest) -> Any:
-    """List all topics and the number of their subscribers, sorted by name."""
+    """List the topics that the request may read, with their subscribers, sorted by name."""
+    asker = await identify(request, "subscribe")
     counts = get_broker(request).subscriber_counts()
-    return {"topics": [{"name": name, "subscribers": count} for name, count in counts.items()]}
+    return {
+        "topics": [
+            {"name": name, "subscribers": count}
+            for name, count in counts.items()
+            if asker.is_free or await asker.may_use(name)
+        ]
+    }
 
 
 @router.delete(
     "/topics/{name}",
-    response={200: TopicDeleted, 404: ErrorBody},
+    response={200: TopicDeleted, (401, 403, 404): ErrorBody},
     summary="Delete a topic",
 )
 async def delete_topic(request: HttpRequest, name: str) -> Any:
     """Delete a topic. Its subscribers are notified and stay connected."""
+    asker = await identify(request, "manage")
+    await asker.check(name)
     get_broker(request).delete_topic(name, replies.encode_topic_deleted(name))
     return {"status": "deleted", "topic": name}

@@ -5,6 +5,7 @@ import logging
 import time
 
 from pubsub import fairness
+from pubsub.auth.identity import Identity
 from pubsub.connection.commands import EXECUTE
 from pubsub.connection.rate import RateLimit
 from pubsub.core.errors import PubSubError
@@ -38,6 +39,8 @@ class Connection:
     Args:
         runtime: The runtime that the client joins. It must belong to the running event loop.
         transport: The accepted WebSocket.
+        address: The client's IP address; empty if it is unknown.
+        identity: Who the client is, if that is known.
     """
 
     # Slots for the same reason as in `Outbox`.
@@ -49,13 +52,24 @@ class Connection:
         "_rate_limit",
         "_runtime",
         "_waiting_for_room",
+        "address",
         "client",
+        "identity",
         "outbox",
         "transport",
     )
 
-    def __init__(self, runtime: Runtime, transport: Transport) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        transport: Transport,
+        *,
+        address: str = "",
+        identity: Identity | None = None,
+    ) -> None:
         self._runtime = runtime
+        self.address = address
+        self.identity = identity
         config = runtime.config
         self._max_message_bytes = config.max_message_bytes
         self.transport = transport
@@ -226,4 +240,5 @@ class Connection:
 
     def _leave(self) -> None:
         self._held = None
+        self._runtime.registry.leave(self)
         self._runtime.broker.disconnect(self.client)

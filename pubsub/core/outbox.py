@@ -70,6 +70,7 @@ class Outbox(asyncio.Queue[Frame]):
         "_queue",
         "_replays",
         "_schedule",
+        "dropped",
     )
 
     def __init__(
@@ -99,6 +100,8 @@ class Outbox(asyncio.Queue[Frame]):
         self._getters: list[asyncio.Future[None]] | None = None
         self._putters: list[asyncio.Future[None]] | None = None
         self._closed = False
+        self.dropped = 0
+        """Events that the client lost."""
 
     @property
     def closed(self) -> bool:
@@ -276,6 +279,7 @@ class Outbox(asyncio.Queue[Frame]):
         lost = replay.skip_lost()
         if lost:
             replay.counters.count_loss(lost)
+            self.dropped += lost
             frames.append(self._describe_loss(replay.counters.topic, lost))
             room -= frames[-1].size
         if not frames or room > 0:
@@ -315,6 +319,7 @@ class Outbox(asyncio.Queue[Frame]):
             self._lost = {}
         self._lost[counters.topic] = self._lost.get(counters.topic, 0) + 1
         counters.count_loss(delivered=1)
+        self.dropped += 1
 
     def _report_losses(self, lost: dict[str, int]) -> None:
         self._lost = None

@@ -1,0 +1,181 @@
+"""The connections of a process: who they are, how many there may be, and which were refused."""
+
+import asyncio
+import time
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from pubsub.core.client import Client
+from pubsub.core.configuration import Configuration
+from pubsub.proxies import network_of
+from pubsub.transport.base import Reason, Transport
+
+REASONS = ("connections", "address", "user", "origin", "host", "draining")
+"""Why a connection may be refused: too many in total, from its address or of its user; a page that
+may not connect; a ``Host`` that is not allowed; or a server that is stopping."""
+
+
+class Connection(Protocol):
+    """A client's connection, as the runtime sees it."""
+
+    client: Client
+    transport: Transport
+    address: str
+    """The client's IP address; empty if it is unknown."""
+    identity: Any
+    """The client's `Identity`; ``None`` if it has none yet."""
+
+    def stop(self) -> None:
+        """Flush the outbox, and close because the server is stopping."""
+
+    def close(self, reason: Reason) -> None:
+        """Leave every topic, discard the outbox, and close after what was already written."""
+
+
+class Entry:
+    """One connection that counts: it was admitted, and is not closing."""
+
+    __slots__ = ("connection", "network", "number", "since", "user")
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.connection = connection
+        self.number = number
+        """Grows with each connection, so that a listing can be continued after one of them."""
+        self.network = network_of(connection.address)
+        self.user: str | None = None
+        self.since = time.monotonic()
+
+    @property
+    def connected(self) -> float:
+        """Seconds for which the client has been connected."""
+        return time.monotonic() - self.since
+
+
+class Registry:
+    """All connections of a process, by client and by user, and the limits of their number.
+
+    A connection is added when its handshake is complete, leaves when it begins to close, and is
+    removed when its socket is closed. One that is over a limit is never counted, but stays until
+    its socket is closed, like any other. No method takes longer the more connections there are,
+    except that leaving moves the numbers behind it in a list.
+    """
+
+    def __init__(self, config: Configuration) -> None:
+        self._config = config
+        self.tasks: dict[Connection, asyncio.Task[Any] | None] = {}
+        """The task of every connection whose socket is open, including those that are closing."""
+        self.refused = dict.fromkeys(REASONS, 0)
+        """How many connections were refused, by reason."""
+        self._entries: dict[Connection, Entry] = {}
+        self._by_client: dict[str, Entry] = {}
+        self._by_user: dict[str, dict[Connection, None]] = {}
+        self._by_network: Counter[str] = Counter()
+        self._numbers: list[int] = []
+        self._by_number: dict[int, Entry] = {}
+        self._last_number = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # --- Coming and going ---
+
+    def add(self, connection: Connection) -> bool:
+        """Add a connection of the calling task; return whether it is admitted.
+
+        If it is not, the refusal is counted, and the caller closes the connection.
+        """
+        self.tasks[connection] = asyncio.current_task()
+        entry = Entry(connection, self._last_number + 1)
+        if reason := self._limit(entry.network):
+            self.refused[reason] += 1
+            return False
+        self._last_number = entry.number
+        self._entries[connection] = self._by_client[connection.client.id] = entry
+        self._by_number[entry.number] = entry
+        self._numbers.append(entry.number)
+        if entry.network:
+            self._by_network[entry.network] += 1
+        identity = connection.identity
+        if identity is None or self.identify(connection, identity.user):
+            return True
+        self.leave(connection)
+        return False
+
+    def _limit(self, network: str) -> str | None:
+        """Return the reason of `REASONS` for which no connection is admitted from a network."""
+        config = self._config
+        if config.max_connections and len(self._entries) >= config.max_connections:
+            return "connections"
+        limit = config.max_connections_per_address
+        if limit and network and self._by_network[network] >= limit:
+            return "address"
+        return None
+
+    def identify(self, connection: Connection, user: str | None) -> bool:
+        """Note the user of a connection; return whether the user may have one more connection.
+
+        If not, the refusal is counted, nothing is noted, and the caller closes the connection. A
+        connection that is not registered, or has this user already, has room.
+        """
+        entry = self._entries.get(connection)
+        if entry is None or entry.user == user:
+            return True
+        if user is not None:
+            limit = self._config.max_connections_per_user
+            if limit and len(self._by_user.get(user, ())) >= limit:
+                self.refused["user"] += 1
+                return False
+            self._by_user.setdefault(user, {})[connection] = None
+        self._forget_user(entry)
+        entry.user = user
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        """Stop counting a connection, because it begins to close. Safe to call twice."""
+        entry = self._entries.pop(connection, None)
+        if entry is None:
+            return
+        del self._by_client[connection.client.id]
+        del self._by_number[entry.number]
+        del self._numbers[bisect_left(self._numbers, entry.number)]
+        if entry.network:
+            self._by_network[entry.network] -= 1
+            if not self._by_network[entry.network]:
+                del self._by_network[entry.network]
+        self._forget_user(entry)
+
+    def _forget_user(self, entry: Entry) -> None:
+        if entry.user is not None:
+            connections = self._by_user[entry.user]
+            del connections[entry.connection]
+            if not connections:
+                del self._by_user[entry.user]
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection whose socket is closed. Safe to call twice."""
+        self.leave(connection)
+        self.tasks.pop(connection, None)
+
+    # --- Questions ---
+
+    def of_client(self, client_id: str) -> Connection | None:
+        """Return the connection of a client, if there is one."""
+        entry = self._by_client.get(client_id)
+        return entry.connection if entry else None
+
+    def of_user(self, user: str) -> list[Connection]:
+        """Return all connections of a user."""
+        return list(self._by_user.get(user, ()))
+
+    def after(self, number: int) -> Iterator[Entry]:
+        """Yield all entries with a higher number, in the order in which the clients connected.
+
+        It must be read to its end before the event loop goes on.
+        """
+        for index in range(bisect_right(self._numbers, number), len(self._numbers)):
+            yield self._by_number[self._numbers[index]]
+
+    def __repr__(self) -> str:
+        return f"<Registry {len(self)} connections, {sum(self.refused.values())} refused>"
