@@ -5,13 +5,12 @@ from typing import Any, NamedTuple, NoReturn
 from channels.exceptions import AcceptConnection, DenyConnection
 from channels.generic.websocket import AsyncWebsocketConsumer
 
+from pubsub.auth import handshake
 from pubsub.connection.connection import Connection
 from pubsub.core.publication import Frame
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import accept
 from pubsub.transport.base import Receive, Send
-
-SUBPROTOCOL = "chatroom.v1"
 
 
 class OwnReason(NamedTuple):
@@ -58,9 +57,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 await self.disconnect(self.connection.transport.close_code)
 
     async def connect(self) -> None:
-        """Accept the client, with the subprotocol `SUBPROTOCOL` if the client offers it."""
-        offered = SUBPROTOCOL in self.scope.get("subprotocols", ())
-        await self.accept(SUBPROTOCOL if offered else None)
+        """Accept the client, with the subprotocol ``chatroom.v1`` if the client offers it."""
+        await self.accept(handshake.subprotocol_of(self.scope))
 
     async def accept(self, subprotocol: str | None = None, headers: Any = None) -> None:
         """Complete the handshake.
@@ -80,8 +78,14 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             config=runtime.config,
             timeouts=runtime.timeouts,
         )
-        address = runtime.proxies.address_of(self.scope)
-        self.connection = Connection(runtime, transport, address=address)
+        user = handshake.user_of(self.scope) if runtime.access.authorizer else None
+        self.connection = Connection(
+            runtime,
+            transport,
+            address=runtime.proxies.address_of(self.scope),
+            user=user,
+            token=handshake.token_of(self.scope),
+        )
 
     async def send(
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False

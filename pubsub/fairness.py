@@ -21,6 +21,9 @@ REJECTED_BYTES = 4
 """Bytes of a rejected message that cost one unit; building the error text needs a second, slower
 parse."""
 
+TOKEN = 500
+"""A token: about 100 µs to verify its signature and compile its patterns."""
+
 CHUNK_BYTES = 16 * 1024
 """Bytes read from a socket at a time.
 

@@ -24,8 +24,6 @@ class Connection(Protocol):
     transport: Transport
     address: str
     """The client's IP address; empty if it is unknown."""
-    identity: Any
-    """The client's `Identity`; ``None`` if it has none yet."""
 
     def stop(self) -> None:
         """Flush the outbox, and close because the server is stopping."""
@@ -97,11 +95,7 @@ class Registry:
         self._numbers.append(entry.number)
         if entry.network:
             self._by_network[entry.network] += 1
-        identity = connection.identity
-        if identity is None or self.identify(connection, identity.user):
-            return True
-        self.leave(connection)
-        return False
+        return True
 
     def _limit(self, network: str) -> str | None:
         """Return the reason of `REASONS` for which no connection is admitted from a network."""

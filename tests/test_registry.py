@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from pubsub.auth.identity import Identity
 from pubsub.connection.connection import Connection
 from pubsub.core.configuration import Configuration
 from pubsub.registry import Registry
@@ -19,23 +18,28 @@ class Room:
         self._runtime = Runtime(Configuration())
         self.registry = Registry(Configuration(**config))
 
-    def connection(self, address: str = "", user: str | None = None) -> Connection:
+    def connection(self, address: str = "") -> Connection:
         """Return a new connection."""
-        identity = Identity(user) if user else None
-        return Connection(self._runtime, MemoryTransport(), address=address, identity=identity)
+        return Connection(self._runtime, MemoryTransport(), address=address)
 
-    def add(self, address: str = "", user: str | None = None) -> bool:
+    def add(self, connection: Connection, user: str | None = None) -> bool:
+        """Add a connection of a user; return whether it is admitted."""
+        registry = self.registry
+        return registry.add(connection) and registry.identify(connection, user)
+
+    def admits(self, address: str, user: str | None = None) -> bool:
         """Add a new connection; return whether it is admitted."""
-        return self.registry.add(self.connection(address, user))
+        return self.add(self.connection(address), user)
 
 
 async def test_finds_connections() -> None:
     """Connections are found by client, by user, and in the order in which they came."""
     room = Room()
     registry = room.registry
-    anonymous, first, second = room.connection(), room.connection(), room.connection("", "ann")
+    anonymous, first, second = (room.connection() for _ in range(3))
     for connection in (anonymous, first, second):
         assert registry.add(connection)
+    assert registry.identify(second, "ann")
     assert registry.identify(first, "ann")
     assert registry.of_client(first.client.id) is first
     assert registry.of_client("nobody") is None
@@ -53,8 +57,8 @@ async def test_forgets_everything() -> None:
     room = Room(max_connections=1, max_connections_per_address=1, max_connections_per_user=1)
     registry = room.registry
     for _ in range(3):
-        connection = room.connection("192.0.2.1", "ann")
-        assert registry.add(connection)
+        connection = room.connection("192.0.2.1")
+        assert room.add(connection, "ann")
         registry.leave(connection)
         assert (len(registry), list(registry.tasks)) == (0, [connection])
         registry.remove(connection)
@@ -77,20 +81,21 @@ async def test_limits(reason: str, config: dict[str, int], other: tuple[str, str
     """One connection too many is refused, counted, and does not count itself."""
     room = Room(**config)
     registry = room.registry
-    admitted = [room.connection("192.0.2.1", "ann") for _ in range(2)]
-    assert all(registry.add(connection) for connection in admitted)
-    refused = room.connection("192.0.2.1", "ann")
-    assert not registry.add(refused)
+    admitted = [room.connection("192.0.2.1") for _ in range(2)]
+    assert all(room.add(connection, "ann") for connection in admitted)
+    refused = room.connection("192.0.2.1")
+    assert not room.add(refused, "ann")
     assert {name: count for name, count in registry.refused.items() if count} == {reason: 1}
-    assert len(registry) == 2
     assert refused in registry.tasks
+    assert refused not in registry.of_user("ann")
+    registry.leave(refused)
+    assert len(registry) == 2
     assert registry.of_client(refused.client.id) is None
     if other:
-        assert room.add(*other)
-    registry.leave(refused)
-    assert not room.add("192.0.2.1", "ann")
+        assert room.admits(*other)
+    assert not room.admits("192.0.2.1", "ann")
     registry.leave(admitted[0])
-    assert room.add("192.0.2.1", "ann")
+    assert room.admits("192.0.2.1", "ann")
     assert "2 refused" in repr(registry)
 
 
@@ -123,15 +128,15 @@ async def test_unregistered_connection() -> None:
 async def test_unknown_addresses_are_not_limited() -> None:
     """Clients whose address is unknown, as behind a Unix socket, are not one address."""
     room = Room(max_connections_per_address=1)
-    assert room.add("")
-    assert room.add("")
+    assert room.admits("")
+    assert room.admits("")
 
 
 async def test_networks() -> None:
     """An IPv6 address counts with its /64 network, and an IPv4 address is the same in IPv6."""
     room = Room(max_connections_per_address=1)
-    assert room.add("2001:db8::1")
-    assert not room.add("2001:db8::ffff:1")
-    assert room.add("2001:db8:0:1::1")
-    assert room.add("192.0.2.1")
-    assert not room.add("::ffff:192.0.2.1")
+    assert room.admits("2001:db8::1")
+    assert not room.admits("2001:db8::ffff:1")
+    assert room.admits("2001:db8:0:1::1")
+    assert room.admits("192.0.2.1")
+    assert not room.admits("::ffff:192.0.2.1")

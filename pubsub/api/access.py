@@ -19,7 +19,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from pubsub.auth.access import Access, KeyRight
-from pubsub.auth.django import Action, ask
+from pubsub.auth.django import Action, ask, name_of
 from pubsub.auth.errors import AccessError, Forbidden, Unauthorized
 from pubsub.auth.identity import Identity, Patterns
 from pubsub.origins import is_own
@@ -103,9 +103,10 @@ async def identify(request: HttpRequest, action: Action) -> Asker:
     user = await _session_user(request, access)
     if user is not None:
         _check_site(request)
+        name = name_of(user)
         return Asker(
-            f"user {user.pk}",
-            user=str(user.pk),
+            f"user {name}",
+            user=name,
             question=lambda topic: ask(access.authorizer, action, user, topic),
             reason=f"this user may not {action} this topic",
         )

@@ -1,31 +1,40 @@
-"""The users of a Django project, and the class of the project that decides what they may do."""
+"""The users of a Django project, and the class in which the project decides what they may do."""
 
-from inspect import isawaitable, iscoroutinefunction
+import inspect
 from typing import Any, Literal
 
 from channels.db import database_sync_to_async
+from django.db.models import Model
 
 Action = Literal["subscribe", "publish", "manage"]
 
 
 async def ask(authorizer: Any, action: Action, user: Any, topic: str) -> bool:
-    """Return whether a user may do something with a topic.
+    """Return what the authorizer of the project says.
 
-    An ordinary method runs in a thread of its own, because it may use the database; meanwhile only
-    the caller waits.
-
-    Args:
-        authorizer: An object with ``may_subscribe``, ``may_publish`` and ``may_manage``, each an
-            ordinary method or a coroutine function of a user and a topic's name.
-        action: What the user wants to do.
-        user: The user, as Django knows it.
-        topic: The topic's name; there may be no such topic.
-
-    Raises:
-        Exception: Whatever the method raises.
+    Its methods may use the database: a coroutine is awaited, and a plain function runs in a thread
+    of a pool, so that nobody else waits.
     """
     method = getattr(authorizer, f"may_{action}")
-    if iscoroutinefunction(method):
+    if inspect.iscoroutinefunction(method):
         return bool(await method(user, topic))
     answer = await database_sync_to_async(method, thread_sensitive=False)(user, topic)
-    return bool(await answer if isawaitable(answer) else answer)
+    # A coroutine of a method that hides being one would be as good as "yes".
+    return bool(await answer if inspect.isawaitable(answer) else answer)
+
+
+def name_of(user: Any) -> str:
+    """Return the name that other clients see: the primary key, as text."""
+    return str(user.pk)
+
+
+async def reload(user: Any) -> Any:
+    """Return the user as the database has it now, without cached permissions.
+
+    Returns ``None`` if the user was deleted. A user that is not a model is returned unchanged.
+    """
+    if not isinstance(user, Model):
+        return user
+    # Channels and Django wrap users lazily; `__class__` sees through that, and `type` does not.
+    manager = user.__class__._default_manager  # noqa: SLF001  # a documented attribute
+    return await manager.filter(pk=user.pk).afirst()

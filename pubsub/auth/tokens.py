@@ -192,8 +192,9 @@ def _public_key(setting: str) -> list[_Key]:
 def _key_set(path: str) -> list[_Key]:
     if not path:
         return []
+    text = _read("jwt_jwks", path)
     try:
-        keys = jwt.PyJWKSet.from_json(_read("jwt_jwks", path)).keys
+        keys = jwt.PyJWKSet.from_json(text).keys
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError):
         keys = []
     # Keys that are for something else are ignored (RFC 7517 §5).

@@ -1,24 +1,38 @@
 """A function for each type of command.
 
-To add a command, declare its structure in `pubsub.protocol.messages`, and add a function to
-`EXECUTE` here. The function executes the command without awaiting, puts the reply into the outbox,
+To add a command, declare its structure in `pubsub.protocol.messages`, and add a function to both
+tables here. The function executes the command without awaiting, puts the reply into the outbox,
 and returns its cost beyond `fairness.COMMAND`. If it raises a `PubSubError`, the client gets an
 ``error``.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from pubsub import fairness
+from pubsub.connection.session import Session
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.protocol.messages import Command, Ping, Publish, Subscribe, Unsubscribe
+from pubsub.protocol.errors import BadRequest
+from pubsub.protocol.messages import Auth, Command, Ping, Publish, Subscribe, Unsubscribe
 from pubsub.protocol.replies import encode_ack, encode_pong
 
 
-def subscribe(broker: Broker, client: Client, command: Subscribe) -> int:
+class Issuer(Protocol):
+    """The connection from which a command comes."""
+
+    broker: Broker
+    client: Client
+    session: Session
+
+
+Execute = Callable[[Issuer, Any], int]
+
+
+def subscribe(issuer: Issuer, command: Subscribe) -> int:
     """Subscribe and acknowledge; the replay follows, ahead of the live events."""
-    replay = broker.subscribe(client, command.topic, last_n=command.last_n)
+    client = issuer.client
+    replay = issuer.broker.subscribe(client, command.topic, last_n=command.last_n)
     client.outbox.put_reply(encode_ack(command.topic, command.request_id))
     if replay is None:
         return 0
@@ -26,30 +40,76 @@ def subscribe(broker: Broker, client: Client, command: Subscribe) -> int:
     return replay.remaining * fairness.REPLAYED_EVENT
 
 
-def unsubscribe(broker: Broker, client: Client, command: Unsubscribe) -> int:
+def unsubscribe(issuer: Issuer, command: Unsubscribe) -> int:
     """End the subscription and acknowledge."""
-    broker.unsubscribe(client, command.topic)
+    client = issuer.client
+    issuer.broker.unsubscribe(client, command.topic)
     client.outbox.put_reply(encode_ack(command.topic, command.request_id))
     return 0
 
 
-def publish(broker: Broker, client: Client, command: Publish) -> int:
+def publish(issuer: Issuer, command: Publish, user: str | None = None) -> int:
     """Deliver the message and acknowledge."""
-    message = command.message
-    publication = broker.publish(command.topic, message.id, message.payload, publisher=client)
+    client, message = issuer.client, command.message
+    publication = issuer.broker.publish(
+        command.topic, message.id, message.payload, publisher=client, user=user
+    )
     client.outbox.put_reply(encode_ack(command.topic, command.request_id, publication.time))
     return publication.subscribers
 
 
-def ping(broker: Broker, client: Client, command: Ping) -> int:
+def ping(issuer: Issuer, command: Ping) -> int:
     """Answer with a pong."""
-    client.outbox.put_reply(encode_pong(command.request_id))
+    issuer.client.outbox.put_reply(encode_pong(command.request_id))
     return 0
 
 
-EXECUTE: dict[type[Command], Callable[[Broker, Client, Any], int]] = {
+def refuse_auth(issuer: Issuer, command: Auth) -> int:
+    """Refuse a token that nobody asked for."""
+    raise BadRequest("authentication is off")
+
+
+# With access control:
+
+
+def authenticate(issuer: Issuer, command: Auth) -> int:
+    """Take the token, and acknowledge or disconnect."""
+    issuer.session.authenticate(command.token, command.request_id)
+    return fairness.TOKEN
+
+
+def subscribe_if_allowed(issuer: Issuer, command: Subscribe) -> int:
+    """Subscribe if the client may read the topic."""
+    issuer.session.require("subscribe", command.topic)
+    return subscribe(issuer, command)
+
+
+def unsubscribe_if_identified(issuer: Issuer, command: Unsubscribe) -> int:
+    """Unsubscribe if the client is authenticated, or need not be."""
+    issuer.session.require_identity()
+    return unsubscribe(issuer, command)
+
+
+def publish_if_allowed(issuer: Issuer, command: Publish) -> int:
+    """Publish in the user's name if the client may publish to the topic."""
+    identity = issuer.session.require("publish", command.topic)
+    return publish(issuer, command, identity.user)
+
+
+OPEN: dict[type[Command], Execute] = {
     Subscribe: subscribe,
     Unsubscribe: unsubscribe,
     Publish: publish,
     Ping: ping,
+    Auth: refuse_auth,
 }
+"""What commands do where everyone may do everything."""
+
+GUARDED: dict[type[Command], Execute] = {
+    Subscribe: subscribe_if_allowed,
+    Unsubscribe: unsubscribe_if_identified,
+    Publish: publish_if_allowed,
+    Ping: ping,
+    Auth: authenticate,
+}
+"""What commands do where access is controlled."""

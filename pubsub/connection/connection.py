@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
+from typing import Any
 
 from pubsub import fairness
 from pubsub.auth.identity import Identity
-from pubsub.connection.commands import EXECUTE
-from pubsub.connection.rate import RateLimit
+from pubsub.connection.commands import GUARDED, OPEN
+from pubsub.connection.rate import MalformedLimit, RateLimit
+from pubsub.connection.session import Session, Undecided
 from pubsub.core.errors import PubSubError
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.commands import (
@@ -40,22 +42,28 @@ class Connection:
         runtime: The runtime that the client joins. It must belong to the running event loop.
         transport: The accepted WebSocket.
         address: The client's IP address; empty if it is unknown.
-        identity: Who the client is, if that is known.
+        user: The authenticated user of the Django project from the handshake, if there is one.
+        token: The token from the handshake, if there is one.
     """
 
     # Slots for the same reason as in `Outbox`.
     __slots__ = (
         "_budget",
+        "_commands",
+        "_credentials",
+        "_deciding",
         "_held",
+        "_malformed",
         "_max_message_bytes",
         "_paused",
         "_rate_limit",
         "_runtime",
         "_waiting_for_room",
         "address",
+        "broker",
         "client",
-        "identity",
         "outbox",
+        "session",
         "transport",
     )
 
@@ -65,15 +73,16 @@ class Connection:
         transport: Transport,
         *,
         address: str = "",
-        identity: Identity | None = None,
+        user: Any = None,
+        token: str | None = None,
     ) -> None:
         self._runtime = runtime
         self.address = address
-        self.identity = identity
         config = runtime.config
         self._max_message_bytes = config.max_message_bytes
         self.transport = transport
-        self.client = runtime.enter().connect(
+        self.broker = runtime.enter()
+        self.client = self.broker.connect(
             on_frames=self._flush,
             schedule=runtime.at_end_of_tick,
             on_full=self._flush,
@@ -81,16 +90,29 @@ class Connection:
         )
         self.outbox = self.client.outbox
         rate = config.rate_limit
-        self._rate_limit = RateLimit(rate, time.monotonic()) if rate else None
+        self._rate_limit = RateLimit(rate, config.rate_burst, time.monotonic()) if rate else None
+        self._malformed: MalformedLimit | None = None
+        # Without a session there are no commands that use one.
+        self.session: Session | None = None
+        self._commands = OPEN
+        if runtime.access.is_on:
+            self.session = Session(runtime.access, self)
+            self._commands = GUARDED
+            self._credentials = user, token
         self._budget = fairness.BUDGET
         self._paused = False
         self._held: Message | None = None
         self._waiting_for_room: asyncio.Task[None] | None = None
+        self._deciding: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
         try:
             self._runtime.join(self)
+            if self.session is not None and not self.outbox.closed:
+                user, token = self._credentials
+                del self._credentials  # a token is not kept
+                self.session.start(user=user, token=token)
             await self.transport.serve(self)
         finally:
             self._leave()
@@ -166,17 +188,53 @@ class Connection:
             self.outbox.put_reply(
                 encode_error(error.code, str(error), request_id=error.request_id, topic=error.topic)
             )
+            if error.code is ErrorCode.BAD_REQUEST:
+                self._count_malformed()
             size = message.size if isinstance(message, TooLarge) else len(message)
             return size // fairness.REJECTED_BYTES
         try:
-            return EXECUTE[type(command)](self._runtime.broker, self.client, command)
-        except PubSubError as error:
+            return self._commands[type(command)](self, command)  # type: ignore[arg-type]
+        except Undecided as question:
+            self._pause()
+            self._deciding = asyncio.ensure_future(self._execute_when_decided(command, question))
+        except Exception as error:
+            self._refuse(command, error)
+        return 0
+
+    def _refuse(self, command: AnyCommand, error: Exception) -> None:
+        if isinstance(error, PubSubError):
             code, text = error_code(error), str(error)
-        except Exception:
-            logger.exception("Failed to execute a %s command", type(command).__name__)
+        else:
+            logger.error("Failed to execute a %s command", type(command).__name__, exc_info=error)
             code, text = ErrorCode.INTERNAL, "internal error"
         self.outbox.put_reply(encode_refusal(command, code, text))
-        return 0
+        if code is ErrorCode.BAD_REQUEST:
+            self._count_malformed()
+
+    async def _execute_when_decided(self, command: AnyCommand, question: Undecided) -> None:
+        """Ask the authorizer of the project and execute the command, while the client waits."""
+        assert self.session is not None  # noqa: S101  # only a session asks
+        try:
+            while True:
+                await self.session.decide(question.action, question.topic)
+                try:
+                    self._budget -= self._commands[type(command)](self, command)  # type: ignore[arg-type]
+                    break
+                except Undecided as again:  # the permissions have changed meanwhile
+                    question = again
+        except Exception as error:
+            self._refuse(command, error)
+        self._deciding = None
+        self._resume()
+
+    def _count_malformed(self) -> None:
+        limit = self._runtime.config.max_malformed
+        if not limit:
+            return
+        if self._malformed is None:
+            self._malformed = MalformedLimit(limit)
+        if self._malformed.exceeds(time.monotonic()):
+            self.flush_and_close(Close.BAD_REQUEST)
 
     def _decode_other(self, message: Message) -> AnyCommand:
         """Apply the rate limit, and decode the message or reject it if it cannot be a command."""
@@ -196,7 +254,7 @@ class Connection:
         if limit.admit(time.monotonic()):
             return True
         if limit.exhausted:
-            asyncio.get_running_loop().call_soon(self.close, Close.BAD_REQUEST)
+            self.flush_and_close(Close.TOO_MANY_REQUESTS)
         return False
 
     # --- The write pump ---
@@ -225,8 +283,12 @@ class Connection:
 
     def stop(self) -> None:
         """Flush the outbox, and close because the server is stopping."""
+        self.flush_and_close(Close.SHUTDOWN)
+
+    def flush_and_close(self, reason: Reason) -> None:
+        """Close after as much of the outbox as the socket takes."""
         self._flush()
-        self.close(Close.SHUTDOWN)
+        self.close(reason)
 
     def _on_overflow(self) -> None:
         # Deferred, because the broker is in the middle of a publication.
@@ -241,4 +303,21 @@ class Connection:
     def _leave(self) -> None:
         self._held = None
         self._runtime.registry.leave(self)
-        self._runtime.broker.disconnect(self.client)
+        self.broker.disconnect(self.client)
+        if self.session is not None:
+            self.session.end()
+        if self._deciding is not None:
+            self._deciding.cancel()
+
+    # --- For the session ---
+
+    def identified(self, identity: Identity) -> bool:
+        """Note who the client is; return whether it may stay connected."""
+        if self._runtime.registry.identify(self, identity.user):
+            return True
+        self.flush_and_close(Close.CONNECTION_LIMIT)
+        return False
+
+    def end_subscription(self, topic: str) -> None:
+        """Unsubscribe the client from a topic that it may not read any more."""
+        self.broker.unsubscribe(self.client, topic)

@@ -31,6 +31,7 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "null": {"type": "publish", "topic": "orders", "message": {"id": _ID, "payload": None}},
     },
     "ping": {"plain": {"type": "ping", "request_id": "ping-1"}},
+    "auth": {"plain": {"type": "auth", "token": "eyJhbGciOi…", "request_id": "auth-1"}},
     "ack": {
         "of a subscription": {
             "type": "ack",
@@ -38,7 +39,16 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "topic": "orders",
             "status": "ok",
             "ts": "2025-08-25T10:00:00.000Z",
-        }
+        },
+        "of a token": {
+            "type": "ack",
+            "request_id": "auth-1",
+            "status": "ok",
+            "ts": "2025-08-25T10:00:00.000Z",
+            "client_id": "1b2a2a0e-8f0e-4f0e-9d7c-0c7a6d1c5d11",
+            "user": "42",
+            "expires_in": 600,
+        },
     },
     "event": {
         "an empty object": {
@@ -46,7 +56,14 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "topic": "orders",
             "message": {"id": _ID, "payload": {}},
             "ts": _TS,
-        }
+        },
+        "of an authenticated user": {
+            "type": "event",
+            "topic": "orders",
+            "message": {"id": _ID, "payload": "hello"},
+            "ts": _TS,
+            "user": "42",
+        },
     },
     "error": {
         "a refused command": {
@@ -66,7 +83,19 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "pong": {"plain": {"type": "pong", "request_id": "ping-1", "ts": _TS}},
     "info": {
-        "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS}
+        "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS},
+        "a right that was withdrawn": {
+            "type": "info",
+            "topic": "orders",
+            "msg": "permission_revoked",
+            "ts": _TS,
+        },
+        "a token that expires": {
+            "type": "info",
+            "msg": "token_expiring",
+            "ts": _TS,
+            "expires_in": 60,
+        },
     },
 }
 """Example messages as they are on the wire, by type and by what each of them shows."""
@@ -78,6 +107,7 @@ _ANSWERS = {
     "unsubscribe": ("ack", "error"),
     "publish": ("ack", "error"),
     "ping": ("pong", "error"),
+    "auth": ("ack", "error"),
 }
 _UNASKED = ("event", "info", "error")
 
@@ -88,6 +118,8 @@ _ERRORS = {
     ErrorCode.MESSAGE_TOO_LARGE: "the message is too large",
     ErrorCode.LIMIT_EXCEEDED: "the limit on topics or subscriptions is reached",
     ErrorCode.RATE_LIMITED: "the client sends too many messages per second",
+    ErrorCode.UNAUTHORIZED: "the client has no valid credentials",
+    ErrorCode.FORBIDDEN: "the credentials do not cover this topic or this action",
     ErrorCode.SLOW_CONSUMER: "events were dropped; `dropped` is their number",
     ErrorCode.INTERNAL: "an internal error of the server",
 }
@@ -96,9 +128,15 @@ _ERRORS = {
 _CLOSES = {
     Close.INTERNAL: "an internal error of the server; reconnect",
     Close.SHUTDOWN: "the server is stopping; reconnect",
+    Close.EXPIRED: "the token has expired; get another one and reconnect",
     Close.NO_PONG: "the client did not respond to a ping; reconnect",
     Close.SLOW: "the client reads nothing, or too slowly; reconnect",
-    Close.BAD_REQUEST: "the client keeps sending rejected messages; do not reconnect",
+    Close.TOO_MANY_REQUESTS: "the client keeps sending in spite of RATE_LIMITED; reconnect",
+    Close.INVALID_TOKEN: "the token is invalid; do not reconnect with it",
+    Close.BAD_REQUEST: "the client sent too many malformed messages; do not reconnect",
+    Close.STALE: "the client did not authenticate in time; do not reconnect",
+    Close.FORCE_DISCONNECT: "the operator has disconnected the client; do not reconnect",
+    Close.CONNECTION_LIMIT: "there are too many connections; do not reconnect",
 }
 
 _TOO_BIG = (1009, "", "a frame over the hard limit of the HTTP server")
@@ -230,7 +268,9 @@ def _schemas() -> dict[str, Any]:
         if "topic" in schema["properties"]:
             schema["properties"]["topic"] |= _TOPIC
     schemas["ErrorDetail"]["properties"]["code"]["enum"] = list(_ERRORS)
-    schemas["Info"]["properties"]["msg"]["enum"] = ["topic_deleted"]
+    schemas["Info"]["properties"]["msg"]["enum"] = [
+        *("topic_deleted", "permission_revoked", "token_expiring")
+    ]
     identifier = schemas["Message"]["properties"]["id"]
     # JSON Schema's regular expressions (ECMA-262) have no \Z for the end of the string.
     identifier["pattern"] = identifier["pattern"].replace(r"\Z", "$")

@@ -19,6 +19,7 @@ from pubsub.protocol.messages import (
     COMMAND_TYPES,
     MAX_REQUEST_ID_LENGTH,
     AnyCommand,
+    Auth,
     Message,
     Ping,
     Publish,
@@ -95,11 +96,16 @@ def _ping(_fields: Fields, _text: str) -> AnyCommand:
     return Ping()
 
 
+def _auth(fields: Fields, _text: str) -> AnyCommand:
+    return Auth(token=required_string(fields, "token"))
+
+
 _DECODERS: dict[str, Callable[[Fields, str], AnyCommand]] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
     "publish": _publish,
     "ping": _ping,
+    "auth": _auth,
 }
 """A decoder for each command type. It gets the fields and the text that they were parsed from."""
 

@@ -14,6 +14,7 @@
 
 from msgspec import UNSET, UnsetType
 
+from pubsub.auth import errors as auth
 from pubsub.core import errors as core
 from pubsub.protocol.codes import ErrorCode
 
@@ -80,6 +81,8 @@ _CODES: dict[type[Exception], ErrorCode] = {
     core.TopicNotFound: ErrorCode.TOPIC_NOT_FOUND,
     core.NotSubscribed: ErrorCode.NOT_SUBSCRIBED,
     core.LimitExceeded: ErrorCode.LIMIT_EXCEEDED,
+    auth.Unauthorized: ErrorCode.UNAUTHORIZED,
+    auth.Forbidden: ErrorCode.FORBIDDEN,
 }
 
 

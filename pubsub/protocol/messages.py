@@ -93,13 +93,20 @@ class Ping(Command, tag="ping"):
     request_id: RequestId | UnsetType = UNSET
 
 
+class Auth(Command, tag="auth"):
+    """Present a token, or renew it before it expires."""
+
+    token: str
+    request_id: RequestId | UnsetType = UNSET
+
+
 class Identified(Struct):
     """The only field that is read from a message that is rejected without being decoded."""
 
     request_id: RequestId | UnsetType = UNSET
 
 
-AnyCommand = Subscribe | Unsubscribe | Publish | Ping
+AnyCommand = Subscribe | Unsubscribe | Publish | Ping | Auth
 """The one list of commands; all others are derived from it."""
 
 COMMANDS: tuple[type[AnyCommand], ...] = get_args(AnyCommand)
@@ -116,10 +123,14 @@ class Ack(Reply, tag="ack", kw_only=True):
     """A command was carried out."""
 
     request_id: str | UnsetType = UNSET
-    topic: str
+    topic: str | UnsetType = UNSET
     # An ack has no other status; a default would be left out (omit_defaults).
     status: str
     ts: str
+    # These three answer `auth`.
+    client_id: str | UnsetType = UNSET
+    user: str | UnsetType = UNSET
+    expires_in: int | UnsetType = UNSET
 
 
 class Event(Reply, tag="event", kw_only=True):
@@ -128,6 +139,7 @@ class Event(Reply, tag="event", kw_only=True):
     topic: str
     message: Message
     ts: str
+    user: str | UnsetType = UNSET
 
 
 class ErrorDetail(Struct):
@@ -155,11 +167,12 @@ class Pong(Reply, tag="pong", kw_only=True):
 
 
 class Info(Reply, tag="info", kw_only=True):
-    """A notice about a topic."""
+    """A notice about a topic or the connection."""
 
-    topic: str
+    topic: str | UnsetType = UNSET
     msg: str
     ts: str
+    expires_in: int | UnsetType = UNSET
 
 
 REPLIES: tuple[type[Reply], ...] = (Ack, Event, Error, Pong, Info)

@@ -112,3 +112,33 @@ def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:
 def encode_topic_deleted(topic: str) -> Frame:
     """Encode the notice that a topic was deleted."""
     return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))
+
+
+def encode_authenticated(
+    request_id: str | UnsetType,
+    *,
+    client_id: str,
+    user: str | None,
+    expires_in: int | UnsetType,
+) -> Frame:
+    """Encode the acknowledgement of ``auth``; ``expires_in`` is in seconds."""
+    return _frame(
+        Ack(
+            request_id=request_id,
+            status="ok",
+            ts=timestamp(),
+            client_id=client_id,
+            user=UNSET if user is None else user,
+            expires_in=expires_in,
+        )
+    )
+
+
+def encode_token_expiring(expires_in: int) -> Frame:
+    """Encode the notice that the client's token expires in ``expires_in`` seconds."""
+    return _frame(Info(msg="token_expiring", ts=timestamp(), expires_in=expires_in))
+
+
+def encode_permission_revoked(topic: str) -> Frame:
+    """Encode the notice that a subscription has ended because the client may not read it."""
+    return _frame(Info(topic=topic, msg="permission_revoked", ts=timestamp()))

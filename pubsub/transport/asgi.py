@@ -47,6 +47,8 @@ class ASGITransport:
         self._peer = peer
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
+                if self._closing is not None:
+                    continue
                 self._message = payload_of(message)
                 peer.on_readable()
                 # A server with flow control stops reading meanwhile.

@@ -1,1 +1,0 @@
-"""Tests of who a client is and what it may do."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pubsub.auth.access import Access
 from pubsub.connection.connection import Connection
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Frame
@@ -94,23 +95,23 @@ class MemoryTransport:
 class Room:
     """A runtime and the tasks that serve its connections."""
 
-    def __init__(self, **config: Any) -> None:
-        self.runtime = Runtime(Configuration(**{"auto_create_topics": True, **config}))
+    def __init__(self, access: Access | None = None, **config: Any) -> None:
+        self.runtime = Runtime(Configuration(**{"auto_create_topics": True, **config}), access)
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def connect(self) -> tuple[MemoryTransport, Connection]:
-        """Connect a client."""
+    async def connect(self, **credentials: Any) -> tuple[MemoryTransport, Connection]:
+        """Connect a client, with these credentials from its handshake."""
         transport = MemoryTransport()
-        connection = Connection(self.runtime, transport)
+        connection = Connection(self.runtime, transport, **credentials)
         self.tasks.append(asyncio.create_task(connection.run()))
         await turn()
         return transport, connection
 
 
 @asynccontextmanager
-async def open_room(**config: Any) -> AsyncIterator[Room]:
+async def open_room(access: Access | None = None, **config: Any) -> AsyncIterator[Room]:
     """Open a room, and cancel its connections at the end."""
-    room = Room(**config)
+    room = Room(access, **config)
     yield room
     for task in room.tasks:
         task.cancel()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pubsub import fairness
-from pubsub.connection.commands import EXECUTE
+from pubsub.connection.commands import OPEN
 from pubsub.connection.connection import BATCH_BYTES
 from pubsub.connection.rate import PATIENCE
 from pubsub.core.configuration import Overflow
@@ -99,7 +99,7 @@ async def test_bug_of_the_server_is_logged_and_not_shown(
 
     async with open_room() as room:
         transport, _ = await room.connect()
-        monkeypatch.setitem(EXECUTE, Ping, fail)
+        monkeypatch.setitem(OPEN, Ping, fail)
         transport.receive({"type": "ping", "request_id": "r"}, {"type": "subscribe", "topic": "t"})
         await turn()
         error, ack = transport.sent
@@ -239,13 +239,37 @@ async def test_client_over_its_rate_is_refused() -> None:
 
 
 async def test_client_that_persists_over_its_rate_is_disconnected() -> None:
-    """A client that keeps exceeding its rate is closed with 3501 and must not reconnect."""
+    """A client that keeps exceeding its rate gets the errors so far, and is closed with 3013."""
     async with open_room(rate_limit=0.001) as room:
         transport, _ = await room.connect()
-        transport.receive(*([PING] * (int(PATIENCE) + 5)))
+        transport.receive(*([PING] * (int(PATIENCE) + 1)))
         assert transport.closed_with is None
-        await turn()
+        transport.receive(PING, PING)
+        assert transport.closed_with is Close.TOO_MANY_REQUESTS
+        assert [message["type"] for message in transport.sent] == ["pong"] + ["error"] * 10
+
+
+async def test_client_with_too_many_malformed_messages_is_disconnected() -> None:
+    """The last of the malformed messages is answered; then the client is closed with 3501."""
+    async with open_room(max_malformed=3) as room:
+        transport, _ = await room.connect()
+        transport.receive("{", PING, {"type": "subscribe", "topic": "a b"})
+        assert transport.closed_with is None
+        transport.receive("{", "{")
         assert transport.closed_with is Close.BAD_REQUEST
+        codes = [message["error"]["code"] for message in transport.sent if "error" in message]
+        assert codes == ["BAD_REQUEST"] * 3
+
+
+async def test_malformed_messages_need_not_be_limited() -> None:
+    """With a limit of 0 any number of malformed messages is answered."""
+    async with open_room(max_malformed=0, queue_size=10_000) as room:
+        transport, _ = await room.connect()
+        transport.receive(*(["{"] * 1001))
+        while transport.input:
+            await turn()
+        await turn()
+        assert len(transport.sent) == 1001
 
 
 async def test_without_a_rate_limit_any_number_passes() -> None:

@@ -177,11 +177,10 @@ class DaphneTransport:
 
     async def serve(self, peer: Peer) -> None:
         """Serve the connection with ``peer``; return when the socket is closed."""
-        if self._state is State.CLOSED:
-            return
-        self._peer = peer
-        self._timeouts.pings.watch(self)
-        peer.on_readable()  # messages that arrived together with the handshake
+        if self._state is State.OPEN:
+            self._peer = peer
+            self._timeouts.pings.watch(self)
+            peer.on_readable()  # messages that arrived together with the handshake
         await self.wait_closed()
 
     # --- Reading ---

@@ -1,0 +1,421 @@
+"""Sessions: credentials, rights, renewal and expiry, without a socket."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from pubsub.auth.access import Access
+from pubsub.auth.configuration import AccessConfiguration, Auth
+from pubsub.connection import session as sessions
+from pubsub.protocol.codes import Close
+from tests.auth.support import SECRET, token
+from tests.connection.support import MemoryTransport, open_room, publication, turn
+
+
+def access(auth: Auth = Auth.REQUIRED, authorizer: Any = None, **settings: Any) -> Access:
+    """Return the access control of a room."""
+    if authorizer is None:
+        settings["jwt_secret"] = SECRET
+    else:
+        settings["authorizer"] = "tests.Authorizer"
+    return Access(AccessConfiguration(auth=auth, **settings), authorizer)
+
+
+def subscribe(topic: str = "t") -> dict[str, Any]:
+    """Return a subscription with a request id."""
+    return {"type": "subscribe", "topic": topic, "request_id": f"to {topic}"}
+
+
+def auth(text: str) -> dict[str, Any]:
+    """Return the command that presents a token."""
+    return {"type": "auth", "token": text, "request_id": "a"}
+
+
+def kinds(transport: MemoryTransport) -> list[str]:
+    """Return what was sent: the types, the error codes and the kinds of notice."""
+    return [
+        message["error"]["code"] if "error" in message else message.get("msg", message["type"])
+        for message in transport.sent
+    ]
+
+
+# --- Without credentials ---
+
+
+async def test_unauthenticated_client_may_only_ping_and_authenticate() -> None:
+    """Where a token is required, every other command gets UNAUTHORIZED until there is one."""
+    async with open_room(access()) as room:
+        transport, _ = await room.connect()
+        unsubscribe = {"type": "unsubscribe", "topic": "t"}
+        transport.receive(subscribe(), publication(), unsubscribe, {"type": "ping"})
+        transport.receive(auth(token(subscribe=["t"])), subscribe(), unsubscribe)
+        await turn()
+        assert kinds(transport) == [*["UNAUTHORIZED"] * 3, "pong", *["ack"] * 3]
+        assert transport.sent[0]["error"]["message"] == "authenticate first"
+        assert (transport.sent[0]["topic"], transport.sent[0]["request_id"]) == ("t", "to t")
+
+
+async def test_anonymous_client_may_read_what_is_open() -> None:
+    """Where a token is optional, a client without one may read the open topics, nothing else."""
+    async with open_room(access(Auth.OPTIONAL, anonymous_subscribe=("news",))) as room:
+        transport, _ = await room.connect()
+        transport.receive(subscribe("news"), subscribe("t"), publication("news"))
+        await turn()
+        assert kinds(transport) == ["ack", "UNAUTHORIZED", "UNAUTHORIZED"]
+
+
+async def test_client_that_does_not_authenticate_is_disconnected() -> None:
+    """A client that has no token after the timeout is closed with 3502."""
+    async with open_room(access(auth_timeout=0.001)) as room:
+        transport, _ = await room.connect()
+        await transport.wait_closed()
+        assert transport.closed_with is Close.STALE
+
+
+async def test_authenticated_client_is_not_stale() -> None:
+    """A client that authenticated in time stays connected."""
+    async with open_room(access(auth_timeout=0.001)) as room:
+        transport, connection = await room.connect(token=token())
+        assert connection.session._timer is not None
+        transport.receive(auth(token(ttl=0.5)))  # expires 25 s later
+        await turn()
+        await asyncio.sleep(0.002)
+        assert transport.closed_with is None
+
+
+# --- The first token ---
+
+
+async def test_token_in_the_handshake() -> None:
+    """A valid token in the handshake is not answered, and its rights apply at once."""
+    async with open_room(access()) as room:
+        transport, connection = await room.connect(token=token(subscribe=["t"], publish=["p"]))
+        assert transport.sent == []
+        assert connection.session.identity.user == "42"
+        transport.receive(subscribe(), subscribe("other"), publication("p"), publication())
+        await turn()
+        assert kinds(transport) == ["ack", "FORBIDDEN", "ack", "FORBIDDEN"]
+        assert "subscribing" in transport.sent[1]["error"]["message"]
+        assert "publishing" in transport.sent[3]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "message"),
+    [
+        ("x", Close.INVALID_TOKEN, "the token is not a JSON Web Token"),
+        (token(ttl=-1), Close.EXPIRED, "the token has expired"),
+    ],
+)
+async def test_bad_first_token(text: str, reason: Close, message: str) -> None:
+    """A bad token, in the handshake or in the first ``auth``, is refused and ends the connection."""
+    async with open_room(access()) as room:
+        first, _ = await room.connect(token=text)
+        second, _ = await room.connect()
+        second.receive(auth(text), subscribe())
+        for transport in (first, second):
+            (refusal,) = transport.sent
+            assert refusal["error"] == {"code": "UNAUTHORIZED", "message": message}
+            assert transport.closed_with is reason
+        assert second.sent[0]["request_id"] == "a"
+        assert room.runtime.broker.client_count == 0
+
+
+async def test_ack_of_a_token() -> None:
+    """The acknowledgement says who the client is, and for how long."""
+    async with open_room(access()) as room:
+        transport, connection = await room.connect()
+        transport.receive(auth(token()))
+        await turn()
+        ack = transport.sent[0]
+        assert list(ack) == [
+            *("type", "request_id", "status", "ts", "client_id", "user", "expires_in")
+        ]
+        assert ack["client_id"] == connection.client.id
+        assert (ack["request_id"], ack["user"]) == ("a", "42")
+        assert 590 <= ack["expires_in"] <= 600
+
+
+async def test_connection_that_is_closed_before_it_starts() -> None:
+    """A client that connects while the server stops is not authenticated any more."""
+    async with open_room(access()) as room:
+        room.runtime._draining = True
+        transport, connection = await room.connect(token="x")
+        assert transport.closed_with is Close.SHUTDOWN
+        assert connection.session.identity is None
+
+
+# --- Renewal ---
+
+
+async def test_renewal_ends_what_the_new_token_does_not_cover() -> None:
+    """A new token of the same user takes the place of the old one."""
+    async with open_room(access()) as room:
+        transport, _ = await room.connect(token=token(subscribe=["a", "b"]))
+        transport.receive(subscribe("a"), subscribe("b"), auth(token(subscribe=["b", "c"])))
+        transport.receive(subscribe("a"), subscribe("c"))
+        await turn()
+        assert kinds(transport) == [
+            *["ack"] * 3,
+            *("permission_revoked", "FORBIDDEN", "ack"),
+        ]
+        assert transport.sent[3]["topic"] == "a"
+        assert room.runtime.broker.subscriber_counts() == {"a": 0, "b": 1, "c": 1}
+
+
+async def test_bad_renewal_changes_nothing() -> None:
+    """A bad token, or one of another user, is refused, and the session stays as it was."""
+    async with open_room(access()) as room:
+        transport, _ = await room.connect(token=token(subscribe=["t"]))
+        transport.receive(auth("x"), auth(token(ttl=-1)), auth(token("43")), subscribe())
+        await turn()
+        assert kinds(transport) == ["UNAUTHORIZED", "UNAUTHORIZED", "FORBIDDEN", "ack"]
+        assert transport.closed_with is None
+
+
+async def test_anonymous_client_may_authenticate() -> None:
+    """An anonymous client may present a token; what that does not cover ends."""
+    async with open_room(access(Auth.OPTIONAL, anonymous_subscribe=("*",))) as room:
+        transport, _ = await room.connect()
+        transport.receive(subscribe("a"), auth(token(publish=["a"])), publication("a"))
+        await turn()
+        assert kinds(transport) == ["ack", "ack", "permission_revoked", "ack"]
+
+
+# --- Expiry ---
+
+
+async def test_notice_before_the_expiry() -> None:
+    """A token that expires soon is announced at once, and another one stops the clock."""
+    async with open_room(access()) as room:
+        transport, connection = await room.connect(token=token(ttl=30))
+        await turn()
+        (notice,) = transport.sent
+        assert list(notice) == ["type", "msg", "ts", "expires_in"]
+        assert notice["msg"] == "token_expiring"
+        assert 28 <= notice["expires_in"] <= 30
+        first = connection.session._timer
+        transport.receive(auth(token()))
+        await turn()
+        assert first.cancelled()
+
+
+async def test_notice_and_close_at_their_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The notice comes before the expiry and the close frame 3005 after it."""
+    monkeypatch.setattr(sessions, "NOTICE_SECONDS", 599.99)
+    monkeypatch.setattr(sessions, "GRACE_SECONDS", -599.98)
+    async with open_room(access()) as room:
+        transport, _ = await room.connect(token=token(ttl=601))
+        await transport.wait_closed()
+        assert kinds(transport) == ["token_expiring"]
+        assert transport.closed_with is Close.EXPIRED
+
+
+async def test_timers_end_with_the_connection() -> None:
+    """A lost connection leaves no timer behind."""
+    async with open_room(access()) as room:
+        transport, connection = await room.connect(token=token())
+        timer = connection.session._timer
+        transport.lose()
+        await turn()
+        assert timer.cancelled()
+
+
+# --- Events ---
+
+
+async def test_events_name_their_user() -> None:
+    """An event of an authenticated user says who published it, last."""
+    async with open_room(access()) as room:
+        reader, _ = await room.connect(token=token(subscribe=["t"]))
+        writer, _ = await room.connect(token=token('4"2', publish=["t"]))
+        reader.receive(subscribe())
+        writer.receive(publication())
+        await turn()
+        event = reader.sent[-1]
+        assert list(event) == ["type", "topic", "message", "ts", "user"]
+        assert event["user"] == '4"2'
+        room.runtime.broker.publish("t", "id", b"1")
+        await turn()
+        assert "user" not in reader.sent[-1]
+
+
+# --- Users of the Django project ---
+
+
+class User:
+    """A user of the project."""
+
+    pk = 42
+    is_authenticated = True
+
+
+class Authorizer:
+    """Lets users do what a test says, and pauses where it says so."""
+
+    def __init__(self) -> None:
+        self.allowed = {"t"}
+        self.questions: list[tuple[str, str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def may_subscribe(self, user: Any, topic: str) -> bool:
+        """Answer after a while."""
+        self.questions.append(("subscribe", topic))
+        allowed = topic in self.allowed
+        await self.gate.wait()
+        if topic == "broken":
+            raise ZeroDivisionError("the project has a bug")
+        return allowed
+
+    def may_publish(self, user: Any, topic: str) -> bool:
+        """Answer in a thread."""
+        self.questions.append(("publish", topic))
+        return topic in self.allowed and user.pk == 42
+
+    def may_manage(self, user: Any, topic: str) -> bool:
+        """Is not asked over a WebSocket."""
+        return False
+
+
+async def until(transport: MemoryTransport, count: int) -> None:
+    """Wait until so many messages have been sent."""
+    while len(transport.sent) < count:
+        await asyncio.sleep(0.001)
+
+
+async def test_authorizer_decides_once() -> None:
+    """The project is asked once for each action and topic of a connection."""
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer)) as room:
+        transport, connection = await room.connect(user=User())
+        assert connection.session.identity.user == "42"
+        transport.receive(subscribe(), publication(), subscribe(), publication(), subscribe("x"))
+        transport.receive({"type": "ping"})
+        await until(transport, 6)
+        assert kinds(transport) == [*["ack"] * 4, "FORBIDDEN", "pong"]
+        assert authorizer.questions == [("subscribe", "t"), ("publish", "t"), ("subscribe", "x")]
+
+
+async def test_only_the_asking_client_waits() -> None:
+    """While the project decides for one client, its messages wait and others are served."""
+    authorizer = Authorizer()
+    authorizer.gate.clear()
+    async with open_room(access(authorizer=authorizer)) as room:
+        waiting, _ = await room.connect(user=User())
+        other, _ = await room.connect(user=User())
+        waiting.receive(subscribe(), {"type": "ping"})
+        other.receive({"type": "ping"})
+        await turn()
+        assert (waiting.sent, kinds(other)) == ([], ["pong"])
+        assert not waiting.reading
+        authorizer.gate.set()
+        await until(waiting, 2)
+        assert kinds(waiting) == ["ack", "pong"]
+        assert waiting.reading
+
+
+async def test_client_that_leaves_while_it_waits() -> None:
+    """A client that is lost while the project decides subscribes to nothing."""
+    authorizer = Authorizer()
+    authorizer.gate.clear()
+    async with open_room(access(authorizer=authorizer)) as room:
+        room.runtime.broker.create_topic("t")
+        transport, connection = await room.connect(user=User())
+        transport.receive(subscribe())
+        await turn()
+        deciding = connection._deciding
+        transport.lose()
+        await asyncio.wait([deciding])
+        assert deciding.cancelled()
+        assert room.runtime.broker.subscriber_counts() == {"t": 0}
+
+
+async def test_bug_in_the_authorizer(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of the project is logged; the client gets INTERNAL and no right."""
+    async with open_room(access(authorizer=Authorizer())) as room:
+        transport, _ = await room.connect(user=User())
+        transport.receive(subscribe("broken"), {"type": "ping"})
+        await until(transport, 2)
+        assert kinds(transport) == ["INTERNAL", "pong"]
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR
+
+
+async def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client cannot make the server remember any number of answers."""
+    monkeypatch.setattr(sessions, "MAX_ANSWERS", 2)
+    async with open_room(access(authorizer=Authorizer())) as room:
+        transport, connection = await room.connect(user=User())
+        transport.receive(*(subscribe(str(number)) for number in range(5)))
+        await until(transport, 5)
+        assert len(connection.session._answers) == 1
+
+
+async def test_changed_permissions_end_subscriptions() -> None:
+    """After a change the project is asked again, and what is no longer allowed ends."""
+    authorizer = Authorizer()
+    authorizer.allowed = {"a", "b"}
+    async with open_room(access(authorizer=authorizer)) as room:
+        transport, connection = await room.connect(user=User())
+        transport.receive(subscribe("a"), subscribe("b"))
+        await until(transport, 2)
+        authorizer.allowed = {"a"}
+        connection.session.recheck()
+        connection.session.recheck()  # takes the place of the first
+        await until(transport, 3)
+        assert kinds(transport) == ["ack", "ack", "permission_revoked"]
+        assert room.runtime.broker.subscriber_counts() == {"a": 1, "b": 0}
+
+
+async def test_permissions_that_change_during_a_question() -> None:
+    """An answer from before a change is not used: the question is asked again."""
+    authorizer = Authorizer()
+    authorizer.gate.clear()
+    async with open_room(access(authorizer=authorizer)) as room:
+        transport, connection = await room.connect(user=User())
+        transport.receive(subscribe())
+        await turn()
+        authorizer.allowed.clear()
+        connection.session.recheck()
+        authorizer.gate.set()
+        await until(transport, 1)
+        assert kinds(transport) == ["FORBIDDEN"]
+
+
+async def test_bug_during_a_recheck(caplog: pytest.LogCaptureFixture) -> None:
+    """A client whose rights cannot be determined is disconnected."""
+    async with open_room(access(authorizer=Authorizer())) as room:
+        transport, connection = await room.connect(user=User())
+        transport.receive(subscribe())
+        await until(transport, 1)
+        connection.client.topics = {"broken": None, **connection.client.topics}
+        connection.session.recheck()
+        await turn()
+        connection.client.topics.pop("broken", None)
+        await transport.wait_closed()
+        assert transport.closed_with is Close.INTERNAL
+        assert len(caplog.records) == 1
+
+
+async def test_deleted_user_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who was deleted is disconnected at the next recheck."""
+
+    async def nobody(user: Any) -> None:
+        return None
+
+    monkeypatch.setattr(sessions.django, "reload", nobody)
+    async with open_room(access(authorizer=Authorizer())) as room:
+        transport, connection = await room.connect(user=User())
+        connection.session.recheck()
+        await transport.wait_closed()
+        assert transport.closed_with is Close.FORCE_DISCONNECT
+
+
+async def test_recheck_does_not_concern_tokens() -> None:
+    """The rights of a token cannot change."""
+    async with open_room(access()) as room:
+        _, connection = await room.connect(token=token())
+        connection.session.recheck()
+        assert connection.session._rechecking is None
