@@ -180,7 +180,7 @@ def _public_key(setting: str) -> list[_Key]:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("jwt_public_key is not a public key in PEM format") from None
-    algorithm = _algorithm_of(key)
+    algorithm = algorithm_of(key)
     if algorithm is None:
         raise ValueError(
             f"jwt_public_key must be an RSA key of at least {MIN_RSA_BITS} bits, a P-256 key or an "
@@ -201,14 +201,15 @@ def _key_set(path: str) -> list[_Key]:
     usable = [
         _Key(algorithm, key.key, key.key_id)
         for key in keys
-        if key.public_key_use in (None, "sig") and (algorithm := _algorithm_of(key.key))
+        if key.public_key_use in (None, "sig") and (algorithm := algorithm_of(key.key))
     ]
     if not usable:
         raise ValueError("jwt_jwks is not a JSON Web Key Set with a key for RS256, ES256 or EdDSA")
     return usable
 
 
-def _algorithm_of(key: Any) -> str | None:
+def algorithm_of(key: Any) -> str | None:
+    """Return the algorithm that a public key is for, or ``None`` if there is none."""
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
         return "RS256"
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):

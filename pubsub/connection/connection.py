@@ -286,9 +286,12 @@ class Connection:
         self.flush_and_close(Close.SHUTDOWN)
 
     def flush_and_close(self, reason: Reason) -> None:
-        """Close after as much of the outbox as the socket takes."""
-        self._flush()
-        self.close(reason)
+        """Close after what is in the outbox, up to `BATCH_BYTES` more than the socket takes."""
+        if not self.outbox.closed:
+            self._flush()
+            last = self.outbox.take_nowait(BATCH_BYTES)
+            self._leave()
+            self.transport.close(reason, last)
 
     def _on_overflow(self) -> None:
         # Deferred, because the broker is in the middle of a publication.

@@ -96,8 +96,10 @@ class ASGITransport:
             if self._peer is not None and self.writable:
                 self._peer.on_writable()
 
-    def close(self, reason: Reason) -> None:
+    def close(self, reason: Reason, last: Sequence[Frame] = ()) -> None:
         """Close after sending what is queued, or at once if the client is a slow consumer."""
+        if last:
+            self.write(last)
         self.writable = False
         self.close_code = reason.code
         sending = self._sending

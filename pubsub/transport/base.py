@@ -72,10 +72,14 @@ class Transport(Protocol):
     def resume_reading(self) -> None:
         """Take input from the socket again."""
 
-    def close(self, reason: Reason) -> None:
+    def close(self, reason: Reason, last: Sequence[Frame] = ()) -> None:
         """Start the closing handshake after what was written before, without waiting.
 
         The socket is closed after a time limit even if the peer does not answer.
+
+        Args:
+            reason: The code and the reason of the close frame.
+            last: Frames to send before the close frame, even if the transport is not `writable`.
         """
 
     async def serve(self, peer: Peer) -> None:

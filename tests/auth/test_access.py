@@ -13,7 +13,7 @@ from tests.auth.support import SECRET, token
 def test_off_by_default() -> None:
     """By default there is no access control, and no token is accepted."""
     access = Access(AccessConfiguration())
-    assert not (access.is_on or access.is_required or access.has_api_keys)
+    assert (access.is_on, access.is_required, access.has_api_keys) == (False, False, False)
     with pytest.raises(InvalidToken, match="accepts no tokens"):
         access.verify_token(token())
 

@@ -75,9 +75,11 @@ class MemoryTransport:
         """Deliver messages again."""
         self.reading = True
 
-    def close(self, reason: Reason) -> None:
-        """Record the reason."""
+    def close(self, reason: Reason, last: Sequence[Frame] = ()) -> None:
+        """Record the reason and the last frames."""
         assert self.closed_with is None
+        if last:
+            self.write(last)
         self.closed_with = reason
         self.close_code = reason.code
         self._gone.set()

@@ -5,12 +5,13 @@ import select
 import socket
 import ssl
 import struct
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
@@ -37,6 +38,8 @@ class Client:
         tls: bool = False,
         receive_buffer: int | None = None,
         answers: bool = True,
+        subprotocols: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._answers = answers
         self._socket = socket.socket()
@@ -53,14 +56,22 @@ class Client:
             parse_uri(f"ws://127.0.0.1:{port}{path}"),
             origin=origin,
             max_size=None,
+            subprotocols=[Subprotocol(name) for name in subprotocols] or None,
         )
         self._events: list[Any] = []
-        self._protocol.send_request(self._protocol.connect())
+        request = self._protocol.connect()
+        request.headers.update(headers or {})
+        self._protocol.send_request(request)
         self._send_protocol_data()
         self._next_event()
         if self._protocol.handshake_exc is not None:
             self._socket.close()
             raise self._protocol.handshake_exc
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server has selected."""
+        return self._protocol.subprotocol
 
     @property
     def port(self) -> int:

@@ -28,7 +28,8 @@ def test_every_command_is_diagnosed() -> None:
         if command == "ping":
             assert diagnosis.decode_command_slowly(slow) == Ping("r")
         else:
-            assert str(refusal(slow)) == "topic is required"
+            field = "token" if command == "auth" else "topic"
+            assert str(refusal(slow)) == f"{field} is required"
 
 
 def test_refusal_carries_what_could_be_read() -> None:

@@ -321,15 +321,15 @@ class DaphneTransport:
 
     # --- The end ---
 
-    def close(self, reason: Reason) -> None:
+    def close(self, reason: Reason, last: Sequence[Frame] = ()) -> None:
         """Send the close frame, and close the socket if it is not answered in time."""
-        self._start_closing(reason.code, reason.reason)
+        self._start_closing(reason.code, reason.reason, last)
 
-    def _start_closing(self, code: int, reason: str) -> None:
+    def _start_closing(self, code: int, reason: str, last: Sequence[Frame] = ()) -> None:
         if self._state is State.OPEN:
             self.close_code = code
             self._flush()
-            self._write(frames.close_frame(code, reason))
+            self._write(serialize(last) + frames.close_frame(code, reason))
             self._end(State.CLOSING)
             if not self._reading:
                 self._tcp.resumeProducing()
