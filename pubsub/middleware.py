@@ -9,7 +9,7 @@ from django.urls import Resolver404, get_script_prefix, resolve
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
 
-from pubsub.origins import ANY, Origins
+from pubsub.origins import Origins
 from pubsub.paths import is_ours
 from pubsub.protocol.codes import ErrorCode
 from pubsub.responses import error_response
@@ -75,11 +75,11 @@ def _preflight(origins: Origins, origin: str) -> HttpResponse:
 
 
 def _allow(response: HttpResponseBase, origins: Origins, origin: str) -> HttpResponseBase:
-    if not origins.lists_any:
-        patch_vary_headers(response, ["Origin"])
-    if origin and origins.list(origin):
-        response.setdefault("Access-Control-Allow-Origin", ANY if origins.lists_any else origin)
-        response.setdefault("Access-Control-Expose-Headers", "Retry-After, WWW-Authenticate")
+    for name, value in origins.cors_headers(origin).items():
+        if name == "Vary":
+            patch_vary_headers(response, [value])
+        else:
+            response.setdefault(name, value)
     return response
 
 

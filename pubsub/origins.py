@@ -96,6 +96,18 @@ class Origins:
             )
         )
 
+    def cors_headers(self, text: str) -> dict[str, str]:
+        """Return the headers with which a page of an origin may read a response, if it may.
+
+        See the Fetch standard, section 3.2. Without listed origins there are none. The origin
+        itself is repeated, so a cache has to keep a response for each of them (``Vary``).
+        """
+        headers = {} if self.lists_any or not self else {"Vary": "Origin"}
+        if text and self.list(text):
+            headers["Access-Control-Allow-Origin"] = ANY if self.lists_any else text
+            headers["Access-Control-Expose-Headers"] = "Retry-After, WWW-Authenticate"
+        return headers
+
 
 def is_own(text: str, host: str, *, secure: bool) -> bool:
     """Return whether an origin has the host and the port of the request.

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
@@ -14,7 +13,6 @@ from pubsub.hosts import is_allowed_host
 from pubsub.origins import is_own
 from pubsub.paths import is_ours
 from pubsub.processes import neighbours
-from pubsub.protocol.codes import ErrorCode
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import daphne
 
@@ -33,13 +31,15 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     Raises:
         ImproperlyConfigured: The setting ``CHATROOM`` is invalid.
     """
-    config = get_runtime().config
+    runtime = get_runtime()
+    config = runtime.config
     daphne.install(
         daphne.HttpLimits(
             max_body=config.max_message_bytes,
             is_bounded=(lambda path: True) if whole_site else is_ours,
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
+            headers_for=runtime.origins.cors_headers,
         )
     )
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
@@ -66,47 +66,27 @@ class BrowserOriginValidator:
         origins = _values(scope, b"origin")
         if origins:
             runtime = get_runtime()
-            if refusal := _refusal(runtime, scope, origins):
-                reason, message = refusal
+            if reason := _refusal(runtime, scope, ",".join(origins)):
                 runtime.registry.refused[reason] += 1
-                return await _deny(scope, receive, send, message)
+                return await WebsocketDenier()(scope, receive, send)
         return await self.application(scope, receive, send)
 
 
-def _refusal(runtime: Runtime, scope: dict[str, Any], origins: list[str]) -> tuple[str, str] | None:
-    """Return why a page may not connect: the reason that is counted, and a message."""
+def _refusal(runtime: Runtime, scope: dict[str, Any], origin: str) -> str | None:
+    """Return the reason of `pubsub.registry.REASONS` for which a page may not connect."""
     host = ",".join(
         (settings.USE_X_FORWARDED_HOST and _values(scope, b"x-forwarded-host"))
         or _values(scope, b"host")
     )
     if not is_allowed_host(host):
-        return "host", "host not allowed; the server's DJANGO_ALLOWED_HOSTS lists those that are"
-    origin = ",".join(origins)
+        return "host"
     if is_own(origin, host, secure=runtime.proxies.is_secure(scope)):
         return None
-    if runtime.origins.list(origin):
-        return None
-    return "origin", "origin not allowed; the server's CHATROOM_ALLOWED_ORIGINS does not list it"
+    return None if runtime.origins.list(origin) else "origin"
 
 
 def _values(scope: dict[str, Any], name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-
-
-async def _deny(scope: dict[str, Any], receive: Any, send: Any, message: str) -> None:
-    """Reject a handshake with HTTP 403, and say why where the server can send a body."""
-    if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await WebsocketDenier()(scope, receive, send)
-        return
-    await receive()  # websocket.connect
-    body = msgspec.json.encode({"error": {"code": ErrorCode.FORBIDDEN, "message": message}})
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-    ]
-    start = {"type": "websocket.http.response.start", "status": 403, "headers": headers}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def lifespan(

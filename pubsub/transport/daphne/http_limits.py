@@ -1,6 +1,6 @@
 """The bounds of HTTP connections that the application chooses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -19,3 +19,6 @@ class HttpLimits:
 
     write_timeout: float
     """Seconds that a client may read nothing while a response is waiting."""
+
+    headers_for: Callable[[str], Mapping[str, str]] = lambda origin: {}
+    """Returns the headers of a refusal for the page of an origin, which may be empty."""

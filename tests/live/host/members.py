@@ -20,7 +20,12 @@ ROOT_URLCONF = "tests.live.host.members_urls"
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 AUTHENTICATION_BACKENDS = ["tests.live.host.members_urls.Backend"]
 
-LOGGING = {"version": 1, "loggers": {"django.request": {"level": "ERROR"}}}
+# Errors of clients are answered, as in the chat room's own project.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "loggers": {"django.request": {"level": "ERROR"}},
+}
 
 
 class Authorizer:
