@@ -74,7 +74,7 @@ async def disconnect_client(request: HttpRequest, client_id: str) -> Any:
 
 
 @router.delete(
-    "/users/{user}",
+    "/users/{path:user}",  # a user may have slashes in its name
     response={200: Disconnected, (401, 403, 404): ErrorBody},
     summary="Disconnect a user",
 )
