@@ -47,9 +47,12 @@ $(STATIC)/staticfiles.json: $(shell find pubsub/*/static -type f) requirements/b
 run: $(BASE) $(STATIC)/staticfiles.json ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere)
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) chatroom_project.asgi:application
 
+# Each process of pytest takes whole files, because the tests of a file may share a server.
+JOBS ?= auto
+
 .PHONY: test
-test: $(DEV) ## Run the test suite (T=tests/core for a part of it)
-	@$(BIN)/python manage.py test $(T)
+test: $(DEV) ## Run the test suite (T=tests/core for a part of it, JOBS=1 for one test at a time)
+	@PYTEST_ADDOPTS="--numprocesses=$(JOBS) --dist=loadfile" $(BIN)/python manage.py test $(T)
 
 .PHONY: test-versions
 test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Django and other dependencies
@@ -59,13 +62,19 @@ test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Dj
 # The unit tests of these packages cover all of their branches.
 COVERED := connection core protocol transport websocket
 
+# A complete set of settings, for `check --deploy` to find nothing missing. No server has these keys.
+PRODUCTION := DJANGO_ALLOWED_HOSTS=chat.example.org CHATROOM_AUTH=required \
+	CHATROOM_JWT_SECRET=an-example-that-is-long-enough-for-HS256 \
+	CHATROOM_API_KEYS=an-example-of-a-key CHATROOM_MAX_CONNECTIONS=10000 \
+	CHATROOM_RATE_LIMIT=20 CHATROOM_REST_RATE_LIMIT=20
+
 .PHONY: check
 check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and the required coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check
 	$(BIN)/coverage run -m pytest -q $(COVERED:%=tests/%)
 	$(BIN)/coverage report

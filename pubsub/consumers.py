@@ -78,14 +78,15 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             config=runtime.config,
             timeouts=runtime.timeouts,
         )
-        user = handshake.user_of(self.scope) if runtime.access.authorizer else None
-        self.connection = Connection(
-            runtime,
-            transport,
-            address=runtime.proxies.address_of(self.scope),
-            user=user,
-            token=handshake.token_of(self.scope),
-        )
+        address = runtime.proxies.address_of(self.scope)
+        self.connection = Connection(runtime, transport, address=address, **self._credentials())
+
+    def _credentials(self) -> dict[str, Any]:
+        access, scope = self.runtime.access, self.scope
+        if not access.is_on:
+            return {}
+        user = handshake.user_of(scope) if access.authorizer else None
+        return {"user": user, "token": handshake.token_of(scope)}
 
     async def send(
         self, text_data: str | None = None, bytes_data: bytes | None = None, close: bool = False

@@ -15,6 +15,9 @@ from pubsub.protocol.codes import ErrorCode
 from pubsub.responses import error_response
 from pubsub.runtime import get_runtime
 
+PROBES = frozenset({"/health", "/livez", "/readyz"})
+"""Paths for every host name: probes use the IP address, which need not be an allowed host."""
+
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 _HEADERS = {
@@ -30,8 +33,6 @@ _ERRORS = {
     413: (ErrorCode.MESSAGE_TOO_LARGE, "request body is too large"),
 }
 
-
-_PROBES = frozenset({"/health", "/livez", "/readyz"})
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
@@ -94,8 +95,7 @@ def json_errors(get_response: GetResponse) -> GetResponse:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method == "HEAD":
             request.method = "GET"  # the server omits the body (RFC 9110 §9.3.2)
-        # Health probes use the IP address, which need not be an allowed host.
-        if request.path not in _PROBES and not _is_allowed_host(request):
+        if request.path not in PROBES and not _is_allowed_host(request):
             response: HttpResponseBase = error_response(ErrorCode.BAD_REQUEST, "host not allowed")
         else:
             response = await get_response(request)

@@ -7,26 +7,23 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from pubsub import drain
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.proxies import network_of
-from pubsub.transport.base import Reason, Transport
+from pubsub.transport.base import Reason
 
 REASONS = ("connections", "address", "user", "origin", "host", "draining")
 """Why a connection may be refused: too many in total, from its address or of its user; a page that
 may not connect; a ``Host`` that is not allowed; or a server that is stopping."""
 
 
-class Connection(Protocol):
+class Connection(drain.Connection, Protocol):
     """A client's connection, as the runtime sees it."""
 
     client: Client
-    transport: Transport
     address: str
     """The client's IP address; empty if it is unknown."""
-
-    def stop(self) -> None:
-        """Flush the outbox, and close because the server is stopping."""
 
     def close(self, reason: Reason) -> None:
         """Leave every topic, discard the outbox, and close after what was already written."""
@@ -62,7 +59,7 @@ class Registry:
 
     def __init__(self, config: Configuration) -> None:
         self._config = config
-        self.tasks: dict[Connection, asyncio.Task[Any] | None] = {}
+        self.tasks: dict[drain.Connection, asyncio.Task[Any] | None] = {}
         """The task of every connection whose socket is open, including those that are closing."""
         self.refused = dict.fromkeys(REASONS, 0)
         """How many connections were refused, by reason."""

@@ -39,9 +39,11 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
             is_bounded=(lambda path: True) if whole_site else is_ours,
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
+            accepts_websockets=runtime.accepts_websockets,
             headers_for=runtime.origins.cors_headers,
         )
     )
+    daphne.drain_on_signals(runtime.drain)
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))

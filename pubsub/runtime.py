@@ -5,8 +5,7 @@ import concurrent.futures
 import functools
 import threading
 import uuid
-from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Literal
 
 from asgiref.sync import async_to_sync
 
@@ -17,6 +16,7 @@ from pubsub.buckets import Buckets
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
+from pubsub.drain import Drain
 from pubsub.origins import Origins
 from pubsub.protocol import replies
 from pubsub.protocol.codes import Close
@@ -29,9 +29,6 @@ from pubsub.transport.timeouts import Timeouts
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds that another thread waits for the event loop to publish its message."""
-
-DRAIN_TIMEOUT = 3.0
-"""Seconds for the closing handshakes of all clients when the server stops."""
 
 
 class Runtime:
@@ -56,8 +53,8 @@ class Runtime:
             describe_loss=replies.encode_loss,
         )
         self._make_timers()
+        self.drain = Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
-        self._draining = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _make_timers(self) -> None:
@@ -122,9 +119,9 @@ class Runtime:
         admitted = self.registry.add(connection)
         if not self._drains_before_stop:
             self._drains_before_stop = True
-            on_stop(self._drain)
-        if self._draining:
-            connection.stop()
+            on_stop(self.drain.finish)
+        if self.drain.active:
+            self.drain.send_away(connection)
         elif not admitted:
             connection.close(Close.CONNECTION_LIMIT)
 
@@ -132,28 +129,16 @@ class Runtime:
         """Unregister a connection that has ended. Safe to call twice."""
         self.registry.remove(connection)
 
-    def _drain(self) -> Awaitable[None]:
-        """Notify every client that the server is stopping; the result waits until they are gone."""
-        self._draining = True
-        connections = dict(self.registry.tasks)
-        for connection in connections:
-            connection.stop()
-        return _wait_until_gone(connections)
+    def accepts_websockets(self) -> bool:
+        """Return whether a new client is welcome; if it is not, its refusal is counted."""
+        if self.drain.active:
+            self.registry.refused["draining"] += 1
+        return not self.drain.active
 
-
-async def _wait_until_gone(connections: dict[Connection, asyncio.Task[Any] | None]) -> None:
-    closing = [asyncio.ensure_future(each.transport.wait_closed()) for each in connections]
-    tasks = [task for task in connections.values() if task is not None]
-    if closing:
-        _, late = await asyncio.wait(closing, timeout=DRAIN_TIMEOUT)
-        for waiting in late:
-            waiting.cancel()
-    # Daphne cancels the applications too. Where its stop is not bounded (see `foreign.HTTP`),
-    # it gives up at the first connection that has none.
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=1)
+    @property
+    def readiness(self) -> Literal["ok", "draining"]:
+        """Whether new clients are welcome: ``ok``, or the reason why they are not."""
+        return "draining" if self.drain.active else "ok"
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

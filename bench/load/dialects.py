@@ -3,7 +3,13 @@
 import json
 from typing import Any, Protocol
 
+import jwt
+
 from bench.load.websocket import Step, handshake, text_frame
+
+TOPIC = "bench"
+
+SECRET = "the secret of the benchmark, which protects nothing"  # it is public
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
 
@@ -57,6 +63,17 @@ class ChatRoom:
         return text_frame(_json({"type": "ping", "request_id": ACK_MARK.decode()}))
 
 
+class ChatRoomWithToken(ChatRoom):
+    """The same, with a token whose rights are as many as a real one has."""
+
+    def __init__(self) -> None:
+        rights = ["news", "user.42.*", "room-*", TOPIC, *(f"team-{n}" for n in range(8))]
+        token = jwt.encode(
+            {"sub": "42", "exp": 1 << 33, "subscribe": rights, "publish": rights}, SECRET
+        )
+        self.opening = (Step(handshake("/ws", token=token), b"\r\n\r\n"),)
+
+
 class SocketIO:
     """The same messages as events of Socket.IO 5 over Engine.IO 4, the acknowledgement as its."""
 
@@ -82,4 +99,8 @@ class SocketIO:
         return self._event({"type": "ping", "request_id": ACK_MARK.decode()})
 
 
-DIALECTS: dict[str, Dialect] = {"chatroom": ChatRoom(), "socketio": SocketIO()}
+DIALECTS: dict[str, Dialect] = {
+    "chatroom": ChatRoom(),
+    "chatroom-token": ChatRoomWithToken(),
+    "socketio": SocketIO(),
+}

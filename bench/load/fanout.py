@@ -3,13 +3,12 @@
 import select
 import time
 
-from bench.load.dialects import ACK_MARK, Dialect
+from bench.load.dialects import ACK_MARK, TOPIC, Dialect
 from bench.load.drain import PATIENCE, drain
 from bench.load.meter import Meter, latencies
 from bench.load.websocket import open_connections, read_frame
 
 TEXT = "x" * 80
-TOPIC = "bench"
 
 
 class Fanout:

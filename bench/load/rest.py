@@ -5,8 +5,8 @@ import select
 import socket
 import time
 
-from bench.load.dialects import MESSAGE_ID, Dialect
-from bench.load.fanout import TEXT, TOPIC
+from bench.load.dialects import MESSAGE_ID, TOPIC, Dialect
+from bench.load.fanout import TEXT
 from bench.load.meter import Meter
 from bench.load.websocket import open_connections, read_frame
 

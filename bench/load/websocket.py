@@ -23,11 +23,13 @@ class Step(NamedTuple):
     """The end of the answer."""
 
 
-def handshake(path: str) -> bytes:
+def handshake(path: str, *, token: str | None = None) -> bytes:
     """Return the request that opens a WebSocket, without extensions, so without compression."""
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
     return (
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        f"{authorization}\r\n"
     ).encode()
 
 

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.load.dialects import SECRET
 from bench.peers import toolchains
 
 FOLDER = Path(__file__).parent
@@ -105,6 +106,13 @@ PEERS = (
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
         quick=True,
+    ),
+    Peer(
+        "chatroom-token",
+        "chat room on Daphne, with tokens",
+        daphne(CHAT_ROOM),
+        {**CHAT_ROOM_ENVIRONMENT, "CHATROOM_AUTH": "required", "CHATROOM_JWT_SECRET": SECRET},
+        dialect="chatroom-token",
     ),
     Peer(
         "chatroom-uvicorn",

@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.renderers import BaseRenderer
 
 import pubsub
-from pubsub.api import clients, documents, errors, messages, monitoring, topics
+from pubsub.api import clients, documents, errors, messages, monitoring, probes, topics
 from pubsub.paths import API_NAMESPACE
 from pubsub.responses import json_response
 
@@ -32,7 +32,13 @@ api = NinjaAPI(
     urls_namespace=API_NAMESPACE,
     docs=documents.Docs(),
 )
-for router in (topics.router, messages.router, monitoring.router, clients.router):
+for router in (
+    topics.router,
+    messages.router,
+    monitoring.router,
+    probes.router,
+    clients.router,
+):
     api.add_router("", router)
 errors.add_handlers(api)
 

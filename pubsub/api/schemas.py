@@ -64,6 +64,14 @@ class Health(Schema):
     problem: str | None = Field(None, description="What is wrong, unless the status is `ok`.")
 
 
+class Alive(Schema):
+    status: Literal["ok"]
+
+
+class NotReady(Schema):
+    status: Literal["draining"] = Field(description="Why new clients should go elsewhere.")
+
+
 class TopicCounters(Schema):
     messages: int = Field(description="Messages published since the topic was created.")
     subscribers: int

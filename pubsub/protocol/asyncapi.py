@@ -96,6 +96,12 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "ts": _TS,
             "expires_in": 60,
         },
+        "a server that stops": {
+            "type": "info",
+            "msg": "shutdown",
+            "reconnect_in_ms": 1730,
+            "ts": _TS,
+        },
     },
 }
 """Example messages as they are on the wire, by type and by what each of them shows."""
@@ -269,7 +275,7 @@ def _schemas() -> dict[str, Any]:
             schema["properties"]["topic"] |= _TOPIC
     schemas["ErrorDetail"]["properties"]["code"]["enum"] = list(_ERRORS)
     schemas["Info"]["properties"]["msg"]["enum"] = [
-        *("topic_deleted", "permission_revoked", "token_expiring")
+        *("topic_deleted", "permission_revoked", "token_expiring", "shutdown")
     ]
     identifier = schemas["Message"]["properties"]["id"]
     # JSON Schema's regular expressions (ECMA-262) have no \Z for the end of the string.

@@ -171,6 +171,7 @@ class Info(Reply, tag="info", kw_only=True):
 
     topic: str | UnsetType = UNSET
     msg: str
+    reconnect_in_ms: int | UnsetType = UNSET
     ts: str
     expires_in: int | UnsetType = UNSET
 

@@ -142,3 +142,8 @@ def encode_token_expiring(expires_in: int) -> Frame:
 def encode_permission_revoked(topic: str) -> Frame:
     """Encode the notice that a subscription has ended because the client may not read it."""
     return _frame(Info(topic=topic, msg="permission_revoked", ts=timestamp()))
+
+
+def encode_shutdown(reconnect_in_ms: int) -> Frame:
+    """Encode the notice that the server is stopping, with the time to wait in milliseconds."""
+    return _frame(Info(msg="shutdown", reconnect_in_ms=reconnect_in_ms, ts=timestamp()))

@@ -287,6 +287,37 @@ def test_delays_grow_and_are_random(
     assert delays[:6] == [100, 200, 400, 800, 1000, 1000]
 
 
+def shutting_down(socket: WebSocketRoute, milliseconds: object) -> None:
+    """Announce a shutdown and close the connection."""
+    notice = {"type": "info", "msg": "shutdown", "reconnect_in_ms": milliseconds, "ts": "2025"}
+    socket.send(json.dumps(notice))
+    socket.close(code=3001, reason="shutdown")
+
+
+def test_server_that_says_when_to_come_back(
+    client: Page, fake: Callable[..., list[WebSocketRoute]]
+) -> None:
+    """A stopping server determines the next delay, within bounds; then the backoff goes on."""
+    asked = [1730, 10**9, -1, "soon", None]
+    fake(
+        *[lambda socket, each=each: shutting_down(socket, each) for each in asked],
+        lambda socket: socket.close(code=3001),
+    )
+    client.evaluate(
+        """() => {
+            window.delays = [];
+            Math.random = () => 1;
+            const {setTimeout} = window;
+            window.setTimeout = (action, delay) => (delays.push(delay), setTimeout(action, 0));
+            start({minDelay: 1, maxDelay: 10});
+        }"""
+    )
+    client.wait_for_function("delays.filter((d) => d !== 25000).length > 6")
+    client.evaluate("room.close()")
+    delays = client.evaluate("delays.filter((d) => d !== 25000)")
+    assert delays[:6] == [1730, 120_000, 4, 8, 10, 10]
+
+
 def test_silence(client: Page, fake: Callable[..., list[WebSocketRoute]]) -> None:
     """A silent connection is abandoned, even if no ping can be sent on it."""
     sockets = fake(silent)

@@ -140,7 +140,7 @@ async def test_ack_of_a_token() -> None:
 async def test_connection_that_is_closed_before_it_starts() -> None:
     """A client that connects while the server stops is not authenticated any more."""
     async with open_room(access()) as room:
-        room.runtime._draining = True
+        room.runtime.drain.active = True
         transport, connection = await room.connect(token="x")
         assert transport.closed_with is Close.SHUTDOWN
         assert connection.session.identity is None

@@ -5,6 +5,7 @@ import socket
 import time
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
@@ -61,14 +62,27 @@ def test_clients_that_do_not_answer_hold_nothing_up(start_server: StartServer) -
 
 
 def test_a_client_that_comes_while_the_server_stops(start_server: StartServer) -> None:
-    """It is let in before it is told to come back later."""
+    """The handshake is refused with 503."""
     server = start_server()
     silent = server.connect()  # it answers no close frame, so the server waits for it
     other = server.connect()
     server.send_signal(signal.SIGTERM)
     assert other.receive_close() == (3001, "shutdown")
-    assert server.connect().receive_close() == (3001, "shutdown")
+    with pytest.raises(InvalidStatus) as refused:
+        server.connect()
+    assert refused.value.response.status_code == 503
     silent.reset()
+
+
+def test_a_second_signal_ends_it_at_once(start_server: StartServer) -> None:
+    """The server waits no longer for a client that answers no close frame."""
+    server = start_server()
+    silent, other = server.connect(), server.connect()
+    server.send_signal(signal.SIGTERM)
+    assert other.receive_close() == (3001, "shutdown")
+    assert silent.is_connected()
+    assert server.stop(signal.SIGINT) == 0
+    assert silent.receive_close() == (3001, "shutdown")
 
 
 def test_a_client_that_takes_its_time(start_server: StartServer) -> None:

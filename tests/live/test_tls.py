@@ -1,17 +1,13 @@
 """TLS terminated by Daphne itself, where frames are written in another way."""
 
-import datetime as dt
 import ssl
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from websockets.frames import Opcode
 
+from tests.live.certificate import write_certificate
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 
@@ -21,21 +17,8 @@ MESSAGE = {"id": UUID, "payload": "x" * 20_000}
 @pytest.fixture
 def endpoint(tmp_path: Path) -> str:
     """Return a TLS endpoint with its own certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (tmp_path / "cert").write_bytes(certificate.public_bytes(pem))
-    (tmp_path / "key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return f"ssl:FREE_PORT:privateKey={tmp_path}/key:certKey={tmp_path}/cert"
+    certificate, key = write_certificate(tmp_path)
+    return f"ssl:FREE_PORT:privateKey={key}:certKey={certificate}"
 
 
 def test_tls(start_server: StartServer, endpoint: str) -> None:

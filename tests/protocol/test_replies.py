@@ -64,6 +64,13 @@ def test_notice_of_a_loss() -> None:
     assert (many["error"]["message"], many["dropped"]) == ("17 messages dropped", 17)
 
 
+def test_notice_of_a_shutdown() -> None:
+    """The notice says when to come back; it has no topic."""
+    notice = json.loads(replies.encode_shutdown(1730).text)
+    assert list(notice) == ["type", "msg", "reconnect_in_ms", "ts"]
+    assert (notice["type"], notice["msg"], notice["reconnect_in_ms"]) == ("info", "shutdown", 1730)
+
+
 def test_refusal_of_a_command() -> None:
     """A refusal names the topic, unless the topic itself is invalid."""
     command = Subscribe("t", request_id="r")

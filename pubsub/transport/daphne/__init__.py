@@ -1,18 +1,14 @@
-"""The transport for Daphne, bounds for HTTP on Daphne, and a hook for Daphne's shutdown."""
+"""The transport for Daphne, bounds for HTTP on Daphne, and hooks for Daphne's start and stop."""
 
 import sys
 
-from pubsub.transport.daphne import http
+from pubsub.transport.daphne import descriptors, http
 from pubsub.transport.daphne.http_limits import HttpLimits
-from pubsub.transport.daphne.server import (
-    before_stop,
-    is_running,
-    refer_to_protocols,
-    stop_on_hangup,
-)
+from pubsub.transport.daphne.server import before_stop, is_running, refer_to_protocols
+from pubsub.transport.daphne.signals import Drain, handle_signals
 from pubsub.transport.daphne.takeover import prepare
 
-__all__ = ["HttpLimits", "before_stop", "install", "is_running", "prepare"]
+__all__ = ["HttpLimits", "before_stop", "drain_on_signals", "install", "is_running", "prepare"]
 
 
 def install(limits: HttpLimits) -> None:
@@ -24,5 +20,15 @@ def install(limits: HttpLimits) -> None:
     """
     if "daphne.server" in sys.modules:
         refer_to_protocols()
-        stop_on_hangup()
+        descriptors.raise_limit_when_running()
         http.install(limits)
+
+
+def drain_on_signals(drain: Drain) -> None:
+    """Have the signals that stop Daphne begin a drain; see `signals.handle_signals`.
+
+    Call this while the application is being created. As with `install`, nothing happens on other
+    servers, and the drain of the first call applies.
+    """
+    if "daphne.server" in sys.modules:
+        handle_signals(drain)

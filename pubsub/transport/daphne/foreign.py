@@ -8,6 +8,7 @@ part                 read                         if a name is missing
 ==================== ============================ ===============================================
 `WEBSOCKET`          for each connection          one warning; the portable transport serves it
 `HTTP`               when the application is made one warning; HTTP has no bounds
+`SIGNALS`            when the application is made one warning; a signal spreads no clients
 `DEBUG_MESSAGES`     at the first handshake       handshakes are slower
 ==================== ============================ ===============================================
 
@@ -204,6 +205,14 @@ HTTP: Table = {
     "twisted.internet.tcp:Port.startListening": {"socket": "the listening socket"},
 }
 """What is used and replaced to bound HTTP."""
+
+SIGNALS: Table = {
+    "twisted.internet.base:ReactorBase": {
+        "sigTerm": "the handler of SIGTERM, before it is replaced",
+        "sigInt": "the handler of SIGINT, before it is replaced",
+    },
+}
+"""What tells whether Twisted handles the signals that stop the server."""
 
 DEBUG_MESSAGES: Table = {
     "autobahn.websocket.protocol": {

@@ -12,6 +12,8 @@ needs HTTP/1.1 in any case.
 """
 
 import functools
+import socket
+from collections.abc import Iterator
 from typing import Any, cast
 
 from pubsub.transport.daphne import foreign
@@ -20,6 +22,16 @@ from pubsub.transport.daphne.http_limits import HttpLimits
 BACKLOG = 1024
 """Connections that may wait to be accepted. Twisted's default of 50 makes bursts stall for a
 second, until the clients repeat their SYN."""
+
+KEEP_ALIVE_IDLE = 60
+"""Seconds without a packet after which the kernel probes a connection (tcp(7))."""
+
+KEEP_ALIVE_INTERVAL = 15
+"""Seconds between two probes."""
+
+KEEP_ALIVE_PROBES = 4
+"""Unanswered probes after which a connection is lost. WebSockets are also pinged; this finds lost
+peers of HTTP connections, and of WebSockets that the server does not read."""
 
 
 def install(limits: HttpLimits) -> None:
@@ -72,7 +84,9 @@ def _replace(limits: HttpLimits) -> None:
         return Deferred.fromFuture(connections.stop(server))
 
     def when_running() -> None:
-        _raise_backlog(HTTPFactory)
+        for port in _ports(HTTPFactory):
+            _raise_backlog(port)
+            _keep_alive(port)
         connections.watch()
 
     HTTPFactory.protocol = staticmethod(make_channel)
@@ -82,13 +96,29 @@ def _replace(limits: HttpLimits) -> None:
     cast(Any, reactor).callWhenRunning(when_running)
 
 
-def _raise_backlog(factory_class: type) -> None:
+def _ports(factory_class: type) -> Iterator[Any]:
     from twisted.internet import reactor, tcp
 
     for port in cast(Any, reactor).getReaders():
-        # A port with another backlog was given it, and an inherited socket (None) has its own.
-        if isinstance(port, tcp.Port) and port.backlog == tcp.Port.backlog:
+        if isinstance(port, tcp.Port):
             # TLS wraps the factory.
             factory = getattr(port.factory, "wrappedFactory", port.factory)
             if isinstance(factory, factory_class):
-                port.socket.listen(BACKLOG)
+                yield port
+
+
+def _raise_backlog(port: Any) -> None:
+    # A port with another backlog was given it, and an inherited socket (None) has its own.
+    if port.backlog == type(port).backlog:
+        port.socket.listen(BACKLOG)
+
+
+def _keep_alive(port: Any) -> None:
+    """Have the kernel probe silent connections; on Linux they inherit this from the port."""
+    listening = port.socket
+    if listening.family == socket.AF_UNIX:
+        return
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_IDLE)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE_INTERVAL)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEP_ALIVE_PROBES)

@@ -6,6 +6,7 @@ import math
 import sys
 import termios
 import time
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.web.http import RESPONSES, HTTPChannel
 
 from pubsub.protocol.codes import ErrorCode
+from pubsub.transport.daphne.descriptors import are_short
 from pubsub.transport.daphne.http_connections import HttpConnections
 
 KEEP_ALIVE_TIMEOUT = 60.0
@@ -131,11 +133,33 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Start the application, unless the request was refused or the server stops."""
         if self._refused:
             return
-        if self.connections.stopping and not self.requests[-1].is_upgrade():
-            self.refuse(503, ErrorCode.UNAVAILABLE, "the server is stopping")
+        request = self.requests[-1]
+        is_short = are_short(self._tcp.fileno())
+        if request.is_upgrade():
+            if not self.connections.limits.accepts_websockets():
+                self._refuse_because_of_stop()
+                return
+            if is_short:
+                message = "the server has too many open connections"
+                self.refuse(503, ErrorCode.UNAVAILABLE, message)
+                return
+        elif self.connections.stopping:
+            self._refuse_because_of_stop()
             return
+        if is_short:
+            self.persistent = False
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         self._deadline = math.inf
         super().allContentReceived()
+
+    @property
+    def _tcp(self) -> Any:
+        transport: Any = self.transport
+        return transport if isinstance(transport, FileDescriptor) else transport.transport
+
+    def _refuse_because_of_stop(self) -> None:
+        message = "the server is stopping"
+        self.refuse(503, ErrorCode.UNAVAILABLE, message, beside={"status": "draining"})
 
     # --- Writing ---
 
@@ -189,18 +213,31 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def _respondToBadRequestAndDisconnect(self) -> None:  # noqa: N802
         self.refuse(400, ErrorCode.BAD_REQUEST, "malformed request")
 
-    def refuse(self, status: int, code: ErrorCode, message: str) -> None:
+    def refuse(
+        self,
+        status: int,
+        code: ErrorCode,
+        message: str,
+        *,
+        beside: Mapping[str, str] | None = None,
+    ) -> None:
         """Answer a request that is not read to its end, and close the connection.
 
         A socket that is closed while the client still sends is reset, and the client may never
         see the answer; so what it sends is read and discarded for a while.
+
+        Args:
+            status: The HTTP status.
+            code: The error code.
+            message: What is wrong with the request, or with the server.
+            beside: Additional fields next to ``error``.
         """
         if self._refused:
             return
         self._refused = True
         self._deadline = time.monotonic() + LINGER_TIMEOUT
         self.clearLineBuffer()
-        body = msgspec.json.encode({"error": {"code": code, "message": message}})
+        body = msgspec.json.encode({**(beside or {}), "error": {"code": code, "message": message}})
         headers = b"".join(
             f"{name}: {value}\r\n".encode("latin-1")
             for name, value in self.connections.limits.headers_for(self._origin()).items()
@@ -261,8 +298,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.transport.abortConnection()
 
     def _unsent_bytes(self) -> int:
-        transport: Any = self.transport
-        tcp = transport if isinstance(transport, FileDescriptor) else transport.transport
+        tcp = self._tcp
         buffered = len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen
         # The kernel takes much at once from Twisted; that a slow client reads shows only there.
         in_kernel = fcntl.ioctl(tcp.fileno(), termios.TIOCOUTQ, bytes(4))

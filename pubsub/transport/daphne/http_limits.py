@@ -20,5 +20,8 @@ class HttpLimits:
     write_timeout: float
     """Seconds that a client may read nothing while a response is waiting."""
 
+    accepts_websockets: Callable[[], bool] = lambda: True
+    """Returns whether handshakes are passed on; otherwise they are refused with 503."""
+
     headers_for: Callable[[str], Mapping[str, str]] = lambda origin: {}
     """Returns the headers of a refusal for the page of an origin, which may be empty."""

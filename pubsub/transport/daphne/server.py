@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import functools
-import signal
 import sys
-import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -51,26 +49,6 @@ def _break_cycle(protocol: Any) -> None:
     """
     with contextlib.suppress(AttributeError):
         protocol.is_closed.addCallback(lambda _: None)
-
-
-def stop_on_hangup() -> None:
-    """Let SIGHUP stop Daphne as SIGTERM does, from its start on. Safe to call twice.
-
-    Nothing changes if something else handles the signal, or ignores it, as ``nohup`` does.
-    """
-    from twisted.internet import reactor
-
-    # Another server may run the application although Daphne is imported; it never gets here.
-    cast(Any, reactor).callWhenRunning(_stop_on_hangup, reactor)
-
-
-def _stop_on_hangup(reactor: Any) -> None:
-    if (
-        # Python sets handlers in the main thread alone; `runserver` may serve in another one.
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-    ):
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reactor.stop))
 
 
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:

@@ -1,10 +1,14 @@
 """A Daphne that nothing was installed in, and a certificate for the tests of TLS."""
 
+import asyncio
 import datetime as dt
 import ssl
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import twisted.internet
 import twisted.web.http
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -12,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from pubsub.transport.daphne import foreign, handshake
 
@@ -31,6 +36,19 @@ def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HTTPFactory, "protocol", original)
     foreign.warn_once.cache_clear()
     handshake.spare_debug_messages.cache_clear()
+
+
+@pytest.fixture
+def reactor(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioSelectorReactor]:
+    """A reactor with a loop of its own, which runs and stops as in a process of Daphne's."""
+    loop = asyncio.new_event_loop()
+    reactor = AsyncioSelectorReactor(loop)
+    monkeypatch.setattr(twisted.internet, "reactor", reactor)
+    monkeypatch.setitem(sys.modules, "twisted.internet.reactor", reactor)
+    yield reactor
+    for reader in [*reactor.removeAll(), *reactor._internalReaders]:
+        reader.connectionLost(None)
+    loop.close()
 
 
 @pytest.fixture(scope="session")

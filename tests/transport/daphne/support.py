@@ -56,6 +56,13 @@ class Reactor(AsyncioSelectorReactor):
             self._timerHandle.cancel()
 
 
+def run(reactor: Any, when_running: Callable[[], None]) -> None:
+    """Run the reactor until something stops it; after some time it is the test that failed."""
+    reactor.callWhenRunning(when_running)
+    reactor.callLater(TIME_LIMIT, reactor.crash)
+    reactor.run(installSignalHandlers=False)
+
+
 @functools.cache
 def begin_logging() -> None:
     """Discard Twisted's own log, which can be started only once per process."""

@@ -1,8 +1,10 @@
 """What is installed in Daphne to bound HTTP, and the guard against versions that do not fit."""
 
+import asyncio
 import socket
 import ssl
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,14 @@ from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 
 from pubsub.transport.daphne import foreign, install
-from pubsub.transport.daphne.http import BACKLOG
+from pubsub.transport.daphne.http import (
+    BACKLOG,
+    KEEP_ALIVE_IDLE,
+    KEEP_ALIVE_INTERVAL,
+    KEEP_ALIVE_PROBES,
+)
 from tests.transport.daphne.http_support import LIMITS, get, running_site
-from tests.transport.daphne.support import installed_reactor
+from tests.transport.daphne.support import installed_reactor, running_daphne
 from tests.transport.daphne.test_foreign import take_away
 
 NAMES = [(place, name) for place, names in foreign.HTTP.items() for name in names]
@@ -139,3 +146,36 @@ async def test_ports_of_others() -> None:
         finally:
             for client in clients:
                 client.close()
+
+
+# --- The sockets ---
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_options_of_accepted_sockets(encrypted: bool, tls: dict[str, Any]) -> None:
+    """The kernel probes silent connections, and small writes are not delayed."""
+    async with running_site(**(tls if encrypted else {})) as site, site.connect():
+        await site.until_read()
+        (transport,) = site.transports
+        accepted = getattr(transport, "transport", transport).socket
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        for option, value in (
+            (socket.TCP_KEEPIDLE, KEEP_ALIVE_IDLE),
+            (socket.TCP_KEEPINTVL, KEEP_ALIVE_INTERVAL),
+            (socket.TCP_KEEPCNT, KEEP_ALIVE_PROBES),
+        ):
+            assert accepted.getsockopt(socket.IPPROTO_TCP, option) == value
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_unix_socket(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It has no options of TCP, and needs none."""
+    async with running_daphne(endpoint=f"unix:{tmp_path}/socket", limits=LIMITS) as server:
+        reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/socket")
+        writer.write(b"\r\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+        writer.close()
+        await writer.wait_closed()
+        assert server.host.name == f"{tmp_path}/socket".encode()
+    assert caplog.records == []

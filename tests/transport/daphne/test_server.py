@@ -1,55 +1,24 @@
 """Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
 
 import asyncio
-import signal
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
-import twisted.internet
 from daphne.http_protocol import HTTPFactory
 from daphne.server import Server
-from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
+from pubsub.drain import Drain
 from pubsub.transport import on_stop
-from pubsub.transport.daphne import HttpLimits, foreign, install, is_running
-from pubsub.transport.daphne.server import SCOPE_KEY, refer_to_protocols, stop_on_hangup
+from pubsub.transport.daphne import HttpLimits, drain_on_signals, foreign, install, is_running
+from pubsub.transport.daphne.server import SCOPE_KEY, refer_to_protocols
 from pubsub.transport.daphne.transport import DaphneTransport
-from tests.transport.daphne.support import installed_reactor, running_daphne
+from tests.transport.daphne.support import installed_reactor, run, running_daphne
 
 LIMITS = HttpLimits(
     max_body=100, is_bounded=lambda path: True, request_timeout=20.0, write_timeout=30.0
 )
-
-
-@pytest.fixture
-def reactor(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioSelectorReactor]:
-    """A reactor with a loop of its own, which runs and stops as in a process of Daphne's."""
-    loop = asyncio.new_event_loop()
-    reactor = AsyncioSelectorReactor(loop)
-    monkeypatch.setattr(twisted.internet, "reactor", reactor)
-    monkeypatch.setitem(sys.modules, "twisted.internet.reactor", reactor)
-    yield reactor
-    for reader in [*reactor.removeAll(), *reactor._internalReaders]:
-        reader.connectionLost(None)
-    loop.close()
-
-
-@pytest.fixture
-def hangup() -> Iterator[Callable[[], Any]]:
-    """What SIGHUP does, at first the default."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield lambda: signal.getsignal(signal.SIGHUP)
-    signal.signal(signal.SIGHUP, before)
-
-
-def run(reactor: Any, when_running: Callable[[], None]) -> None:
-    """Run the reactor until something stops it; after some time it is the test that failed."""
-    reactor.callWhenRunning(when_running)
-    reactor.callLater(20, reactor.crash)
-    reactor.run(installSignalHandlers=False)
 
 
 # --- Whether it is the server ---
@@ -73,6 +42,7 @@ def test_daphne_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "daphne.server")
     assert not is_running()
     install(LIMITS)
+    drain_on_signals(Drain({}, 1.0))
     on_stop(fail)
     assert "daphne.server" not in sys.modules
 
@@ -145,7 +115,7 @@ def test_daphne_without_the_function_that_makes_applications(
 # --- How it stops ---
 
 
-def test_stop_waits_for_the_drain(reactor: Any, hangup: Callable[[], Any]) -> None:
+def test_stop_waits_for_the_drain(reactor: Any) -> None:
     """The drain is started at once, and the reactor runs until it is done."""
     order: list[str] = []
 
@@ -164,46 +134,3 @@ def test_stop_waits_for_the_drain(reactor: Any, hangup: Callable[[], Any]) -> No
 
     run(reactor, when_running)
     assert order == ["started", "drained", "stopped"]
-
-
-def test_hangup_stops_the_server(reactor: Any, hangup: Callable[[], Any]) -> None:
-    """SIGHUP does what SIGTERM does, from the start on, whether or not there are clients."""
-    order: list[str] = []
-
-    def when_running() -> None:
-        reactor.addSystemEventTrigger("after", "shutdown", lambda: order.append("stopped"))
-        signal.raise_signal(signal.SIGHUP)
-
-    install(LIMITS)
-    assert hangup() is signal.SIG_DFL
-    run(reactor, when_running)
-    assert order == ["stopped"]
-
-
-@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "handled"])
-def test_hangup_that_somebody_else_deals_with(
-    reactor: Any, hangup: Callable[[], Any], handler: Any
-) -> None:
-    """Their handler stays, as that of `nohup` does."""
-    signal.signal(signal.SIGHUP, handler)
-    stop_on_hangup()
-    run(reactor, reactor.stop)
-    assert hangup() is handler
-
-
-def test_server_in_another_thread_leaves_signals_alone(
-    reactor: Any, hangup: Callable[[], Any]
-) -> None:
-    """Python would refuse to set a handler there."""
-    stop_on_hangup()
-    thread = threading.Thread(target=run, args=(reactor, reactor.stop))
-    thread.start()
-    thread.join()
-    assert hangup() is signal.SIG_DFL
-
-
-async def test_hangup_of_another_server(hangup: Callable[[], Any]) -> None:
-    """It is left to that server, although Daphne is imported."""
-    async with installed_reactor():
-        stop_on_hangup()
-        assert hangup() is signal.SIG_DFL

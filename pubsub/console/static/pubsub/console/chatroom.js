@@ -10,8 +10,9 @@
  * Guarantees:
  *
  * - It connects immediately and reconnects automatically, after a random delay whose upper bound
- *   doubles with every failure. Only `close()` and close codes from 3500 to 3999 stop it. After
- *   1009 (frame too large) it reconnects as well, because it never sends the same frame twice.
+ *   doubles with every failure, or when a stopping server has asked it to. Only `close()` and close
+ *   codes from 3500 to 3999 stop it. After 1009 (frame too large) it reconnects as well, because it
+ *   never sends the same frame twice.
  * - After reconnecting it subscribes again, and notifies each subscription of messages that may be
  *   missing (`onNotice` with kind "gap").
  * - `publish` settles exactly once: with the server's acknowledgement or with a `ChatError`. A
@@ -90,7 +91,8 @@
 /**
  * @typedef {object} Options
  * @property {number} [minDelay] Upper bound of the first delay in milliseconds (500).
- * @property {number} [maxDelay] Upper bound of every delay in milliseconds (20,000).
+ * @property {number} [maxDelay] Upper bound of every delay in milliseconds (20,000), except for one
+ *     that a stopping server asks for.
  * @property {number} [idle] Milliseconds without a frame before a ping is sent (25,000).
  * @property {number} [patience] Milliseconds to wait for the pong before the connection is
  *     considered lost (10,000).
@@ -100,7 +102,7 @@
 
 /** @typedef {{type: "ack", request_id?: string, topic: string, status: string, ts: string}} Ack */
 /** @typedef {{type: "pong", request_id?: string, ts: string}} Pong */
-/** @typedef {{type: "info", topic: string, msg: string}} Info */
+/** @typedef {{type: "info", topic?: string, msg: string, reconnect_in_ms?: number}} Info */
 /** @typedef {{type: "event"} & Omit<ChatEvent, "text">} EventMessage */
 
 /**
@@ -141,6 +143,9 @@ const DEFAULTS = {
 
 /** Milliseconds after which a connection is considered stable and the backoff is reset. */
 const STABLE = 5000;
+
+/** Upper bound in milliseconds of the delay that a stopping server may ask for. */
+const MAX_ASKED_DELAY = 120_000;
 
 /** How many ids of this client's own messages to remember, to filter them out of replays. */
 const OWN_IDS = 1000;
@@ -229,6 +234,8 @@ export class ChatRoom extends ChatRoomTarget {
   #failures = 0;
   #openedAt = 0;
   #lastFrameAt = new Date();
+  /** @type {number | undefined} Milliseconds that the server, which is stopping, has asked for. */
+  #askedDelay;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #idleTimer;
 
@@ -356,6 +363,7 @@ export class ChatRoom extends ChatRoomTarget {
   #open() {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
+    this.#askedDelay = undefined;
     socket.onopen = () => this.#onOpen();
     socket.onmessage = ({ data }) => this.#onFrame(data);
     socket.onclose = ({ code, reason }) => this.#onLost(code, reason);
@@ -385,7 +393,8 @@ export class ChatRoom extends ChatRoomTarget {
       return;
     }
     const { minDelay, maxDelay } = this.#options;
-    const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures);
+    const backoff = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures);
+    const delay = this.#askedDelay ?? backoff;
     this.#failures += 1;
     this.#retryTimer = setTimeout(() => this.#open(), delay);
     this.#setState("waiting", { code, reason, retryAt: new Date(Date.now() + delay) });
@@ -606,7 +615,10 @@ export class ChatRoom extends ChatRoomTarget {
   }
 
   /** @param {Info} message */
-  #onInfo({ topic, msg }) {
+  #onInfo({ topic = "", msg, reconnect_in_ms = -1 }) {
+    if (msg === "shutdown" && Number.isFinite(reconnect_in_ms) && reconnect_in_ms >= 0) {
+      this.#askedDelay = Math.min(reconnect_in_ms, MAX_ASKED_DELAY);
+    }
     if (msg !== "topic_deleted") return;
     const subscription = this.#subscriptions.get(topic);
     if (subscription && !subscription.active) return; // its own ack is still to come
