@@ -22,7 +22,7 @@ class AnyAddress(str):
         return self
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, str) and is_address(other)
+        return isinstance(other, AnyAddress) or (isinstance(other, str) and is_address(other))
 
     def __ne__(self, other: object) -> bool:
         return not self == other

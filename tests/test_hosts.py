@@ -58,6 +58,7 @@ def test_entry_survives_what_settings_go_through() -> None:
         assert not is_allowed_host("evil.example")
     entry = hosts[1]
     assert entry == "192.0.2.1"
+    assert entry == copy.copy(entry)
     assert entry != "evil.example"
     assert entry != 7
     assert hash(entry) == hash("any IP address")
