@@ -53,6 +53,7 @@ GROUPS = {
     "roundtrip": "Round trip, 1 publisher and 10 subscribers",
     "connections": "Connections",
     "fairness": "Fairness: another client's pings during publications to 10,000 subscribers",
+    "questions": "Questions: a client's pings while 10 others ask about 1,000,000 subscriptions",
     "slow": "Slow clients",
     "rest": "Publication over REST",
 }
@@ -194,6 +195,22 @@ SCENARIOS = (
         ),
         connections=10_002,
         takes=lambda peer: peer.name in ("chatroom", "go", "websockets", "ws"),
+    ),
+    Scenario(
+        "questions",
+        "questions",
+        "pings beside 10 askers about 1,000,000 subscriptions",
+        "10 askers",
+        ("questions", "--askers", "10"),
+        (
+            lower("ping_p50_us", "answer to a ping, p50", "ping p50, µs", "µs"),
+            lower("ping_p99_us", "answer to a ping, p99", "ping p99, µs", "µs"),
+            lower("ping_p100_us", "answer to a ping, slowest", "slowest, µs", "µs"),
+        ),
+        connections=10_012,
+        fresh_server=True,
+        timeout=180,
+        takes=lambda peer: peer.name == "chatroom",
     ),
     Scenario(
         "rest",

@@ -6,7 +6,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
-from pubsub import conf
+from pubsub import conf, logs
 from pubsub.hosts import local_hosts
 
 
@@ -90,12 +90,12 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W003",  # CsrfViewMiddleware: no cookie authorizes anything here
 ]
 
+try:
+    LOGGING = logs.configuration(os.environ.get("CHATROOM_LOG_FORMAT", "console"))
+except ValueError as error:
+    sys.exit(f"chatroom: CHATROOM_LOG_FORMAT {error}")
 # Errors of clients are answered but not logged. Only the server's own errors are.
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "django.security": {"level": "CRITICAL"},
-    },
+LOGGING["loggers"] |= {
+    "django.request": {"level": "ERROR"},
+    "django.security": {"level": "CRITICAL"},
 }

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
+from pubsub import logs
 from pubsub.core.outbox import Outbox
 from pubsub.protocol.replies import encode_shutdown
 from pubsub.transport.base import Transport
@@ -144,6 +146,7 @@ def _stop_if_flushed(connection: Connection) -> bool:
 
 
 async def _wait_until_gone(connections: Mapping[Connection, asyncio.Task[Any] | None]) -> None:
+    started = time.monotonic()
     closing = [asyncio.ensure_future(each.transport.wait_closed()) for each in connections]
     tasks = [task for task in connections.values() if task is not None]
     if closing:
@@ -156,3 +159,4 @@ async def _wait_until_gone(connections: Mapping[Connection, asyncio.Task[Any] | 
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
+    logs.server_drained(clients=len(connections), seconds=time.monotonic() - started)

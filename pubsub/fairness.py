@@ -23,6 +23,18 @@ parse."""
 
 TOKEN = 500
 """A token: about 100 µs to verify its signature and compile its patterns."""
+LISTING_SLICE = 5_000
+"""Work of one slice of a listing over REST: about 1 ms. All readers of listings together get one
+slice in each turn of the event loop."""
+
+EXAMINED_ROW = 5
+"""A row of a listing that is looked at: about 1 µs."""
+
+LISTED_ROW = 15
+"""A row that is listed, in addition: about 3 µs to take a snapshot and encode it."""
+
+LISTED_SUBSCRIPTION = 2
+"""One subscription in a listing of clients, in addition: about 0.4 µs."""
 
 CHUNK_BYTES = 16 * 1024
 """Bytes read from a socket at a time.

@@ -2,9 +2,7 @@
 
 import asyncio
 import time
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 from pubsub import drain
@@ -32,12 +30,10 @@ class Connection(drain.Connection, Protocol):
 class Entry:
     """One connection that counts: it was admitted, and is not closing."""
 
-    __slots__ = ("connection", "network", "number", "since", "user")
+    __slots__ = ("connection", "network", "since", "user")
 
-    def __init__(self, connection: Connection, number: int) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self.number = number
-        """Grows with each connection, so that a listing can be continued after one of them."""
         self.network = network_of(connection.address)
         self.user: str | None = None
         self.since = time.monotonic()
@@ -53,8 +49,7 @@ class Registry:
 
     A connection is added when its handshake is complete, leaves when it begins to close, and is
     removed when its socket is closed. One that is over a limit is never counted, but stays until
-    its socket is closed, like any other. No method takes longer the more connections there are,
-    except that leaving moves the numbers behind it in a list.
+    its socket is closed, like any other. No method takes longer the more connections there are.
     """
 
     def __init__(self, config: Configuration) -> None:
@@ -67,9 +62,6 @@ class Registry:
         self._by_client: dict[str, Entry] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
         self._by_network: Counter[str] = Counter()
-        self._numbers: list[int] = []
-        self._by_number: dict[int, Entry] = {}
-        self._last_number = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -82,14 +74,11 @@ class Registry:
         If it is not, the refusal is counted, and the caller closes the connection.
         """
         self.tasks[connection] = asyncio.current_task()
-        entry = Entry(connection, self._last_number + 1)
+        entry = Entry(connection)
         if reason := self._limit(entry.network):
             self.refused[reason] += 1
             return False
-        self._last_number = entry.number
         self._entries[connection] = self._by_client[connection.client.id] = entry
-        self._by_number[entry.number] = entry
-        self._numbers.append(entry.number)
         if entry.network:
             self._by_network[entry.network] += 1
         return True
@@ -129,8 +118,6 @@ class Registry:
         if entry is None:
             return
         del self._by_client[connection.client.id]
-        del self._by_number[entry.number]
-        del self._numbers[bisect_left(self._numbers, entry.number)]
         if entry.network:
             self._by_network[entry.network] -= 1
             if not self._by_network[entry.network]:
@@ -144,29 +131,23 @@ class Registry:
             if not connections:
                 del self._by_user[entry.user]
 
-    def remove(self, connection: Connection) -> None:
-        """Forget a connection whose socket is closed. Safe to call twice."""
+    def remove(self, connection: Connection) -> bool:
+        """Forget a connection whose socket is closed; return whether it was known."""
         self.leave(connection)
-        self.tasks.pop(connection, None)
+        if connection not in self.tasks:
+            return False
+        del self.tasks[connection]
+        return True
 
     # --- Questions ---
 
-    def of_client(self, client_id: str) -> Connection | None:
-        """Return the connection of a client, if there is one."""
-        entry = self._by_client.get(client_id)
-        return entry.connection if entry else None
+    def of_client(self, client_id: str) -> Entry | None:
+        """Return the entry of a client, if it is connected."""
+        return self._by_client.get(client_id)
 
     def of_user(self, user: str) -> list[Connection]:
         """Return all connections of a user."""
         return list(self._by_user.get(user, ()))
-
-    def after(self, number: int) -> Iterator[Entry]:
-        """Yield all entries with a higher number, in the order in which the clients connected.
-
-        It must be read to its end before the event loop goes on.
-        """
-        for index in range(bisect_right(self._numbers, number), len(self._numbers)):
-            yield self._by_number[self._numbers[index]]
 
     def __repr__(self) -> str:
         return f"<Registry {len(self)} connections, {sum(self.refused.values())} refused>"

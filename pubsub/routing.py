@@ -8,6 +8,7 @@ from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.urls import path, re_path
 
+from pubsub import __version__, logs
 from pubsub.consumers import ChatConsumer
 from pubsub.hosts import is_allowed_host
 from pubsub.origins import is_own
@@ -44,6 +45,19 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
         )
     )
     daphne.drain_on_signals(runtime.drain)
+    logs.server_started(
+        __version__,
+        access=runtime.access.config.auth.value,
+        max_connections=config.max_connections,
+        max_topics=config.max_topics,
+        max_subscriptions=config.max_subscriptions,
+        max_message_bytes=config.max_message_bytes,
+        rate_limit=config.rate_limit,
+        queue_size=config.queue_size,
+        queue_bytes=config.queue_bytes,
+        history_bytes=config.history_bytes,
+        overflow=config.overflow.value,
+    )
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
@@ -70,6 +84,12 @@ class BrowserOriginValidator:
             runtime = get_runtime()
             if reason := _refusal(runtime, scope, ",".join(origins)):
                 runtime.registry.refused[reason] += 1
+                logs.refused(
+                    reason,
+                    address=runtime.proxies.address_of(scope),
+                    origin=", ".join(origins),
+                    host=", ".join(_values(scope, b"host")),
+                )
                 return await WebsocketDenier()(scope, receive, send)
         return await self.application(scope, receive, send)
 
@@ -101,4 +121,5 @@ async def lifespan(
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
+            logs.server_stopped()
             return

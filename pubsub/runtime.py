@@ -9,23 +9,25 @@ from typing import Any, Literal
 
 from asgiref.sync import async_to_sync
 
-from pubsub import conf
+from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
-from pubsub.drain import Drain
+from pubsub.lag import EventLoopLag
 from pubsub.origins import Origins
 from pubsub.protocol import replies
 from pubsub.protocol.codes import Close
 from pubsub.protocol.messages import check_message_id
 from pubsub.proxies import TrustedProxies
 from pubsub.registry import Connection, Registry
+from pubsub.tally import Tally
 from pubsub.transport import on_stop
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
+from pubsub.turns import Turns
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds that another thread waits for the event loop to publish its message."""
@@ -52,13 +54,16 @@ class Runtime:
             encode=replies.encode_event_with_user if self.access.is_on else replies.encode_event,
             describe_loss=replies.encode_loss,
         )
+        self.tally = Tally()
+        self.lag = EventLoopLag()
         self._make_timers()
-        self.drain = Drain(self.registry.tasks, config.drain_seconds)
+        self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _make_timers(self) -> None:
         self.at_end_of_tick = EndOfTick().call
+        self.turns = Turns()
         self.timeouts = Timeouts(
             write_timeout=self.config.write_timeout, ping_interval=self.config.ping_interval
         )
@@ -69,6 +74,7 @@ class Runtime:
         if loop is not self._loop and (self._loop is None or self._loop.is_closed()):
             self._loop = loop
             self._make_timers()
+            self.lag.start(loop)
             self.broker.take_ownership()
         return self.broker
 
@@ -117,6 +123,7 @@ class Runtime:
         It is also closed when the server stops.
         """
         admitted = self.registry.add(connection)
+        self.tally.opened[connection.transport.kind] += 1
         if not self._drains_before_stop:
             self._drains_before_stop = True
             on_stop(self.drain.finish)
@@ -127,13 +134,24 @@ class Runtime:
 
     def forget(self, connection: Connection) -> None:
         """Unregister a connection that has ended. Safe to call twice."""
-        self.registry.remove(connection)
+        if self.registry.remove(connection):
+            transport = connection.transport
+            self.tally.count_end(
+                transport.close_code,
+                sent_bytes=transport.sent_bytes,
+                received_bytes=transport.received_bytes,
+            )
 
     def accepts_websockets(self) -> bool:
         """Return whether a new client is welcome; if it is not, its refusal is counted."""
         if self.drain.active:
             self.registry.refused["draining"] += 1
         return not self.drain.active
+
+    @property
+    def connections(self) -> list[drain.Connection]:
+        """The connections that have not ended, including those that are being closed."""
+        return list(self.registry.tasks)
 
     @property
     def readiness(self) -> Literal["ok", "draining"]:

@@ -4,6 +4,7 @@ from django.apps import apps
 from django.urls import path
 
 from pubsub.api import api, openapi_document
+from pubsub.api.metrics import metrics
 from pubsub.console import views
 
 _pages = [
@@ -15,6 +16,7 @@ urlpatterns = [
     *(_pages if apps.is_installed("pubsub.console") else []),
     path("asyncapi.json", views.asyncapi_document),
     path("openapi.json", openapi_document),
+    path("metrics", metrics),
     path("ws", views.websocket),
     path("", api.urls),
 ]

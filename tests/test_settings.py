@@ -93,7 +93,12 @@ def test_unknown_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("CHATROOM_QUEUE_SIZE", "many"), ("DJANGO_DEBUG", "perhaps"), ("DJANGO_ALLOWED_HOSTS", " , ")],
+    [
+        ("CHATROOM_QUEUE_SIZE", "many"),
+        ("CHATROOM_LOG_FORMAT", "xml"),
+        ("DJANGO_DEBUG", "perhaps"),
+        ("DJANGO_ALLOWED_HOSTS", " , "),
+    ],
 )
 @pytest.mark.parametrize(
     "command",

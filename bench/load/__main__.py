@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from bench.load import connections, fairness, memory, rest, roundtrip
+from bench.load import connections, fairness, memory, questions, rest, roundtrip
 from bench.load.dialects import DIALECTS
 from bench.load.fanout import Fanout
 from bench.load.rooms import Rooms
@@ -63,6 +63,17 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
         "pings beside publications to very many subscribers",
         lambda of: fairness.run(of.port, of.dialect, of.subscribers, of.seconds),
         {"subscribers": 10_000},
+    ),
+    "questions": (
+        "pings beside questions about a large room",
+        lambda of: questions.run(
+            of.port,
+            of.dialect,
+            of.pid,
+            questions.Room(of.clients, of.topics, of.each, of.askers),
+            of.seconds,
+        ),
+        {"clients": 10_000, "topics": 10_000, "each": 100, "askers": 10},
     ),
     "stop": (
         "SIGTERM with clients connected",

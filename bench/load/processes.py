@@ -29,6 +29,15 @@ def cpu_seconds(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def seconds_without_processor(pid: int | None) -> float:
+    """Return for how long a process had work but no processor; 0 if it is not known.
+
+    See ``/proc/PID/schedstat`` in the kernel's documentation of scheduler statistics.
+    """
+    fields = _read(pid, "schedstat").split() if pid else []
+    return int(fields[1]) / 1e9 if fields else 0.0
+
+
 def _read(pid: int, name: str) -> str:
     try:
         return Path(f"/proc/{pid}/{name}").read_text()

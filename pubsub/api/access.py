@@ -20,11 +20,13 @@ from django.http import HttpRequest
 
 from pubsub.auth.access import Access, KeyRight
 from pubsub.auth.django import Action, ask, name_of
-from pubsub.auth.errors import AccessError, Forbidden, Unauthorized
+from pubsub.auth.errors import AccessError, Forbidden, InvalidKey, Unauthorized
 from pubsub.auth.identity import Identity, Patterns
+from pubsub.core.broker import Broker, Visible
 from pubsub.origins import is_own
 from pubsub.proxies import network_of
 from pubsub.runtime import get_runtime
+from pubsub.turns import Turns
 
 API_KEY_HEADER = "X-API-Key"
 
@@ -56,16 +58,26 @@ class Asker:
     reason: str = "the token does not cover this topic"
     """The message of that."""
 
-    @property
-    def is_free(self) -> bool:
-        """Whether it may use all topics."""
-        return self.patterns is None and self.question is None
-
     async def may_use(self, topic: str) -> bool:
         """Return whether it may use a topic, which need not exist."""
         if self.question is not None:
             return await self.question(topic)
         return self.patterns is None or self.patterns.cover(topic)
+
+    async def visible(self, broker: Broker, turns: Turns, prefix: str) -> Visible | None:
+        """Return the function that tells which topics it may use; ``None`` for all of them.
+
+        An authorizer is asked about each topic whose name begins with ``prefix``.
+        """
+        if self.question is None:
+            return None if self.patterns is None else self.patterns.cover
+        allowed = set()
+        for topics in broker.topic_slices(prefix=prefix):
+            for name, _ in topics:
+                if await self.question(name):
+                    allowed.add(name)
+            await turns.wait()
+        return allowed.__contains__
 
     async def check(self, topic: str) -> None:
         """Check that it may use a topic.
@@ -169,7 +181,7 @@ def _bucket_without_auth(request: HttpRequest, access: Access, key: str | None) 
     if key is not None and access.has_api_keys:
         try:
             access.verify_api_key(key)
-        except Unauthorized:
+        except InvalidKey:
             pass
         else:
             return f"key {key}"

@@ -1,19 +1,19 @@
 """The endpoints that list the connected clients and disconnect them."""
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest
 from ninja import Router
 
 from pubsub.api.access import check_operator
-from pubsub.api.pages import PARAMETERS, Page, cut, read_page
-from pubsub.api.requests import get_broker
+from pubsub.api.pages import PARAMETERS, Document, collect, count, cut, read_page
+from pubsub.api.requests import get_broker, get_turns
 from pubsub.api.schemas import ClientList, Disconnected, ErrorBody
+from pubsub.core.counters import ClientStatistics
 from pubsub.protocol.codes import Close
 from pubsub.protocol.errors import NotFound
-from pubsub.registry import Connection, Entry, Registry
+from pubsub.registry import Connection
 from pubsub.runtime import get_runtime
 
 router = Router(tags=["Clients"])
@@ -22,39 +22,39 @@ router = Router(tags=["Clients"])
 @router.get(
     "/clients",
     response={200: ClientList, (400, 401, 403): ErrorBody},
-    exclude_unset=True,
     openapi_extra={"parameters": PARAMETERS},
     summary="List the clients",
 )
 async def list_clients(request: HttpRequest) -> Any:
     """List the connected clients, in the order in which they connected."""
     check_operator(request)
-    get_broker(request)
     page = read_page(request, int)
-    registry = get_runtime().registry
-    found = list(islice(_matching(registry, page, page.after_client), page.limit + 1))
-    body: dict[str, Any] = {"clients": [_row(entry) for entry in found[: page.limit]]}
-    if len(found) > page.limit:
-        total = sum(1 for _ in _matching(registry, page, 0)) if page.prefix else len(registry)
-        body |= cut(found[page.limit - 1].number, total)
-    return body
+    broker, turns = get_broker(request), get_turns()
+    document = Document()
+    await turns.wait()
+    document.open("clients", b"[")
+    slices = broker.client_slices(prefix=page.prefix, after=page.after_client)
+    last = await collect(
+        turns, slices, page.limit, lambda clients: document.add([*map(_row, clients)])
+    )
+    document.close(b"]")
+    if last is not None:
+        total = broker.client_count
+        if page.prefix:
+            total = await count(turns, broker.client_slices(prefix=page.prefix))
+        document.add(cut(last.joined, total))
+    return document.response()
 
 
-def _matching(registry: Registry, page: Page, after: int) -> Iterator[Entry]:
-    for entry in registry.after(after):
-        if entry.connection.client.id.startswith(page.prefix):
-            yield entry
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    client = entry.connection.client
+def _row(client: ClientStatistics) -> dict[str, Any]:
+    entry = get_runtime().registry.of_client(client.id)
     return {
         "client_id": client.id,
-        "user": entry.user,
-        "connected_sec": int(entry.connected),
+        "user": entry.user if entry else None,
+        "connected_sec": int(entry.connected) if entry else 0,
         "topics": len(client.topics),
-        "queued": client.outbox.qsize(),
-        "dropped": client.outbox.dropped,
+        "queued": client.queued,
+        "dropped": client.dropped,
     }
 
 
@@ -67,10 +67,10 @@ async def disconnect_client(request: HttpRequest, client_id: str) -> Any:
     """Close a client's connection with 3503, which asks it not to reconnect."""
     check_operator(request)
     get_broker(request)
-    connection = get_runtime().registry.of_client(client_id)
-    if connection is None:
+    entry = get_runtime().registry.of_client(client_id)
+    if entry is None:
         raise NotFound("no client with this id is connected")
-    return _disconnect([connection])
+    return _disconnect([entry.connection])
 
 
 @router.delete(

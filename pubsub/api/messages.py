@@ -11,6 +11,7 @@ from pubsub.api.requests import get_broker, read_body
 from pubsub.api.schemas import ErrorBody, Published, json_body
 from pubsub.protocol import bodies
 from pubsub.protocol.messages import Publication
+from pubsub.runtime import get_runtime
 
 router = Router(tags=["Messages"])
 
@@ -33,6 +34,7 @@ async def publish(request: HttpRequest, name: str) -> Any:
     publication = bodies.decode_publication(read_body(request))
     message_id = str(publication.id)
     published = get_broker(request).publish(name, message_id, publication.payload, user=asker.user)
+    get_runtime().tally.rest_publications += 1
     return {
         "status": "published",
         "topic": name,

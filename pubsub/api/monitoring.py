@@ -6,7 +6,9 @@ from django.http import HttpRequest
 from ninja import Router
 
 from pubsub.api.access import check_operator
-from pubsub.api.requests import get_broker
+from pubsub.api.listings import SubscriptionWriter, write_topics
+from pubsub.api.pages import PARAMETERS, Document, read_page
+from pubsub.api.requests import get_broker, get_turns
 from pubsub.api.schemas import ErrorBody, Health, Stats, Subscriptions
 from pubsub.processes import neighbours
 from pubsub.runtime import get_runtime
@@ -25,61 +27,61 @@ async def health(request: HttpRequest) -> Any:
     return {
         "status": status,
         "uptime_sec": int(statistics.uptime),
-        "topics": len(statistics.topics),
+        "topics": statistics.topics,
         "clients": statistics.clients,
         "subscribers": statistics.subscribers,
         "problem": problem or None,
     }
 
 
-@router.get("/stats", response={200: Stats, (401, 403): ErrorBody}, summary="Count messages")
+@router.get(
+    "/stats",
+    response={200: Stats, (400, 401, 403): ErrorBody},
+    openapi_extra={"parameters": PARAMETERS},
+    summary="Count messages",
+)
 async def stats(request: HttpRequest) -> Any:
     """Count published, delivered and dropped messages, by topic and in total."""
     check_operator(request)
-    statistics = get_broker(request).statistics()
-    return {
-        "topics": {
-            name: {
-                "messages": topic.messages,
-                "subscribers": topic.subscribers,
-                "delivered": topic.delivered,
-                "dropped": topic.dropped,
-            }
-            for name, topic in statistics.topics.items()
-        },
-        "totals": {
-            "topics": len(statistics.topics),
-            "clients": statistics.clients,
-            "subscribers": statistics.subscribers,
-            "messages": statistics.messages,
-            "delivered": statistics.delivered,
-            "dropped": statistics.dropped,
-            "history_bytes": statistics.history_bytes,
-            "history_evicted": statistics.history_evicted,
-        },
-        "uptime_sec": int(statistics.uptime),
+    page = read_page(request, str)
+    broker, turns = get_broker(request), get_turns()
+    document = Document()
+    await turns.wait()
+    statistics = broker.statistics()
+    document.open("topics", b"{")
+    rest = await write_topics(broker, turns, page, lambda topics: document.add(dict(topics)))
+    document.close(b"}")
+    totals = {
+        "topics": statistics.topics,
+        "clients": statistics.clients,
+        "subscribers": statistics.subscribers,
+        "messages": statistics.messages,
+        "delivered": statistics.delivered,
+        "dropped": statistics.dropped,
+        "history_bytes": statistics.history_bytes,
+        "history_evicted": statistics.history_evicted,
     }
+    document.add({"totals": totals, "uptime_sec": int(statistics.uptime), **rest})
+    return document.response()
 
 
 @router.get(
     "/subscriptions",
-    response={200: Subscriptions, (401, 403): ErrorBody},
+    response={200: Subscriptions, (400, 401, 403): ErrorBody},
+    openapi_extra={"parameters": PARAMETERS},
     summary="List the subscriptions",
 )
 async def subscriptions(request: HttpRequest) -> Any:
-    """List the connected clients with their topics, and the topics with their subscribers."""
+    """List the connected clients with their topics, and the topics with their subscribers.
+
+    The topics of a page are those of its clients. Those without subscribers come last.
+    """
     check_operator(request)
-    broker = get_broker(request)
-    by_client = broker.subscriptions()
-    by_topic: dict[str, list[str]] = {name: [] for name in broker.subscriber_counts()}
-    for client_id, topics in by_client.items():
-        for topic in topics:
-            by_topic[topic].append(client_id)
-    return {
-        "total_clients": len(by_client),
-        "total_topics": len(by_topic),
-        "subscriptions": [
-            {"client_id": client_id, "topics": topics} for client_id, topics in by_client.items()
-        ],
-        "topic_breakdown": by_topic,
-    }
+    page = read_page(request, int, str)
+    broker, turns = get_broker(request), get_turns()
+    document = Document()
+    await turns.wait()
+    statistics = broker.statistics()
+    document.add({"total_clients": statistics.clients, "total_topics": statistics.topics})
+    document.add(await SubscriptionWriter(document, turns, broker).write(page))
+    return document.response()

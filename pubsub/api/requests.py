@@ -7,6 +7,7 @@ from pubsub.core.broker import Broker
 from pubsub.processes import WSGI_MESSAGE, is_wsgi, neighbours
 from pubsub.protocol.errors import MessageTooLarge, Unavailable, UnsupportedMediaType
 from pubsub.runtime import get_runtime
+from pubsub.turns import Turns
 
 
 def read_body(request: HttpRequest) -> bytes:
@@ -36,3 +37,8 @@ def get_broker(request: HttpRequest) -> Broker:
     if isinstance(request, ASGIRequest):
         neighbours().look(request.scope)
     return get_runtime().enter()
+
+
+def get_turns() -> Turns:
+    """Return the turns of the event loop that serves the clients of this process."""
+    return get_runtime().turns

@@ -37,7 +37,15 @@ class TopicSummary(Schema):
     subscribers: int
 
 
-class TopicList(Schema):
+class Listing(Schema):
+    """What every listing has in addition, on all pages but the last."""
+
+    truncated: Literal[True] | None = Field(None, description="Present if more rows follow.")
+    next: str | None = Field(None, description="The `cursor` of the next page.")
+    total: int | None = Field(None, description="Rows of all pages together.")
+
+
+class TopicList(Listing):
     topics: list[TopicSummary]
 
 
@@ -94,7 +102,7 @@ class Totals(Schema):
     )
 
 
-class Stats(Schema):
+class Stats(Listing):
     topics: dict[str, TopicCounters]
     totals: Totals = Field(description="Since the start, including deleted topics.")
     uptime_sec: int
@@ -105,11 +113,13 @@ class ClientSubscriptions(Schema):
     topics: list[str]
 
 
-class Subscriptions(Schema):
+class Subscriptions(Listing):
     total_clients: int
     total_topics: int
     subscriptions: list[ClientSubscriptions]
-    topic_breakdown: dict[str, list[str]] = Field(description="Client ids by topic.")
+    topic_breakdown: dict[str, list[str]] = Field(
+        description="Client ids by topic, for the clients of this page."
+    )
 
 
 class ConnectedClient(Schema):

@@ -6,7 +6,9 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from pubsub.api.access import identify
-from pubsub.api.requests import get_broker, read_body
+from pubsub.api.listings import write_topics
+from pubsub.api.pages import PARAMETERS, Document, read_page
+from pubsub.api.requests import get_broker, get_turns, read_body
 from pubsub.api.schemas import (
     ErrorBody,
     TopicConflict,
@@ -15,6 +17,7 @@ from pubsub.api.schemas import (
     TopicList,
     json_body,
 )
+from pubsub.core.counters import TopicStatistics
 from pubsub.core.errors import TOPIC_NAME_RULE, InvalidTopicName
 from pubsub.protocol import bodies, replies
 from pubsub.protocol.errors import BadRequest
@@ -47,18 +50,29 @@ async def create_topic(request: HttpRequest) -> Any:
     return Status(201, {"status": "created", "topic": topic.name})
 
 
-@router.get("/topics", response={200: TopicList, (401, 403): ErrorBody}, summary="List the topics")
+@router.get(
+    "/topics",
+    response={200: TopicList, (400, 401, 403): ErrorBody},
+    openapi_extra={"parameters": PARAMETERS},
+    summary="List the topics",
+)
 async def list_topics(request: HttpRequest) -> Any:
     """List the topics that the request may read, with their subscribers, sorted by name."""
     asker = await identify(request, "subscribe")
-    counts = get_broker(request).subscriber_counts()
-    return {
-        "topics": [
-            {"name": name, "subscribers": count}
-            for name, count in counts.items()
-            if asker.is_free or await asker.may_use(name)
-        ]
-    }
+    page = read_page(request, str)
+    broker, turns = get_broker(request), get_turns()
+
+    def write(topics: list[tuple[str, TopicStatistics]]) -> None:
+        document.add([{"name": name, "subscribers": each.subscribers} for name, each in topics])
+
+    document = Document()
+    await turns.wait()
+    visible = await asker.visible(broker, turns, page.prefix)
+    document.open("topics", b"[")
+    rest = await write_topics(broker, turns, page, write, visible=visible)
+    document.close(b"]")
+    document.add(rest)
+    return document.response()
 
 
 @router.delete(

@@ -5,11 +5,12 @@ import logging
 import time
 from typing import Any
 
-from pubsub import fairness
+from pubsub import fairness, logs
 from pubsub.auth.identity import Identity
 from pubsub.connection.commands import GUARDED, OPEN
 from pubsub.connection.rate import MalformedLimit, RateLimit
 from pubsub.connection.session import Session, Undecided
+from pubsub.core.configuration import Overflow
 from pubsub.core.errors import PubSubError
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.commands import (
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 64 * 1024
 """Bytes that are written at a time, so that the transport has to buffer no more than that."""
+
+_ORDINARY = (1000, 1001, Close.SHUTDOWN.code)
+"""Close codes that no line of the log is due to."""
 
 
 class Connection:
@@ -53,6 +57,7 @@ class Connection:
         "_credentials",
         "_deciding",
         "_held",
+        "_is_slow",
         "_malformed",
         "_max_message_bytes",
         "_paused",
@@ -101,12 +106,14 @@ class Connection:
             self._credentials = user, token
         self._budget = fairness.BUDGET
         self._paused = False
+        self._is_slow = False
         self._held: Message | None = None
         self._waiting_for_room: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
+        logs.client_connected(self.client.id, address=self.address)
         try:
             self._runtime.join(self)
             if self.session is not None and not self.outbox.closed:
@@ -117,6 +124,16 @@ class Connection:
         finally:
             self._leave()
             self._runtime.forget(self)
+            code = self.transport.close_code
+            logs.client_disconnected(
+                self.client.id, code=code, address=self.address, user=self.user
+            )
+
+    @property
+    def user(self) -> str | None:
+        """The authenticated user, if there is one."""
+        identity = self.session.identity if self.session is not None else None
+        return None if identity is None else identity.user
 
     def __repr__(self) -> str:
         return f"<Connection of {self.client!r}>"
@@ -191,7 +208,9 @@ class Connection:
             if error.code is ErrorCode.BAD_REQUEST:
                 self._count_malformed()
             size = message.size if isinstance(message, TooLarge) else len(message)
+            self._runtime.tally.count_failure(None, error.code)
             return size // fairness.REJECTED_BYTES
+        self._runtime.tally.commands[type(command)] += 1
         try:
             return self._commands[type(command)](self, command)  # type: ignore[arg-type]
         except Undecided as question:
@@ -207,6 +226,7 @@ class Connection:
         else:
             logger.error("Failed to execute a %s command", type(command).__name__, exc_info=error)
             code, text = ErrorCode.INTERNAL, "internal error"
+        self._runtime.tally.count_failure(command, code)
         self.outbox.put_reply(encode_refusal(command, code, text))
         if code is ErrorCode.BAD_REQUEST:
             self._count_malformed()
@@ -279,6 +299,9 @@ class Connection:
 
     def on_lost(self) -> None:
         """Leave every topic at once, even if a pump is waiting."""
+        transport = self.transport
+        if transport.close_reason is not None and not self.outbox.closed:
+            self._log_close(transport.close_code, transport.close_reason)
         self._leave()
 
     def stop(self) -> None:
@@ -288,20 +311,32 @@ class Connection:
     def flush_and_close(self, reason: Reason) -> None:
         """Close after what is in the outbox, up to `BATCH_BYTES` more than the socket takes."""
         if not self.outbox.closed:
+            self._log_close(reason.code, reason.reason)
             self._flush()
             last = self.outbox.take_nowait(BATCH_BYTES)
             self._leave()
             self.transport.close(reason, last)
 
     def _on_overflow(self) -> None:
-        # Deferred, because the broker is in the middle of a publication.
-        asyncio.get_running_loop().call_soon(self.close, Close.SLOW)
+        if not self._is_slow:
+            self._is_slow = True
+            logs.slow_consumer(self.client.id, address=self.address, user=self.user)
+        if self._runtime.config.overflow is Overflow.DISCONNECT:
+            # Deferred, because the broker is in the middle of a publication.
+            asyncio.get_running_loop().call_soon(self.close, Close.SLOW)
 
     def close(self, reason: Reason) -> None:
         """Leave every topic, discard the outbox, and close after what was already written."""
         if not self.outbox.closed:
             self._leave()
             self.transport.close(reason)
+            self._log_close(reason.code, reason.reason)
+
+    def _log_close(self, code: int, reason: str) -> None:
+        if code not in _ORDINARY:
+            logs.client_closed(
+                self.client.id, code=code, reason=reason, address=self.address, user=self.user
+            )
 
     def _leave(self) -> None:
         self._held = None

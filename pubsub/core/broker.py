@@ -2,13 +2,16 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from threading import get_ident
+from time import perf_counter
 
+from pubsub import fairness
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
-from pubsub.core.counters import Counters, Statistics
+from pubsub.core.counters import ClientStatistics, Counters, Statistics, TopicStatistics
 from pubsub.core.errors import (
     LimitExceeded,
     NotSubscribed,
@@ -17,7 +20,9 @@ from pubsub.core.errors import (
     TopicNotFound,
     WrongThread,
 )
+from pubsub.core.histogram import Histogram
 from pubsub.core.history import History, HistoryBudget, Replay
+from pubsub.core.listing import Listing
 from pubsub.core.names import validate_name
 from pubsub.core.outbox import Outbox, at_once
 from pubsub.core.publication import Encode, Frame, Publication
@@ -39,7 +44,24 @@ class TopicDeleted:
     topic: str
 
 
+PUBLISH_BOUNDS = (
+    *(0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+    0.25,
+)
+"""Bounds in seconds for the time that a publication takes."""
+
+TIMED_EVERY = 16
+"""One publication in so many is timed, because two looks at the clock cost as much as the rest
+of what is counted for it."""
+
 Change = Publication | TopicCreated | TopicDeleted
+
+
+Visible = Callable[[str], bool]
+"""Whether the one who asks may see the topic of this name."""
+
+_AFTER_ALL_NAMES = "\U0010ffff"
+"""A noncharacter, which no name contains: a prefix and this are above all names with the prefix."""
 
 
 def _announce_nothing(change: Change) -> None:
@@ -85,9 +107,17 @@ class Broker:
         self._started = time.monotonic()
         self._topics: dict[str, Topic] = {}
         self._clients: dict[str, Client] = {}
-        self._deleted = Counters()
+        self._topics_by_name = Listing[Topic](attrgetter("name"))
+        self._clients_by_age = Listing[Client](attrgetter("joined"))
+        self._last_joined = 0
+        self._subscriptions = 0
+        self._total = Counters()
         self._histories = HistoryBudget(config.history_bytes)
         self._delivering = False
+        self._client_publications = 0
+        self._offered = 0
+        self.publish_seconds = Histogram(PUBLISH_BOUNDS)
+        """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
@@ -116,14 +146,18 @@ class Broker:
             on_full=on_full,
             on_overflow=on_overflow,
         )
-        client = Client(str(uuid.uuid4()), outbox)
+        self._last_joined = max(self._last_joined + 1, time.time_ns())
+        client = Client(str(uuid.uuid4()), outbox, self._last_joined)
         self._clients[client.id] = client
+        self._clients_by_age.add(client)
         return client
 
     def disconnect(self, client: Client) -> None:
         """Remove a client from every topic and close its outbox. Safe to call twice."""
         self._check_caller()
-        self._clients.pop(client.id, None)
+        if self._clients.pop(client.id, None) is not None:
+            self._clients_by_age.remove(client)
+        self._subscriptions -= len(client.topics)
         for name in client.topics:
             del self._topics[name].subscribers[client]
         client.topics.clear()
@@ -150,9 +184,11 @@ class Broker:
         topic = self._topics.pop(name, None)
         if topic is None:
             raise TopicNotFound(name)
+        self._topics_by_name.remove(topic)
+        self._subscriptions -= len(topic.subscribers)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
-        topic.close(self._deleted)
+        topic.close()
         self._announce(TopicDeleted(name))
 
     def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Replay | None:
@@ -179,6 +215,7 @@ class Broker:
         topic = self._existing_or_created(name)
         topic.subscribers[client] = client.outbox
         client.topics[name] = None
+        self._subscriptions += 1
         return topic.replay(last_n, client)
 
     def unsubscribe(self, client: Client, name: str) -> None:
@@ -190,6 +227,7 @@ class Broker:
         self._check_caller()
         if name not in client.topics:
             raise NotSubscribed(validate_name(name))
+        self._subscriptions -= 1
         del client.topics[name]
         del self._topics[name].subscribers[client]
 
@@ -219,43 +257,110 @@ class Broker:
         if get_ident() != self._owner or self._delivering:
             self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
+        started = 0.0 if self._total.messages % TIMED_EVERY else perf_counter()
         self._delivering = True
         try:
             publication = topic.publish(message_id, payload, publisher, user)
         finally:
             self._delivering = False
+        self._offered += publication.subscribers
+        if publisher is not None:
+            self._client_publications += 1
+        if started:
+            self.publish_seconds.observe(perf_counter() - started)
         self._announce(publication)
         return publication
 
     def subscriber_counts(self) -> dict[str, int]:
-        """Return the number of subscribers of each topic, sorted by topic name."""
+        """Return the number of subscribers of each topic, sorted by topic name.
+
+        This takes long in a large room; see `topic_slices`.
+        """
         self._check_caller()
         return {name: len(self._topics[name].subscribers) for name in sorted(self._topics)}
 
     def subscriptions(self) -> dict[str, list[str]]:
-        """Return each connected client's topics, in the order of subscription."""
+        """Return each connected client's topics, in the order of subscription.
+
+        This takes long in a large room; see `client_slices`.
+        """
         self._check_caller()
         return {client.id: list(client.topics) for client in self._clients.values()}
 
     def statistics(self) -> Statistics:
-        """Return the current counters of all topics and their totals."""
+        """Return the totals, at the same cost whatever the size of the room."""
         self._check_caller()
-        topics = {name: self._topics[name].statistics() for name in sorted(self._topics)}
-        total = Counters()
-        total.add(self._deleted)
-        for topic in self._topics.values():
-            total.add(topic.counters)
+        total = self._total
         return Statistics(
             uptime=time.monotonic() - self._started,
-            topics=topics,
+            topics=len(self._topics),
             clients=len(self._clients),
-            subscribers=sum(topic.subscribers for topic in topics.values()),
+            subscribers=self._subscriptions,
             messages=total.messages,
+            client_publications=self._client_publications,
+            offered=self._offered,
             delivered=total.delivered,
             dropped=total.dropped,
+            dropped_from_history=total.dropped_from_history,
             history_bytes=self._histories.used,
             history_evicted=self._histories.evicted,
         )
+
+    def topic_slices(
+        self, *, prefix: str = "", after: str = "", visible: Visible | None = None
+    ) -> Iterator[list[tuple[str, TopicStatistics]]]:
+        """Yield topics with their counters, sorted by name, in slices of bounded work.
+
+        Let the event loop run between two slices, and it is held for about a millisecond at a time,
+        whatever the size of the room. Each topic's counters are those of the moment at which its
+        slice is taken; a topic that exists from the first slice to the last appears exactly once.
+
+        Args:
+            prefix: Only names that begin with it.
+            after: Only names that sort after this one, which need not exist.
+            visible: Only names for which this is true. It is called once for each name.
+        """
+        topics = self._topics_by_name.slices(
+            prefix,
+            prefix + _AFTER_ALL_NAMES,
+            after=after,
+            wanted=lambda topic: visible is None or visible(topic.name),
+            cost=lambda topic: fairness.LISTED_ROW,
+        )
+        self._check_caller()
+        for found in topics:
+            yield [(topic.name, topic.statistics()) for topic in found]
+            self._check_caller()
+
+    def count_topics(self, prefix: str = "") -> int:
+        """Return the number of topics whose name begins with ``prefix``, at once."""
+        self._check_caller()
+        return self._topics_by_name.count(prefix, prefix + _AFTER_ALL_NAMES)
+
+    def client_slices(
+        self, *, prefix: str = "", after: int = 0
+    ) -> Iterator[list[ClientStatistics]]:
+        """Yield the connected clients in the order of connection, in slices of bounded work.
+
+        The same holds as for `topic_slices`.
+
+        Args:
+            prefix: Only clients whose id begins with it.
+            after: Only clients whose ``joined`` is higher.
+        """
+        clients = self._clients_by_age.slices(
+            0,
+            self._last_joined,
+            after=after,
+            wanted=lambda client: client.id.startswith(prefix),
+            cost=lambda client: (
+                fairness.LISTED_ROW + fairness.LISTED_SUBSCRIPTION * len(client.topics)
+            ),
+        )
+        self._check_caller()
+        for found in clients:
+            yield [client.statistics() for client in found]
+            self._check_caller()
 
     def _create(self, name: str, history_size: int | None) -> Topic:
         if name in self._topics:
@@ -265,7 +370,9 @@ class Broker:
         if history_size is None:
             history_size = self.config.history_size
         history = History(history_size, self._histories) if history_size else None
-        topic = self._topics[name] = Topic(name, encode=self._encode, history=history)
+        topic = Topic(name, encode=self._encode, history=history, total=self._total)
+        self._topics[name] = topic
+        self._topics_by_name.add(topic)
         self._announce(TopicCreated(name, history_size))
         return topic
 

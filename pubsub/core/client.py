@@ -1,21 +1,34 @@
 """One connected client, as the broker sees it."""
 
+from pubsub.core.counters import ClientStatistics
 from pubsub.core.outbox import Outbox
 
 
 class Client:
     """An id chosen by the server, an outbox, and the names of the subscribed topics.
 
+    ``joined`` is a number that grows with each client: the time at which it connected, in
+    nanoseconds since the Unix epoch, or a little more where two would be equal or the clock was set
+    back.
+
     ``topics`` is in the order of subscription. It mirrors `Topic.subscribers`: it contains a name
     exactly while this client is among the subscribers of that topic.
     """
 
-    __slots__ = ("id", "outbox", "topics")
+    __slots__ = ("id", "joined", "outbox", "topics")
 
-    def __init__(self, client_id: str, outbox: Outbox) -> None:
+    def __init__(self, client_id: str, outbox: Outbox, joined: int = 0) -> None:
         self.id = client_id
+        self.joined = joined
         self.outbox = outbox
         self.topics: dict[str, None] = {}
+
+    def statistics(self) -> ClientStatistics:
+        """Return a snapshot."""
+        outbox = self.outbox
+        return ClientStatistics(
+            self.id, self.joined, list(self.topics), outbox.qsize(), outbox.dropped
+        )
 
     def __repr__(self) -> str:
         return f"<Client {self.id}, {len(self.topics)} topics, {self.outbox!r}>"

@@ -6,43 +6,42 @@ from dataclasses import dataclass
 class Counters:
     """Messages published, deliveries queued and deliveries lost."""
 
-    __slots__ = ("delivered", "dropped", "messages")
+    __slots__ = ("delivered", "dropped", "dropped_from_history", "messages")
 
     def __init__(self) -> None:
         self.messages = 0
         self.delivered = 0
         self.dropped = 0
-
-    def add(self, other: "Counters") -> None:
-        """Add the counts of ``other`` to these."""
-        self.messages += other.messages
-        self.delivered += other.delivered
-        self.dropped += other.dropped
+        self.dropped_from_history = 0
+        """Those of ``dropped`` that were replays of events which the history kept no longer."""
 
 
 class TopicCounters(Counters):
-    """The counters of one topic.
+    """The counters of one topic. Whatever they count is also counted in ``total``.
 
-    Frames refer to the counters rather than to the topic, so that a loss is counted even after the
-    topic was deleted.
+    Frames refer to the counters rather than to the topic, so that a loss is counted in the total
+    even after the topic was deleted.
     """
 
-    __slots__ = ("_successor", "topic")
+    __slots__ = ("topic", "total")
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, total: Counters | None = None) -> None:
         super().__init__()
         self.topic = topic
-        self._successor: Counters = self
+        self.total = Counters() if total is None else total
+        """The counters of all topics together, including deleted ones."""
 
-    def count_loss(self, events: int = 1, *, delivered: int = 0) -> None:
-        """Count ``events`` as lost; ``delivered`` of them were already counted as delivered."""
-        self._successor.dropped += events
-        self._successor.delivered -= delivered
+    def count_loss(self) -> None:
+        """Count an event as lost that was already counted as delivered."""
+        for counters in (self, self.total):
+            counters.dropped += 1
+            counters.delivered -= 1
 
-    def hand_over(self, successor: Counters) -> None:
-        """Add these counts to ``successor``, and count all later losses there."""
-        successor.add(self)
-        self._successor = successor
+    def count_lost_replay(self, events: int) -> None:
+        """Count ``events`` as lost that were to be replayed, and that the history has evicted."""
+        for counters in (self, self.total):
+            counters.dropped += events
+            counters.dropped_from_history += events
 
     def statistics(self, subscribers: int) -> "TopicStatistics":
         """Return a snapshot of the counters."""
@@ -69,20 +68,52 @@ class TopicStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientStatistics:
+    """One client: what it is subscribed to, and what waits for it."""
+
+    id: str
+    joined: int
+    """The position in the order of connection; see `Client`."""
+
+    topics: list[str]
+    """In the order of subscription."""
+
+    queued: int
+    """Frames in its outbox."""
+
+    dropped: int
+    """Events that it lost since it connected."""
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
-    """The counters of a broker. The totals include deleted topics."""
+    """The totals of a broker, all of which are counted as they change.
+
+    Messages, deliveries and losses include those of deleted topics. Every event that was offered to
+    a subscriber was delivered or dropped from its queue, so ``offered`` is the sum of ``delivered``
+    and ``dropped`` less ``dropped_from_history``: replayed events are not offered.
+    """
 
     uptime: float
     """Seconds since the broker was created."""
 
-    topics: dict[str, TopicStatistics]
+    topics: int
     clients: int
     subscribers: int
     """Subscriptions over all topics."""
 
     messages: int
+    client_publications: int
+    """Those of ``messages`` that connected clients published."""
+
+    offered: int
+    """Sum over all messages of the subscribers that each was meant for."""
+
     delivered: int
     dropped: int
+    dropped_from_history: int
+    """Those of ``dropped`` that were replays of events which the history kept no longer."""
+
     history_bytes: int
     """Bytes that all histories take in total."""
 

@@ -48,7 +48,7 @@ class Outbox(asyncio.Queue[Frame]):
         on_frames: Called when a frame enters an empty outbox.
         schedule: Calls ``on_frames``, now or at the end of the tick; by default at once.
         on_full: Called before an event is dropped, to flush what the socket can take.
-        on_overflow: Called for the first event that is dropped under the policy ``disconnect``.
+        on_overflow: Called for the first event that is dropped since the last notice of a loss.
     """
 
     # Large fan-outs are limited by cache misses, and slots keep the fields that `offer` reads next
@@ -278,7 +278,7 @@ class Outbox(asyncio.Queue[Frame]):
     def _take_replayed(self, replay: Replay, frames: list[Frame], room: int) -> int:
         lost = replay.skip_lost()
         if lost:
-            replay.counters.count_loss(lost)
+            replay.counters.count_lost_replay(lost)
             self.dropped += lost
             frames.append(self._describe_loss(replay.counters.topic, lost))
             room -= frames[-1].size
@@ -298,8 +298,6 @@ class Outbox(asyncio.Queue[Frame]):
         if not self.full():
             self._put(frame)
             return
-        if self._overflow_policy is Overflow.DISCONNECT and self._lost is None:
-            self._on_overflow()
         self._lose(frame)
 
     def _evict_oldest_event(self) -> bool:
@@ -317,8 +315,9 @@ class Outbox(asyncio.Queue[Frame]):
             raise ValueError(f"{frame!r} is not an event and may not be dropped")
         if self._lost is None:
             self._lost = {}
+            self._on_overflow()
         self._lost[counters.topic] = self._lost.get(counters.topic, 0) + 1
-        counters.count_loss(delivered=1)
+        counters.count_loss()
         self.dropped += 1
 
     def _report_losses(self, lost: dict[str, int]) -> None:

@@ -16,15 +16,23 @@ class Topic:
         name: Its name, already validated.
         encode: Encodes the event of a publication.
         history: Keeps the last messages; ``None`` to keep none.
+        total: Counts what all topics count together.
     """
 
     __slots__ = ("_encode", "counters", "history", "name", "subscribers")
 
-    def __init__(self, name: str, *, encode: Encode, history: History | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        encode: Encode,
+        history: History | None = None,
+        total: Counters | None = None,
+    ) -> None:
         self.name = name
         self.subscribers: dict[Client, Outbox] = {}
         self.history = history
-        self.counters = TopicCounters(name)
+        self.counters = TopicCounters(name, total)
         self._encode = encode
 
     def publish(
@@ -50,7 +58,6 @@ class Topic:
             history.append(frame, publication.publisher_id)
         subscribers = self.subscribers
         count = len(subscribers)
-        counters.messages += 1
         if publisher in subscribers:
             count -= 1
             counters.delivered += count
@@ -62,6 +69,10 @@ class Topic:
             counters.delivered += count
             for outbox in subscribers.values():
                 outbox.offer(frame)
+        counters.messages += 1
+        total = counters.total
+        total.messages += 1
+        total.delivered += count
         publication.subscribers = count
         return publication
 
@@ -71,14 +82,13 @@ class Topic:
             return None
         return self.history.replay(count, counters=self.counters, reader_id=reader.id)
 
-    def close(self, successor: Counters) -> None:
-        """Release subscribers and history; ``successor`` takes over the counters."""
+    def close(self) -> None:
+        """Release subscribers and history. Later losses still count in the total."""
         for client in self.subscribers:
             del client.topics[self.name]
         self.subscribers.clear()
         if self.history is not None:
             self.history.close()
-        self.counters.hand_over(successor)
 
     def statistics(self) -> TopicStatistics:
         """Return a snapshot of the counters."""

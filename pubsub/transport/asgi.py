@@ -17,18 +17,31 @@ def payload_of(message: dict[str, Any]) -> str | bytes:
     return (message.get("bytes") or b"") if text is None else text
 
 
+def _size(payload: str | bytes) -> int:
+    # Only a text with other characters has to be encoded once more to know its size.
+    if isinstance(payload, bytes) or payload.isascii():
+        return len(payload)
+    return len(payload.encode())
+
+
 class ASGITransport:
     """Sends frames one by one, and is not writable while ``send`` waits.
 
     Only ``send``, which runs in the next tick, shows whether the socket is full; all frames written
     before that are accepted. The server decides how much memory a peer that does not read takes:
     uvicorn's ``send`` waits from 64 KiB on, and if a server's ``send`` never waits, there is no
-    bound. Pings and the limits for incoming messages are left to the server, too.
+    bound. Pings and the limits for incoming messages are left to the server, too. Only payloads are
+    counted as bytes, because the server makes the frames.
     """
+
+    kind = "websocket"
 
     def __init__(self, receive: Receive, send: Send, timeouts: Timeouts) -> None:
         self.writable = True
         self.close_code = 1006
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.close_reason: str | None = None
         self._receive = receive
         self._send = send
         self._timeouts = timeouts
@@ -49,7 +62,8 @@ class ASGITransport:
             while (message := await self._receive())["type"] != "websocket.disconnect":
                 if self._closing is not None:
                     continue
-                self._message = payload_of(message)
+                self._message = payload = payload_of(message)
+                self.received_bytes += _size(payload)
                 peer.on_readable()
                 # A server with flow control stops reading meanwhile.
                 await self._readable.wait()
@@ -86,7 +100,7 @@ class ASGITransport:
                 await self._send({"type": "websocket.send", "text": frames[0].text})
                 self.writable = self._closing is None
                 self._sent += 1
-                frames.popleft()
+                self.sent_bytes += frames.popleft().size
         except Exception:
             # Servers raise different exceptions for a lost connection (the ASGI specification asks
             # for an OSError). Whatever it is, nothing more can be sent.
@@ -101,7 +115,7 @@ class ASGITransport:
         if last:
             self.write(last)
         self.writable = False
-        self.close_code = reason.code
+        self.close_code, self.close_reason = reason.code, reason.reason
         sending = self._sending
         if reason is Close.SLOW and sending is not None:
             self._frames.clear()
@@ -152,6 +166,6 @@ class ASGITransport:
     def expire(self) -> None:
         """Disconnect a client that does not read."""
         peer, self._peer = self._peer, None
+        self.close(Close.SLOW)
         if peer is not None:
             peer.on_lost()
-        self.close(Close.SLOW)

@@ -54,11 +54,23 @@ class Transport(Protocol):
     seconds while data is waiting is disconnected with 3008 (`Close.SLOW`).
     """
 
+    kind: str
+    """What the client uses, such as ``websocket``; one of a few names."""
+
+    sent_bytes: int
+    """Bytes written for the peer, without those of the handshake."""
+
+    received_bytes: int
+    """Bytes received from the peer, without those of the handshake."""
+
     writable: bool
     """Whether `write` may be called."""
 
     close_code: int
     """The status code of the first close frame in either direction; 1006 if there is none."""
+
+    close_reason: str | None
+    """The reason in that close frame if it is the server's; ``None`` otherwise."""
 
     def next_message(self) -> Message | Other | None:
         """Return the next message, or ``None`` if there is no input left."""

@@ -1,10 +1,14 @@
 """Time limits for clients that do not read, and pings for silent clients.
 
 Each class has one timer for all transports of an event loop, which runs only while it watches any.
+Transports are looked at in slices of `TICK_SLICE`, between which the event loop serves clients: ten
+thousand silent clients are not pinged at once.
 """
 
 import asyncio
 from typing import Protocol
+
+from pubsub.fairness import TICK_SLICE
 
 LOOKS = 8
 """Looks at a transport within one time limit, which determines how exact the limit is."""
@@ -52,24 +56,37 @@ class WriteTimeouts:
             loop = asyncio.get_running_loop()
             self._watched[transport] = (transport.unread, loop.time())
             if self._timer is None:
-                self._timer = loop.call_later(self._interval, self._look)
+                self._timer = loop.call_later(self._interval, self._look_at_all)
 
     def forget(self, transport: Blocked) -> None:
         """Stop watching a transport."""
         self._watched.pop(transport, None)
 
-    def _look(self) -> None:
+    def _look_at_all(self) -> None:
+        self._look_at(list(self._watched))
+
+    def _look_at(self, transports: list[Blocked]) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for transport, (before, since) in list(self._watched.items()):
-            if not transport.blocked:
-                self.forget(transport)
-            elif (unread := transport.unread) < before:
-                self._watched[transport] = (unread, now)
-            elif now - since >= transport.patience:
-                self.forget(transport)
-                transport.expire()
-        self._timer = loop.call_later(self._interval, self._look) if self._watched else None
+        for transport in transports[:TICK_SLICE]:
+            if transport in self._watched:
+                self._look(transport, now)
+        if rest := transports[TICK_SLICE:]:
+            self._timer = loop.call_later(0, self._look_at, rest)
+        elif self._watched:
+            self._timer = loop.call_later(self._interval, self._look_at_all)
+        else:
+            self._timer = None
+
+    def _look(self, transport: Blocked, now: float) -> None:
+        before, since = self._watched[transport]
+        if not transport.blocked:
+            self.forget(transport)
+        elif (unread := transport.unread) < before:
+            self._watched[transport] = (unread, now)
+        elif now - since >= transport.patience:
+            self.forget(transport)
+            transport.expire()
 
 
 class Pingable(Protocol):
@@ -111,29 +128,37 @@ class Pings:
         """Watch a transport until `forget` is called for it."""
         self._transports.add(transport)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._interval, self._look)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._interval, self._look_at_all)
 
     def forget(self, transport: Pingable) -> None:
         """Stop watching a transport."""
         self._transports.discard(transport)
 
-    def _look(self) -> None:
-        silent: list[Pingable] = []
-        for transport in self._transports:
-            if transport.heard:
-                transport.heard = False
-                transport.silent_looks = 0
-            else:
-                transport.silent_looks += 1
-                if transport.silent_looks >= LOOKS:
-                    silent.append(transport)
-        for transport in silent:
-            _ask(transport)
-        self._timer = (
-            asyncio.get_running_loop().call_later(self._interval, self._look)
-            if self._transports
-            else None
-        )
+    def _look_at_all(self) -> None:
+        self._look_at(list(self._transports))
+
+    def _look_at(self, transports: list[Pingable]) -> None:
+        loop = asyncio.get_running_loop()
+        for transport in transports[:TICK_SLICE]:
+            if transport in self._transports:
+                _look(transport)
+        if rest := transports[TICK_SLICE:]:
+            self._timer = loop.call_later(0, self._look_at, rest)
+        elif self._transports:
+            self._timer = loop.call_later(self._interval, self._look_at_all)
+        else:
+            self._timer = None
+
+
+def _look(transport: Pingable) -> None:
+    if transport.heard:
+        transport.heard = False
+        transport.silent_looks = 0
+        return
+    transport.silent_looks += 1
+    if transport.silent_looks >= LOOKS:
+        _ask(transport)
 
 
 def _ask(transport: Pingable) -> None:

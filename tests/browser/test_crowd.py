@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import OpenPage
 from tests.browser.test_room import joined, say
@@ -102,3 +102,40 @@ def test_reading_back(server: Server, open_page: OpenPage) -> None:
     expect(page.locator("#messages .text").last).to_be_in_viewport()
     expect(page.locator("#newest")).to_be_hidden()
     expect(page).to_have_title("#t · Chat room")
+
+
+def test_more_rooms_than_a_page_has(server: Server, open_page: OpenPage) -> None:
+    """The page follows the server's pages, so that the field finds every room."""
+    for number in range(1001):
+        server.create_topic(f"room-{number:04}")
+    page = open_page(server)
+    expect(page.locator("#room-lists .hint")).to_have_text("801 more rooms. Type to find one.")
+    page.get_by_label("Find or create a room").fill("1000")
+    expect(page.locator(".room-link")).to_have_count(1)
+    expect(page.locator(".room-link .room-name")).to_have_text("room-1000")
+
+
+def test_more_rooms_than_the_page_asks_for(
+    server: Server, open_page: OpenPage, complaints: list[str]
+) -> None:
+    """Rooms beyond the last page that is requested are counted, and opened by name."""
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        stats = server.request("GET", "/stats")[1]
+        cut = {"truncated": True, "next": "x", "total": 12_345}
+        counters = {"messages": 0, "subscribers": 0, "delivered": 0, "dropped": 0}
+        route.fulfill(json={**stats, "topics": {f"room-{len(asked)}": counters}, **cut})
+
+    server.create_topic("unlisted")
+    page = open_page(server, "/docs/ws")
+    page.route("**/stats*", answer)
+    page.goto(f"http://127.0.0.1:{server.port}/")
+    expect(page.locator("#room-lists .hint")).to_have_text("12,335 more rooms. Type to find one.")
+    page.get_by_label("Find or create a room").fill("unlisted")
+    page.keyboard.press("Enter")
+    joined(page, "unlisted")
+    page.unroute_all(behavior="ignoreErrors")
+    # The page cannot know that the room exists, so it tries to create it.
+    complaints[:] = [text for text in complaints if "status of 409" not in text]

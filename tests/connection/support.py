@@ -20,9 +20,14 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
 class MemoryTransport:
     """A transport whose socket is a list and is full when a test says so."""
 
+    kind = "websocket"
+
     def __init__(self) -> None:
         self.writable = True
         self.close_code = 1006
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        self.close_reason: str | None = None
         self.reading = True
         self.broken = False
         self.closed_with: Reason | None = None
@@ -66,6 +71,7 @@ class MemoryTransport:
         if self.broken:
             raise ZeroDivisionError("the transport has a bug")
         self.batches.append([frame.text for frame in frames])
+        self.sent_bytes += sum(frame.size for frame in frames)
 
     def pause_reading(self) -> None:
         """Stop delivering messages."""
@@ -81,7 +87,7 @@ class MemoryTransport:
         if last:
             self.write(last)
         self.closed_with = reason
-        self.close_code = reason.code
+        self.close_code, self.close_reason = reason.code, reason.reason
         self._gone.set()
 
     async def serve(self, peer: Peer) -> None:
@@ -104,7 +110,7 @@ class Room:
     async def connect(self, **credentials: Any) -> tuple[MemoryTransport, Connection]:
         """Connect a client, with these credentials from its handshake."""
         transport = MemoryTransport()
-        connection = Connection(self.runtime, transport, **credentials)
+        connection = Connection(self.runtime, transport, address="10.0.0.1", **credentials)
         self.tasks.append(asyncio.create_task(connection.run()))
         await turn()
         return transport, connection

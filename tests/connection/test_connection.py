@@ -348,6 +348,64 @@ async def test_overflow_can_disconnect() -> None:
         assert room.runtime.broker.subscriber_counts() == {"t": 0}
 
 
+async def test_first_loss_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that loses events again and again has one line in the log, and stays."""
+    caplog.set_level(logging.INFO, "pubsub")
+    async with open_room(queue_size=1) as room:
+        transport, connection = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"})
+        await turn()
+        publisher, _ = await room.connect()
+        for _ in range(2):
+            transport.writable = False
+            publisher.receive(publication(), publication())
+            await turn()
+            transport.drain()
+        assert [message.get("dropped") for message in transport.sent].count(1) == 2
+        assert transport.closed_with is None
+        assert log_of(caplog) == [
+            f"slow_consumer client_id={connection.client.id} address=10.0.0.1"
+        ]
+
+
+async def test_close_is_logged_unless_it_is_ordinary(caplog: pytest.LogCaptureFixture) -> None:
+    """A close by policy has one line, whoever decides it; a stop and the client's own have none."""
+    caplog.set_level(logging.INFO, "pubsub")
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        connection.close(Close.STALE)
+        transport.lose()
+        transport, other = await room.connect()
+        transport.close_code, transport.close_reason = 3012, "no pong"
+        transport.lose()
+        transport, stopped = await room.connect()
+        stopped.stop()
+        transport.lose()
+        transport, _ = await room.connect()
+        transport.close_code = 3008
+        transport.lose()
+    assert log_of(caplog) == [
+        f"client_closed code=3502 reason=stale client_id={connection.client.id} address=10.0.0.1",
+        f'client_closed code=3012 reason="no pong" client_id={other.client.id} address=10.0.0.1',
+    ]
+
+
+async def test_connections_are_logged_on_request(caplog: pytest.LogCaptureFixture) -> None:
+    """With the level DEBUG, each connection has a line when it begins and when it ends."""
+    caplog.set_level(logging.DEBUG, "pubsub")
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        transport.lose()
+        await turn()
+    who = f"client_id={connection.client.id} address=10.0.0.1"
+    assert log_of(caplog) == [f"client_connected {who}", f"client_disconnected code=1006 {who}"]
+
+
+def log_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of the server's log."""
+    return [each.getMessage() for each in caplog.records if each.name == "pubsub.server"]
+
+
 async def test_stop_sends_pending_replies_and_closes() -> None:
     """A stop sends all pending replies before it closes the connection."""
     async with open_room() as room:

@@ -1,7 +1,7 @@
 """Helpers shared by the tests of the core."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from pubsub.core.broker import Broker, Change
 from pubsub.core.client import Client
@@ -9,6 +9,8 @@ from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, HistoryBudget
 from pubsub.core.publication import Frame, Publication
+
+Row = TypeVar("Row")
 
 
 def event(payload: str, counters: TopicCounters) -> Frame:
@@ -53,6 +55,12 @@ def join(broker: Broker, *topics: str) -> Client:
     for topic in topics:
         broker.subscribe(client, topic)
     return client
+
+
+def one_slice(slices: Iterator[list[Row]]) -> list[Row]:
+    """Return the rows of a listing that is read in one slice."""
+    (rows,) = slices
+    return rows
 
 
 def read(client: Client, max_bytes: int = 1 << 20) -> list[str]:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pubsub.core.broker import Broker, TopicCreated, TopicDeleted
+from pubsub.core.broker import TIMED_EVERY, Broker, TopicCreated, TopicDeleted
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration, Overflow
 from pubsub.core.errors import (
@@ -17,7 +17,7 @@ from pubsub.core.errors import (
     WrongThread,
 )
 from pubsub.core.publication import Publication
-from tests.core.support import describe_loss, join, make_broker, publish, read, reply
+from tests.core.support import describe_loss, join, make_broker, one_slice, publish, read, reply
 
 
 def test_every_subscriber_but_the_publisher_gets_each_message_once() -> None:
@@ -146,16 +146,62 @@ def test_statistics() -> None:
     read(client)
     publish(broker, "u", "d")
     before = broker.statistics()
-    topic = before.topics["t"]
+    topic = dict(one_slice(broker.topic_slices()))["t"]
     assert (topic.messages, topic.subscribers, topic.delivered, topic.dropped) == (3, 2, 4, 2)
-    assert (before.clients, before.subscribers) == (2, 3)
+    assert (before.topics, before.clients, before.subscribers) == (2, 2, 3)
     assert (before.messages, before.delivered, before.dropped) == (4, 5, 2)
     assert before.uptime >= 0
     broker.delete_topic("t", reply("gone"))
     after = broker.statistics()
-    assert list(after.topics) == ["u"]
+    assert list(broker.subscriber_counts()) == ["u"]
     assert (after.messages, after.delivered, after.dropped) == (4, 5, 2)
-    assert after.subscribers == 1
+    assert (after.topics, after.subscribers) == (1, 1)
+
+
+@pytest.mark.parametrize("overflow", [Overflow.DROP_NEWEST, Overflow.DROP_OLDEST])
+def test_totals(overflow: Overflow) -> None:
+    """Whatever a subscriber is offered is delivered or dropped; a lost replay is dropped, too."""
+    broker = make_broker(queue_size=2, overflow=overflow, history_size=2)
+    for topic in "tu":
+        broker.create_topic(topic)
+    publisher = join(broker, "t", "u")
+    join(broker, "t")
+    late = join(broker)
+    publish(broker, "t", "a")
+    replay = broker.subscribe(late, "t", last_n=1)
+    assert replay is not None
+    late.outbox.put_replay(replay)
+    for payload in "bcd":
+        publish(broker, "t", payload, publisher)
+    publish(broker, "u", "e")
+    read(late)
+    broker.delete_topic("t", reply("gone"))
+    totals = broker.statistics()
+    assert (totals.topics, totals.subscribers) == (1, 1)
+    assert (totals.messages, totals.offered) == (5, 2 + 3 * 2 + 1)
+    assert (totals.delivered, totals.dropped - totals.dropped_from_history) == (5, 4)
+    assert totals.dropped_from_history == 1
+    assert totals.history_evicted == 0
+    assert totals.history_bytes > 0
+
+
+def test_publications_count_by_publisher() -> None:
+    """Messages of connected clients are counted apart, and every sixteenth is timed."""
+    broker = make_broker()
+    broker.create_topic("t")
+    client = join(broker)
+    for _ in range(TIMED_EVERY + 1):
+        publish(broker, "t", "a", client)
+    publish(broker, "t", "b")
+    with pytest.raises(TopicNotFound):
+        publish(broker, "none", "c")
+    statistics = broker.statistics()
+    assert (statistics.client_publications, statistics.messages) == (
+        TIMED_EVERY + 1,
+        TIMED_EVERY + 2,
+    )
+    assert broker.publish_seconds.cumulative()[-1] == 2
+    assert broker.publish_seconds.total > 0
 
 
 def test_events_dropped_after_their_topic_was_deleted_are_counted() -> None:
@@ -184,7 +230,7 @@ def test_a_new_topic_does_not_inherit_the_losses_of_a_deleted_one() -> None:
     broker.create_topic("t")
     publish(broker, "u", "b")
     statistics = broker.statistics()
-    new = statistics.topics["t"]
+    new = dict(one_slice(broker.topic_slices()))["t"]
     assert (new.delivered, new.dropped) == (0, 0)
     assert (statistics.delivered, statistics.dropped) == (1, 1)
     assert read(client) == ["t lost 1", "gone", "b"]

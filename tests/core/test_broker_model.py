@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+)
 
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
@@ -22,7 +29,7 @@ from pubsub.core.errors import (
     TopicNotFound,
 )
 from pubsub.core.outbox import Outbox
-from tests.core.support import join, make_broker, publish, read, reply
+from tests.core.support import join, make_broker, one_slice, publish, read, reply
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 QUEUE_SIZE = 4
@@ -40,6 +47,7 @@ class ModelClient:
     """Each text with the topic of which it is an event, or each replay as a list of texts."""
 
     lost: dict[str, int] = field(default_factory=dict)
+    dropped: int = 0
 
 
 class BrokerMachine(RuleBasedStateMachine):
@@ -61,6 +69,12 @@ class BrokerMachine(RuleBasedStateMachine):
         self.topics: dict[str, list[tuple[str, str | None]]] = {}
         self.gone: list[weakref.ref[Outbox]] = []
         self.number = 0
+        self.messages = self.delivered = self.dropped = 0
+
+    @initialize()
+    def create_the_first(self) -> None:
+        """Most sequences would otherwise have no topic for most of their steps."""
+        self.create("a")
 
     @rule(target=clients)
     def connect(self) -> str:
@@ -138,9 +152,14 @@ class BrokerMachine(RuleBasedStateMachine):
             with pytest.raises(NotSubscribed):
                 self.broker.unsubscribe(self.find(client), name)
 
-    @rule(client=st.none() | clients, name=NAMES)
+    @rule(client=st.none() | clients, name=NAMES, times=st.sampled_from([1, 1, QUEUE_SIZE]))
+    def publish_often(self, client: str | None, name: str, times: int) -> None:
+        """A client, or the server itself, publishes; sometimes as much as fills an outbox."""
+        for _ in range(times):
+            self.publish(client, name)
+
     def publish(self, client: str | None, name: str) -> None:
-        """A client, or the server itself, publishes."""
+        """Publish once."""
         self.number += 1
         text = str(self.number)
         publisher = self.find(client) if client else None
@@ -156,6 +175,8 @@ class BrokerMachine(RuleBasedStateMachine):
         count = publish(self.broker, name, text, publisher)
         assert count == len(subscribers)
         self.topics[name] = [*self.topics[name], (text, client)][-HISTORY:]
+        self.messages += 1
+        self.delivered += count
         for model in subscribers:
             self.offer(model, text, name)
 
@@ -164,17 +185,24 @@ class BrokerMachine(RuleBasedStateMachine):
         if len(model.waiting) >= QUEUE_SIZE:
             events = [index for index, (_, topic) in enumerate(model.waiting) if topic is not None]
             if self.overflow is Overflow.DROP_NEWEST or not events:
-                model.lost[name] = model.lost.get(name, 0) + 1
+                self.lose(model, name)
                 return
             while len(model.waiting) >= QUEUE_SIZE and events:
                 _, topic = model.waiting.pop(events[0])
                 assert topic is not None
-                model.lost[topic] = model.lost.get(topic, 0) + 1
+                self.lose(model, topic)
                 events = [i for i, (_, topic) in enumerate(model.waiting) if topic is not None]
             if len(model.waiting) >= QUEUE_SIZE:
-                model.lost[name] = model.lost.get(name, 0) + 1
+                self.lose(model, name)
                 return
         model.waiting.append((text, name))
+
+    def lose(self, model: ModelClient, topic: str) -> None:
+        """Count an event as lost that was counted as delivered."""
+        model.lost[topic] = model.lost.get(topic, 0) + 1
+        model.dropped += 1
+        self.dropped += 1
+        self.delivered -= 1
 
     @rule(client=clients)
     def read(self, client: str) -> None:
@@ -183,16 +211,18 @@ class BrokerMachine(RuleBasedStateMachine):
         notices = [f"{topic} lost {count}" for topic, count in model.lost.items()]
         texts: list[str] = []
         for waiting, _ in model.waiting:
-            texts += [waiting] if isinstance(waiting, str) else self.replayed(*waiting)
+            texts += [waiting] if isinstance(waiting, str) else self.replayed(model, *waiting)
         oldest = self.overflow is Overflow.DROP_OLDEST
         assert read(self.find(client)) == (notices + texts if oldest else texts + notices)
-        self.model[client] = ModelClient(topics=model.topics)
+        self.model[client] = ModelClient(topics=model.topics, dropped=model.dropped)
 
-    def replayed(self, name: str, *expected: str) -> list[str]:
+    def replayed(self, model: ModelClient, name: str, *expected: str) -> list[str]:
         """Return the rest of a replay, part of which may have been evicted or deleted."""
         kept = {text for text, _ in self.topics.get(name, [])}
         texts = [text for text in expected if text in kept]
         lost = len(expected) - len(texts)
+        model.dropped += lost
+        self.dropped += lost
         return [f"{name} lost {lost}", *texts] if lost else texts
 
     @invariant()
@@ -204,6 +234,31 @@ class BrokerMachine(RuleBasedStateMachine):
             name: sum(name in model.topics for model in self.model.values())
             for name in sorted(self.topics)
         }
+
+    @invariant()
+    def same_totals(self) -> None:
+        """The totals, which are counted as they change, equal a recount."""
+        totals = self.broker.statistics()
+        assert (totals.messages, totals.delivered, totals.dropped) == (
+            self.messages,
+            self.delivered,
+            self.dropped,
+        )
+        topics = dict(one_slice(self.broker.topic_slices())) if self.topics else {}
+        assert totals.topics == len(topics) == self.broker.count_topics() == len(self.topics)
+        assert totals.clients == len(self.model)
+        assert totals.subscribers == sum(each.subscribers for each in topics.values())
+
+    @invariant()
+    def same_listings(self) -> None:
+        """The listings have every topic and every client, in order, with its figures."""
+        topics = one_slice(self.broker.topic_slices()) if self.topics else []
+        assert [name for name, _ in topics] == sorted(self.topics)
+        clients = one_slice(self.broker.client_slices()) if self.model else []
+        assert [(each.id, set(each.topics), each.queued, each.dropped) for each in clients] == [
+            (client_id, model.topics, len(model.waiting), model.dropped)
+            for client_id, model in self.model.items()
+        ]
 
     def teardown(self) -> None:
         """Nothing refers to a client that has disconnected."""

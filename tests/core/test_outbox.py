@@ -1,6 +1,7 @@
 """The outbox: its bounds, its overflow policies, and how it reports losses."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -99,6 +100,19 @@ def test_drop_oldest_drops_the_newest_when_only_replies_wait() -> None:
     outbox.put_reply(reply("s"))
     offer(outbox, "a")
     assert texts(outbox.take_nowait(ALL)) == ["t lost 1", "r", "s"]
+
+
+def test_each_gap_calls_back_once() -> None:
+    """Whatever the policy, the first event that is lost since the last notice is announced."""
+    for policy in (Overflow.DROP_NEWEST, Overflow.DROP_OLDEST):
+        overflows: list[None] = []
+        outbox = make(1, policy, on_overflow=partial(overflows.append, None))
+        offer(outbox, "abc")
+        assert len(overflows) == 1
+        outbox.take_nowait(ALL)
+        outbox.take_nowait(ALL)
+        offer(outbox, "abc")
+        assert len(overflows) == 2
 
 
 def test_disconnect_calls_back_once() -> None:

@@ -64,9 +64,13 @@ class Client:
             if name in request.headers:
                 del request.headers[name]
             request.headers[name] = value
-        self._protocol.send_request(request)
-        self._send_protocol_data()
-        self._next_event()
+        try:
+            self._protocol.send_request(request)
+            self._send_protocol_data()
+            self._next_event()
+        except Exception:
+            self._socket.close()
+            raise
         if self._protocol.handshake_exc is not None:
             self._socket.close()
             raise self._protocol.handshake_exc

@@ -129,9 +129,12 @@ class Server:
             assert response.headers["Content-Type"].startswith("application/json"), content
             return response.status, dict(response.headers), json.loads(content or "null")
 
-    def get_text(self, path: str) -> str:
+    def get_text(self, path: str, headers: Mapping[str, str] | None = None) -> str:
         """Return the text that a browser gets for this path."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {})
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
             text: str = response.read().decode()
             return text
 
@@ -160,8 +163,9 @@ class Server:
     def clear(self) -> None:
         """Close all clients and delete all topics."""
         self.reset_clients()
-        for topic in self.request("GET", "/topics")[1]["topics"]:
-            self.request("DELETE", f"/topics/{quote(topic['name'])}")
+        while topics := self.request("GET", "/topics")[1]["topics"]:
+            for topic in topics:
+                self.request("DELETE", f"/topics/{quote(topic['name'])}")
 
     def reset_clients(self) -> None:
         """Disconnect all clients with a TCP reset."""
@@ -180,5 +184,7 @@ class Server:
         return [
             line
             for line in self.log().splitlines()
-            if re.search(r"Traceback|WARNING|ERROR|CRITICAL|Exception|never awaited", line)
+            if re.search(
+                r"Traceback|WARNING|ERROR|CRITICAL|Exception|never awaited|\"level\":\"[wec]", line
+            )
         ]

@@ -54,6 +54,8 @@ def test_default_is_the_own_host(server: Server) -> None:
     ):
         assert status(server, origin) == 403, origin
     assert status(server, own) == 101
+    metrics = server.get_text("/metrics")
+    assert 'chatroom_connections_refused_total{reason="origin"} 0.0' not in metrics
 
 
 def test_rebound_names_find_nothing(server: Server) -> None:

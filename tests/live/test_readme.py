@@ -69,8 +69,12 @@ def test_wscat_examples(start_server: StartServer) -> None:
 
 def test_settings_table() -> None:
     """The table has every setting with its default, and no others."""
-    others = dict(re.findall(r"^\| `(DJANGO_\w+)` \| (.*?) \|", README, re.MULTILINE))
-    rows = re.findall(r"^\| `CHATROOM_(\w+)` \| (?:`(.*?)`|none) \|", README, re.MULTILINE)
+    others = dict(
+        re.findall(r"^\| `(DJANGO_\w+|CHATROOM_LOG_FORMAT)` \| (.*?) \|", README, re.MULTILINE)
+    )
+    rows = re.findall(
+        r"^\| `CHATROOM_(?!LOG_FORMAT)(\w+)` \| (?:`(.*?)`|none) \|", README, re.MULTILINE
+    )
     assert tuple(name for name, _ in rows) == conf.SETTING_NAMES
     assert conf.configuration_from(dict(rows)) == Configuration()
     assert conf.access_from(dict(rows)).config == AccessConfiguration()
@@ -81,6 +85,7 @@ def test_settings_table() -> None:
         "DJANGO_ALLOWED_HOSTS": "`localhost` and its subdomains, every IP address, and the "
         "machine's own name",
         "DJANGO_STATIC_ROOT": str(settings.STATIC_ROOT).lower(),
+        "CHATROOM_LOG_FORMAT": "`console`",
     }
 
 

@@ -1,5 +1,6 @@
 """Who may do what over REST: tokens, API keys, sessions, and requests without any of them."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,6 +97,21 @@ def test_who_may_do_what(guarded: Server, method: str, path: str) -> None:
     askers = (NOBODY, MEMBER, bearer("43"), READER, OPERATOR)
     answers = [outcome(guarded.request(method, path, body, headers=asker)) for asker in askers]
     assert answers == list(ENDPOINTS[method, path])
+
+
+def test_metrics_are_for_operators(guarded: Server) -> None:
+    """The metrics need an API key, and count those who have no sufficient credentials."""
+    assert guarded.request("GET", "/metrics", headers=MEMBER)[0] == 403
+    status, headers, _ = guarded.raw_request("GET", "/metrics")
+    assert (status, headers["WWW-Authenticate"]) == (401, 'Bearer realm="chatroom"')
+    guarded.request("GET", "/stats", headers={"X-API-Key": "unknown"})
+    guarded.request("GET", "/stats", headers=bearer(ttl=-60))
+    guarded.request("GET", "/stats", headers=bearer(subscribe="orders"))
+    metrics = guarded.get_text("/metrics", headers=READER)
+    for reason in ("missing", "invalid", "expired", "api_key", "forbidden"):
+        found = re.search(f'chatroom_auth_failures_total{{reason="{reason}"}} (.+)', metrics)
+        assert found, reason
+        assert float(found[1]) >= 1, reason
 
 
 def test_pages_are_open(guarded: Server) -> None:

@@ -122,6 +122,21 @@ async def test_messages_are_passed_on() -> None:
         await server.transport.wait_closed()
 
 
+async def test_bytes_are_counted() -> None:
+    """The bytes of the payloads count in both directions, those that were sent when they are."""
+    server = Server()
+    async with serving(server):
+        server.receive("aé")
+        server.receive("bc")
+        server.incoming.put_nowait({"type": "websocket.receive", "bytes": b"def"})
+        await server.until(lambda: len(server.read) == 3)
+        assert server.transport.received_bytes == 3 + 2 + 3
+        server.transport.write([Frame("é".encode()), Frame(b"x"), Frame(b"x")])
+        server.permit(2)
+        await server.until(lambda: len(server.sent) == 2)
+        assert server.transport.sent_bytes == 2 + 1
+
+
 async def test_disconnection_without_a_code() -> None:
     """A disconnection without a close code counts as abnormal (1006)."""
     server = Server()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pubsub.fairness import TICK_SLICE
 from pubsub.transport.timeouts import LOOKS, Pings, Timeouts, WriteTimeouts
 
 
@@ -30,6 +31,13 @@ class Clock(asyncio.AbstractEventLoop):
         timer = asyncio.TimerHandle(self.now + delay, callback, args, self)
         heapq.heappush(self.timers, timer)
         return timer
+
+    def run_next_timer(self) -> float:
+        """Run the next timer; return the seconds that pass until then."""
+        timer = heapq.heappop(self.timers)
+        passed, self.now = timer.when() - self.now, timer.when()
+        timer._run()
+        return passed
 
     def pass_by(self, seconds: float) -> None:
         """Advance the time and run the timers that fall due."""
@@ -227,6 +235,51 @@ def test_forgotten_peer_is_not_pinged(clock: Clock) -> None:
     pings.forget(Silent())
     clock.pass_by(3 * INTERVAL)
     assert (gone.pings, silent.pings) == (0, 1)
+
+
+def test_many_silent_peers_are_pinged_in_slices(clock: Clock) -> None:
+    """The event loop serves clients between two slices of silent ones, at no delay."""
+    pings = Pings(INTERVAL)
+    silent = [Silent() for _ in range(2 * TICK_SLICE + 1)]
+    for each in silent:
+        pings.watch(each)
+    clock.pass_by(INTERVAL)
+    slices = []
+    for delay in (LOOK, 0, 0):
+        before = sum(each.pings for each in silent)
+        assert clock.run_next_timer() == delay
+        slices.append(sum(each.pings for each in silent) - before)
+    assert slices == [TICK_SLICE, TICK_SLICE, 1]
+    assert len(clock.timers) == 1
+
+
+def test_peer_that_is_forgotten_between_two_slices_is_not_pinged(clock: Clock) -> None:
+    """A connection that is closed while others are pinged is not pinged any more."""
+    pings = Pings(INTERVAL)
+    silent = [Silent() for _ in range(TICK_SLICE + 1)]
+    for each in silent:
+        pings.watch(each)
+    clock.pass_by(INTERVAL)
+    clock.run_next_timer()
+    (last,) = (each for each in silent if not each.pings)
+    pings.forget(last)
+    clock.pass_by(INTERVAL)
+    assert last.pings == 0
+
+
+def test_many_slow_readers_are_looked_at_in_slices(clock: Clock) -> None:
+    """The event loop serves clients between two slices of slow readers, and forgets some there."""
+    timeouts = WriteTimeouts(1)
+    stuck = [SlowReader(1) for _ in range(TICK_SLICE + 2)]
+    for each in stuck:
+        timeouts.watch(each)
+    clock.pass_by(0.99)
+    clock.run_next_timer()
+    assert sum(each.expired for each in stuck) == TICK_SLICE
+    timeouts.forget(stuck[-1])
+    assert clock.run_next_timer() == 0
+    assert [each.expired for each in stuck] == [1] * (TICK_SLICE + 1) + [0]
+    assert clock.timers == []
 
 
 @pytest.mark.parametrize("timer", [WriteTimeouts(30), Pings(INTERVAL)])

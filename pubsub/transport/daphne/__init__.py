@@ -2,7 +2,7 @@
 
 import sys
 
-from pubsub.transport.daphne import descriptors, http
+from pubsub.transport.daphne import descriptors, http, log_lines
 from pubsub.transport.daphne.http_limits import HttpLimits
 from pubsub.transport.daphne.server import before_stop, is_running, refer_to_protocols
 from pubsub.transport.daphne.signals import Drain, handle_signals
@@ -22,6 +22,7 @@ def install(limits: HttpLimits) -> None:
         refer_to_protocols()
         descriptors.raise_limit_when_running()
         http.install(limits)
+        log_lines.install()
 
 
 def drain_on_signals(drain: Drain) -> None:

@@ -10,6 +10,7 @@ part                 read                         if a name is missing
 `HTTP`               when the application is made one warning; HTTP has no bounds
 `SIGNALS`            when the application is made one warning; a signal spreads no clients
 `DEBUG_MESSAGES`     at the first handshake       handshakes are slower
+`ACCESS_LOG`         when the application is made the access log has Daphne's own form
 ==================== ============================ ===============================================
 
 All names of a part are read before anything is changed. What Twisted documents (its reactor, for
@@ -133,6 +134,8 @@ HTTP: Table = {
     "daphne.server:Server": {
         "handle_reply": "replaced: the application's send",
         "kill_all_applications": "replaced: ends the applications at the stop",
+        "application_checker": "replaced: looks at all connections in slices",
+        "timeout_checker": "replaced: likewise",
     },
     "daphne.server:Server.__init__": {"root_path": "the root of the site"},
     "daphne.server:Server.run": {
@@ -141,6 +144,7 @@ HTTP: Table = {
     },
     "daphne.server:Server.create_application": {
         "application_instance": "the task of an application",
+        "connections": "the details of each connection",
         "handle_reply": "becomes the application's send",
     },
     "twisted.web.http:HTTPChannel": {
@@ -181,6 +185,7 @@ HTTP: Table = {
         "_waitingForTransport": "reset when it has",
     },
     "twisted.web.http:Request": {
+        "method": "HEAD has no body",
         "handleContentChunk": "takes a piece of the body",
         "finished": "whether the response is written",
         "startedWriting": "whether its headers are written",
@@ -223,6 +228,21 @@ DEBUG_MESSAGES: Table = {
     "autobahn.twisted.websocket": {
         "hltype": "replaced: as above",
         "hlval": "replaced: as above",
+    },
+}
+
+ACCESS_LOG: Table = {
+    "daphne.access:AccessLogGenerator.__call__": {
+        "protocol": "the function is replaced; http or websocket",
+        "action": "what has happened",
+        "complete": "a request has been answered",
+        "connected": "a WebSocket was accepted",
+        "rejected": "a WebSocket was refused",
+        "disconnected": "a connection has ended",
+        "details": "a dictionary with the fields of the line",
+    },
+    "daphne.access:AccessLogGenerator.__init__": {
+        "stream": "where the lines go: standard output, or a file that was chosen",
     },
 }
 """What formats Autobahn's debug messages, and does nothing else."""

@@ -1,10 +1,11 @@
 """Bounds for HTTP on Daphne: memory, body sizes, time limits, and an orderly stop.
 
 Daphne reads a request body of any size before it starts the application, lets an application
-write a response of any size to a client that does not read, and answers pipelined requests
-whether or not the answers are read. `install` replaces four attributes of Daphne's classes, so
-that every connection is served by a `Channel` and every request is a `Request` of this package.
-What replaces a function keeps it as ``__wrapped__``.
+write a response of any size to a client that does not read, answers pipelined requests whether
+or not the answers are read, and looks at all connections at once. `install` replaces six
+attributes of Daphne's classes, so that every connection is served by a `Channel`, every request is
+a `Request` of this package, and looking is done in slices. What replaces a function keeps it as
+``__wrapped__``.
 
 HTTP/2, which Daphne speaks over TLS if optional packages are installed, is not offered: its
 streams belong to other classes of Twisted's, which have none of these bounds, and a WebSocket
@@ -61,6 +62,7 @@ def _replace(limits: HttpLimits) -> None:
 
     from pubsub.transport.daphne.http_channel import Channel, Request
     from pubsub.transport.daphne.http_connections import HttpConnections
+    from pubsub.transport.daphne.sweeps import check_applications, check_timeouts
 
     connections = HttpConnections(limits)
     write = Server.handle_reply
@@ -79,6 +81,16 @@ def _replace(limits: HttpLimits) -> None:
             connections.answered(protocol)
             await protocol.drained()
 
+    @functools.wraps(Server.timeout_checker)
+    def timeout_checker(server: Any) -> None:
+        check_timeouts(server)
+
+    check = Server.application_checker
+
+    @functools.wraps(check)
+    def application_checker(server: Any) -> None:
+        check_applications(server, check)
+
     @functools.wraps(Server.kill_all_applications)
     def kill_all_applications(server: Any) -> "Deferred[None]":
         return Deferred.fromFuture(connections.stop(server))
@@ -93,6 +105,8 @@ def _replace(limits: HttpLimits) -> None:
     HTTPFactory.acceptableProtocols = acceptable_protocols
     Server.handle_reply = handle_reply
     Server.kill_all_applications = kill_all_applications
+    Server.timeout_checker = timeout_checker
+    Server.application_checker = application_checker
     cast(Any, reactor).callWhenRunning(when_running)
 
 

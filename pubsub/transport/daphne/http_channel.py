@@ -368,6 +368,15 @@ class Request(WebRequest):  # type: ignore[misc]
             channel.upgraded(wrapped or getattr(transport, "protocol", None))
             self.channel = None
 
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        """Write a part of the response; one to HEAD has no body (RFC 9110 §9.3.2).
+
+        Twisted omits only what is written first.
+        """
+        if self.method == b"HEAD" and message.get("body"):
+            message = {**message, "body": b""}
+        super().handle_reply(message)
+
     async def drained(self) -> None:
         """Wait until the client has read what was written, if much of it waits."""
         if not self.finished and self.channel is not None:

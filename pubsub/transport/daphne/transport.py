@@ -119,10 +119,15 @@ class DaphneTransport:
         "_waiters",
         "_write_later",
         "close_code",
+        "close_reason",
         "heard",
+        "received_bytes",
+        "sent_bytes",
         "silent_looks",
         "writable",
     )
+
+    kind = "websocket"
 
     def __init__(self, protocol: Any, config: Configuration, timeouts: Timeouts) -> None:
         self._tcp = tcp = protocol.transport
@@ -140,6 +145,9 @@ class DaphneTransport:
         self._waiters: list[asyncio.Future[None]] = []
         self.writable = True
         self.close_code = 1006
+        self.sent_bytes = 0
+        self.received_bytes = len(protocol.data)
+        self.close_reason: str | None = None
         self.heard = True
         self.silent_looks = 0
         limits = (protocol.maxMessagePayloadSize, protocol.maxFramePayloadSize)
@@ -188,6 +196,7 @@ class DaphneTransport:
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Take what was read from the socket, by Twisted or directly."""
         self.heard = True
+        self.received_bytes += len(data)
         self._engine.feed(data)
         try:
             if self._state is State.CLOSING:
@@ -272,15 +281,18 @@ class DaphneTransport:
         data = batch[0].wire if len(batch) == 1 else None
         if data is None:
             data = serialize(batch)
+        size = len(data)
+        self.sent_bytes += size
         try:
             sent = self._send(data)
         except OSError:
             sent = 0  # EAGAIN or a real error: let Twisted's own write hit it and handle it
-        if sent != len(data):
+        if sent != size:
             self._write_rest(data[sent:])
 
     def _write(self, data: bytes) -> None:
         """Write a control frame, after everything that is waiting."""
+        self.sent_bytes += len(data)
         sent = 0
         if self.writable:
             try:
@@ -327,7 +339,7 @@ class DaphneTransport:
 
     def _start_closing(self, code: int, reason: str, last: Sequence[Frame] = ()) -> None:
         if self._state is State.OPEN:
-            self.close_code = code
+            self.close_code, self.close_reason = code, reason
             self._flush()
             self._write(serialize(last) + frames.close_frame(code, reason))
             self._end(State.CLOSING)
@@ -355,7 +367,7 @@ class DaphneTransport:
         closing the socket with unread input would reset the connection, and the peer might not see
         the close frame.
         """
-        self.close_code = code
+        self.close_code, self.close_reason = code, reason
         self._flush()
         self._write(frames.close_frame(code, reason))
         if self._direct:

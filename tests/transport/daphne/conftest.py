@@ -29,6 +29,8 @@ def fresh_daphne(monkeypatch: pytest.MonkeyPatch) -> None:
         (Server, "create_application"),
         (Server, "handle_reply"),
         (Server, "kill_all_applications"),
+        (Server, "application_checker"),
+        (Server, "timeout_checker"),
     ):
         function = getattr(of, name)
         monkeypatch.setattr(of, name, getattr(function, "__wrapped__", function))

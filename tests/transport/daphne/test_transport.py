@@ -62,6 +62,22 @@ async def test_messages_before_the_end_of_the_handshake() -> None:
         await session.peer.until(lambda: session.peer.read == ["a", "b"])
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_bytes_are_counted(encrypted: bool, tls: dict[str, Any]) -> None:
+    """The bytes of all frames count, with those that came together with the handshake."""
+    async with running_daphne(**(tls if encrypted else {})) as server:
+        session = await server.request()
+        session.may_serve.set()
+        await session.client.send_bytes(masked("early"))
+        await server.turn_until(lambda: server.protocol.data)
+        await server.accept(session)
+        await session.client.send_bytes(masked("later") + masked(b"", Opcode.PING))
+        await session.peer.until(lambda: session.peer.others)
+        session.write("a", "bc")
+        assert session.transport.received_bytes == len(masked("early") * 2 + masked(b""))
+        assert session.transport.sent_bytes == 2 + 3 + 4
+
+
 async def test_messages_before_the_transport_is_served() -> None:
     """Messages that arrive before the transport is served wait for the peer."""
     async with running_daphne() as server:

@@ -173,7 +173,7 @@ poll.addEventListener("figures", ({ detail: { stats } }) => {
   const topics = new Map(
     Object.entries(stats.topics).map(([name, { subscribers }]) => [name, subscribers]),
   );
-  rooms.update(topics);
+  rooms.update(topics, stats.next ? stats.total : undefined);
   // The room in the URL may only have become known, or been created, after the page was opened.
   const { name } = openRoom;
   if (name !== null && !rooms.joined.has(name) && topics.has(name)) onUrl({ focus: isIdle() });

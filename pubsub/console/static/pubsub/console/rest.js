@@ -7,6 +7,9 @@
 /** Milliseconds to wait for an answer. */
 const TIMEOUT = 10_000;
 
+/** Pages of topics to request at a time, of 1,000 each. */
+const PAGES = 10;
+
 const base = new URL(document.documentElement.dataset.rest ?? "", location.href);
 
 /** @typedef {{messages: number, delivered: number, dropped: number}} Totals */
@@ -24,6 +27,8 @@ const base = new URL(document.documentElement.dataset.rest ?? "", location.href)
  * @property {Record<string, {subscribers: number}>} topics
  * @property {Totals} totals
  * @property {number} uptime_sec
+ * @property {string} [next] The cursor of the next page, if there is one.
+ * @property {number} [total] The number of topics on all pages.
  */
 
 /** The server refused a request, or did not answer. */
@@ -68,9 +73,20 @@ export function health() {
   return request("GET", "health");
 }
 
-/** @returns {Promise<StatsAnswer>} */
-export function stats() {
-  return request("GET", "stats");
+/**
+ * Request the figures of all topics, page by page, up to `PAGES`.
+ *
+ * @returns {Promise<StatsAnswer>} The first page with the `topics` of all of them, and the `next` of
+ *   the last.
+ */
+export async function stats() {
+  const first = await request("GET", "stats");
+  let page = first;
+  for (let pages = 1; page.next && pages < PAGES; pages += 1) {
+    page = await request("GET", `stats?cursor=${encodeURIComponent(page.next)}`);
+    Object.assign(first.topics, page.topics);
+  }
+  return { ...first, next: page.next };
 }
 
 /** @param {string} name */

@@ -6,7 +6,7 @@
 
 import { byId, count, element, messageOf, showMessage } from "./dom.js";
 
-/** The maximum number of rooms in the document; the field finds the others. */
+/** The maximum number of rooms in the document; the field finds or opens the others. */
 const SHOWN = 200;
 
 /**
@@ -163,7 +163,8 @@ export class RoomList {
     this.#others.fill(others, (item) => this.#update(item));
     this.#joined.heading.hidden = !mine.length;
     this.#others.heading.hidden = !mine.length || !others.length;
-    const hint = this.#hintFor(mine.length + others.length, others.length - SHOWN, wanted);
+    const more = Math.max(0, others.length - SHOWN) + this.#rooms.unlisted;
+    const hint = this.#hintFor(mine.length + others.length, more, wanted);
     showMessage(this.#hint, hint);
   }
 

@@ -55,6 +55,8 @@ export class Rooms extends RoomsTarget {
    * @type {Map<string, number> | null}
    */
   topics = null;
+  /** How many more topics the server has; they can be opened by name. */
+  unlisted = 0;
   /** @type {Map<string, Joined>} */ joined = new Map();
   #chat;
 
@@ -72,9 +74,11 @@ export class Rooms extends RoomsTarget {
    * Update the server's topics. A joined room that was gone and exists again is joined again.
    *
    * @param {Map<string, number>} topics
+   * @param {number} [total] How many topics there are, if not all are among `topics`.
    */
-  update(topics) {
+  update(topics, total = topics.size) {
     this.topics = topics;
+    this.unlisted = Math.max(0, total - topics.size);
     for (const room of this.joined.values()) {
       if (room.state === "gone" && topics.has(room.name)) this.#subscribe(room);
     }
