@@ -110,6 +110,10 @@ bench-against: $(BASE) ## Compare the speed with another checkout or commit (OTH
 conformance: $(DEV) ## Run the Autobahn test suite against the WebSocket transport (needs Python 2.7; 4 minutes)
 	$(BIN)/python -m tests.conformance
 
+.PHONY: image-check
+image-check: | $(BIN)/python ## Build the image and run both Compose files (needs root on Debian; two minutes)
+	@.ci/image-check
+
 .PHONY: format
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .

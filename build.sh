@@ -3,6 +3,7 @@
 #
 #     ./build.sh              build and run; CHATROOM_… and DJANGO_… variables reach the container
 #     ./build.sh --no-run     build only
+#     ./build.sh --help       print this
 #
 # IMAGE (default: chatroom) names the image, PORT (default: 9090) is the port to publish.
 set -euo pipefail
@@ -11,10 +12,14 @@ cd "$(dirname "$0")"
 IMAGE=${IMAGE:-chatroom}
 PORT=${PORT:-9090}
 
-case ${1:-} in
+case $* in
     "" | --no-run) ;;
+    -h | --help)
+        sed -n '2,/^set/ s/^# \{0,1\}//p' build.sh
+        exit 0
+        ;;
     *)
-        echo "build.sh: unknown option $1; the only option is --no-run" >&2
+        echo "build.sh: unknown arguments: $*; the only options are --no-run and --help" >&2
         exit 2
         ;;
 esac

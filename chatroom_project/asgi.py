@@ -8,6 +8,7 @@ from pathlib import Path
 from channels.routing import ProtocolTypeRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatroom_project.settings")
 
@@ -25,10 +26,15 @@ from pubsub.routing import lifespan, websocket_application  # noqa: E402
 
 logs.capture()
 
+try:
+    chat_room = websocket_application(whole_site=True)
+except ImproperlyConfigured as error:  # an authorizer, which the settings cannot import yet
+    sys.exit(f"chatroom: {error}")
+
 application = ProtocolTypeRouter(
     {
         "http": http_application,
-        "websocket": websocket_application(whole_site=True),
+        "websocket": chat_room,
         "lifespan": lifespan,
     }
 )

@@ -5,6 +5,10 @@ From ordinary Django code, in any thread of the server's process::
     import pubsub
 
     pubsub.publish("orders", {"order_id": "ORD-123"})
+
+After a change of what a user may do::
+
+    pubsub.permissions_changed(user)
 """
 
 from typing import Any
@@ -17,6 +21,7 @@ __all__ = [
     "PubSubError",
     "TopicNotFound",
     "__version__",
+    "permissions_changed",
     "publish",
 ]
 
@@ -49,3 +54,28 @@ def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:
     from pubsub.runtime import get_runtime  # so that importing pubsub needs no Django
 
     return get_runtime().publish_from_any_thread(topic, payload, message_id=message_id)
+
+
+def permissions_changed(user: Any) -> None:
+    """Ask the authorizer again what a user may do, for each of the user's connections.
+
+    When this returns, no earlier answer is used any more. Subscriptions that are no longer allowed
+    then end with ``permission_revoked``, each as soon as the authorizer has answered; a user who
+    was deleted or deactivated is disconnected with 3503, and a connection for which the authorizer
+    fails with 1011. Connections with a token are left alone, because their rights are in the token.
+
+    Call it after the change is committed (see `django.db.transaction.on_commit`): the authorizer
+    sees the database as others do. On the event loop that serves the clients it takes effect at
+    once; any other thread waits for the loop, but not for the answers.
+
+    Args:
+        user: A user of the Django project, or the primary key of one.
+
+    Raises:
+        pubsub.BrokerNotRunning: This process serves no clients.
+        TimeoutError: The event loop did not respond within 10 seconds.
+    """
+    from pubsub.auth.django import name_of
+    from pubsub.runtime import get_runtime
+
+    get_runtime().recheck_from_any_thread(name_of(user))

@@ -16,12 +16,23 @@ REASONS = ("connections", "address", "user", "origin", "host", "draining")
 may not connect; a ``Host`` that is not allowed; or a server that is stopping."""
 
 
+class Session(Protocol):
+    """Who a client is, as far as others need to know."""
+
+    def recheck(self) -> None:
+        """Ask the authorizer again, and end the subscriptions that are no longer allowed."""
+
+
 class Connection(drain.Connection, Protocol):
     """A client's connection, as the runtime sees it."""
 
     client: Client
     address: str
     """The client's IP address; empty if it is unknown."""
+
+    @property
+    def session(self) -> Session | None:
+        """Who the client is; ``None`` without access control."""
 
     def close(self, reason: Reason) -> None:
         """Leave every topic, discard the outbox, and close after what was already written."""

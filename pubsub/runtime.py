@@ -5,7 +5,8 @@ import concurrent.futures
 import functools
 import threading
 import uuid
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 from asgiref.sync import async_to_sync
 
@@ -30,7 +31,9 @@ from pubsub.transport.timeouts import Timeouts
 from pubsub.turns import Turns
 
 PUBLISH_TIMEOUT = 10.0
-"""Seconds that another thread waits for the event loop to publish its message."""
+"""Seconds that another thread waits for the event loop to publish its message or ask again."""
+
+T = TypeVar("T")
 
 
 class Runtime:
@@ -91,31 +94,45 @@ class Runtime:
             check_message_id(message_id) if message_id else str(uuid.uuid4()),
             replies.encode_payload(payload),
         )
+        return self._call_from_any_thread(
+            publish, otherwise="publish over REST to the one that does"
+        ).subscribers
+
+    def recheck_from_any_thread(self, user: str) -> None:
+        """Ask again what a user may do, from any thread; see `pubsub.permissions_changed`."""
+        self._call_from_any_thread(
+            functools.partial(self._recheck, user), otherwise="call this in the one that does"
+        )
+
+    def _recheck(self, user: str) -> None:
+        for connection in self.registry.of_user(user):
+            if connection.session is not None:
+                connection.session.recheck()
+
+    def _call_from_any_thread(self, function: Callable[[], T], *, otherwise: str) -> T:
         here = _running_loop()
         if self._loop is None or self._loop.is_closed():
             # In a view's thread, async_to_sync runs this on the server's loop, the owner to be.
             self.enter() if here else async_to_sync(self._enter)()
         loop = self._loop
         if loop is None or not loop.is_running():
-            raise BrokerNotRunning(
-                "this process serves no clients; publish over REST to the one that does"
-            )
+            raise BrokerNotRunning(f"this process serves no clients; {otherwise}")
         if loop is here:
-            return publish().subscribers
-        published: concurrent.futures.Future[int] = concurrent.futures.Future()
+            return function()
+        called: concurrent.futures.Future[T] = concurrent.futures.Future()
 
-        def publish_here() -> None:
-            if published.set_running_or_notify_cancel():
+        def call_here() -> None:
+            if called.set_running_or_notify_cancel():
                 try:
-                    published.set_result(publish().subscribers)
+                    called.set_result(function())
                 except Exception as error:
-                    published.set_exception(error)
+                    called.set_exception(error)
 
-        loop.call_soon_threadsafe(publish_here)
+        loop.call_soon_threadsafe(call_here)
         try:
-            return published.result(PUBLISH_TIMEOUT)
+            return called.result(PUBLISH_TIMEOUT)
         finally:
-            published.cancel()
+            called.cancel()
 
     def join(self, connection: Connection) -> None:
         """Register a connection of the calling task, or close it if it is over a limit.

@@ -1,18 +1,21 @@
 """The files around the code: the image, the Compose files, the requirements, the package."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 from ruamel.yaml import YAML
 
+import pubsub
 from pubsub.conf import SETTING_NAMES
 
 PROJECT = Path(__file__).parents[1]
@@ -28,11 +31,30 @@ def test_image_has_neither_root_nor_build_tools() -> None:
     """The final stage runs as an unprivileged user and contains only what the server needs."""
     final = (PROJECT / "Dockerfile").read_text().rsplit("\nFROM ", 1)[1]
     assert re.search(r"^USER [1-9]\d+:[1-9]\d+$", final, re.MULTILINE)
-    copied = re.findall(r"^COPY (?:--from=build )?(\S+)", final, re.MULTILINE)
-    assert copied == ["/venv", "manage.py", "chatroom_project/", "pubsub/"]
-    assert "pip" not in final
+    copied = re.findall(r"^COPY (.*) \S+$", final, re.MULTILINE)
+    parts = ["/venv", "/srv/bytecode", "/srv/static", "/app"]
+    assert copied == [f"--from=build {part}" for part in parts]
+    assert "\nRUN " not in final
     assert "/health" in final
     assert "curl" not in final
+
+
+def test_image_needs_nothing_unpinned_to_build() -> None:
+    """The Dockerfile names no frontend, which the builder would have to download."""
+    assert "syntax=" not in (PROJECT / "Dockerfile").read_text()
+
+
+def test_image_is_labelled() -> None:
+    """The labels of the image agree with the package."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    text = (PROJECT / "Dockerfile").read_text()
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="(.*?)"', text))
+    assert labels == {
+        "title": project["name"],
+        "description": project["description"],
+        "licenses": project["license"],
+        "version": pubsub.__version__,
+    }
 
 
 def test_compose_files_are_valid() -> None:
@@ -68,23 +90,51 @@ def test_checks_are_the_same_everywhere() -> None:
     assert "make check\n" in (PROJECT / ".ci/run").read_text()
 
 
-def test_production_is_locked_down() -> None:
-    """The production service is hardened, and every setting reaches the container.
+def compose_service(file: str) -> dict[str, Any]:
+    """Return the only service of a Compose file."""
+    (service,) = YAML(typ="safe").load(PROJECT / file)["services"].values()
+    return dict(service)
 
-    A setting is passed on by name alone: its default is stated in the code and nowhere else.
-    """
-    services = YAML(typ="safe").load(PROJECT / "docker-compose.prod.yml")["services"]
-    service = services["chatroom"]
+
+def test_production_is_locked_down() -> None:
+    """The production service is hardened and bounded, and keeps the image's health check."""
+    service = compose_service("docker-compose.prod.yml")
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["restart"] == "unless-stopped"
-    assert service["deploy"]["resources"]["limits"]["memory"]
+    limits = service["deploy"]["resources"]["limits"]
+    assert limits["memory"]
+    assert limits["pids"] == service["pids_limit"]
     assert "healthcheck" not in service, "the image has one"
-    environment = service["environment"]
-    assert environment["DJANGO_SECRET_KEY"].startswith("${DJANGO_SECRET_KEY:?")
-    settings = {name: value for name, value in environment.items() if name.startswith("CHATROOM_")}
-    assert {f"CHATROOM_{name}" for name in SETTING_NAMES} <= set(settings)
-    assert set(settings.values()) == {None}
+    assert service["environment"]["DJANGO_SECRET_KEY"].startswith("${DJANGO_SECRET_KEY:?")
+
+
+def test_production_passes_every_setting_on() -> None:
+    """Every setting reaches the container, by name alone: only the code states its default."""
+    source = (PROJECT / "chatroom_project/settings.py").read_text()
+    names = {f"CHATROOM_{name}" for name in SETTING_NAMES}
+    names |= set(re.findall(r'"(CHATROOM_[A-Z_]*[A-Z])"', source))
+    environment = compose_service("docker-compose.prod.yml")["environment"]
+    passed_on = {name: value for name, value in environment.items() if name[:6] != "DJANGO"}
+    missing = "".join(f"\n      {name}:" for name in sorted(names - set(passed_on)))
+    assert not missing, f"docker-compose.prod.yml lacks:{missing}"
+    assert set(passed_on) <= names
+    assert set(passed_on.values()) == {None}
+
+
+def test_development_cannot_change_the_source() -> None:
+    """The development service only reads the mounted source, whatever the modes of its files."""
+    service = compose_service("docker-compose.yml")
+    assert service["volumes"] == [".:/app:ro"]
+    assert service["user"] == "0:0"
+    assert (service["cap_drop"], service["cap_add"]) == (["ALL"], ["DAC_OVERRIDE"])
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.prod.yml"])
+def test_compose_builds_the_present_version(file: str) -> None:
+    """`docker compose up` never starts an image of an earlier version."""
+    assert compose_service(file)["pull_policy"] == "build"
 
 
 @pytest.mark.parametrize("name", ["base", "bench", "dev", "newest", "oldest"])
@@ -122,11 +172,105 @@ def test_requirements_match_the_declared_ranges(name: str) -> None:
             assert version == Version(lowest), requirement
 
 
-def test_build_script_is_shell() -> None:
-    """The build script has valid syntax and is executable."""
-    script = PROJECT / "build.sh"
+SCRIPTS = ["build.sh", ".ci/run", ".ci/image-check", ".ci/image-trial", ".ci/test-versions"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_is_shell(name: str) -> None:
+    """The script has valid syntax and is executable."""
+    script = PROJECT / name
     subprocess.run(["bash", "-n", script], check=True, timeout=10)
     assert script.stat().st_mode & 0o111
+
+
+class Script:
+    """Runs a script of the project with stand-ins for commands of the machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._calls = folder / "calls"
+
+    def replace(self, command: str, output: str = "") -> None:
+        """Put a program first in the path that records its arguments and prints ``output``."""
+        program = self._folder / command
+        program.write_text(f"#!/bin/sh\necho {command} $* >> {self._calls}\necho '{output}'\n")
+        program.chmod(0o755)
+
+    def run(self, name: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
+        """Return the exit status, the output and the errors."""
+        result = subprocess.run(
+            [PROJECT / name, *arguments],
+            env={"PATH": f"{self._folder}:{os.environ['PATH']}", **environment},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        return result.returncode, result.stdout, result.stderr
+
+    def calls(self) -> list[str]:
+        """Return the calls of stand-ins so far."""
+        return self._calls.read_text().splitlines() if self._calls.exists() else []
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Return a runner of scripts."""
+    return Script(tmp_path)
+
+
+@pytest.fixture
+def build(script: Script) -> Script:
+    """Return a runner for `build.sh`, with a stand-in for Docker."""
+    script.replace("docker")
+    return script
+
+
+def test_build_script_builds_and_runs(build: Script) -> None:
+    """The settings in the environment, and nothing else of it, reach the container."""
+    settings = {"CHATROOM_QUEUE_SIZE": "9", "DJANGO_DEBUG": "true", "OTHER": "1"}
+    options = "--publish 8000:9090 --env CHATROOM_QUEUE_SIZE --env DJANGO_DEBUG"
+    assert build.run("build.sh", PORT="8000", IMAGE="room", **settings)[0] == 0
+    assert build.calls() == [
+        "docker info",
+        "docker build --tag room .",
+        f"docker run --rm --init {options} room",
+    ]
+
+
+def test_build_script_only_builds(build: Script) -> None:
+    """With --no-run, the image is built, and the command to run it is printed."""
+    status, output, _ = build.run("build.sh", "--no-run")
+    assert (status, build.calls()) == (0, ["docker info", "docker build --tag chatroom ."])
+    assert "docker run --rm --init --publish 9090:9090 chatroom" in output
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_build_script_has_help(build: Script, option: str) -> None:
+    """The help lists every option and runs nothing."""
+    status, output, _ = build.run("build.sh", option)
+    assert (status, build.calls()) == (0, [])
+    assert "--no-run" in output
+    assert "--help" in output
+    assert "set -e" not in output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--nope"], ["x"], ["--no-run", "x"], ["--help", "--no-run"]]
+)
+def test_build_script_refuses_other_arguments(build: Script, arguments: list[str]) -> None:
+    """Unknown arguments and extra ones are refused, and nothing is built."""
+    status, _, errors = build.run("build.sh", *arguments)
+    assert (status, build.calls()) == (2, [])
+    assert " ".join(arguments) in errors
+
+
+@pytest.mark.parametrize(("wanted", "status"), [("", 0), ("required", 1)])
+def test_image_check_is_skipped_without_root(script: Script, wanted: str, status: int) -> None:
+    """Without root, the check of the image is skipped with one line, or fails if required."""
+    script.replace("id", "1000")
+    found, output, errors = script.run(".ci/image-check", CHATROOM_IMAGE_CHECK=wanted)
+    assert found == status
+    assert re.fullmatch(r".*image.*: it needs root\.?\n", output + errors)
 
 
 def test_wheel_has_everything(tmp_path: Path) -> None:

@@ -1,14 +1,27 @@
 """The runtime: ownership of the broker, and publishing without a server."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from django.test import AsyncClient, Client
 
 import pubsub
+from pubsub import runtime
+from pubsub.auth.access import Access
+from pubsub.auth.configuration import AccessConfiguration, Auth
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning, TopicNotFound
 from pubsub.runtime import Runtime, get_runtime
+from tests.auth.support import SECRET, token
+from tests.connection.support import open_room, turn
+from tests.connection.test_session import Authorizer, User
+
+
+class Other(User):
+    """Another user."""
+
+    pk = 43
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +71,45 @@ async def test_invalid_arguments() -> None:
     with pytest.raises(TypeError):
         pubsub.publish("t", object())
     assert get_runtime().broker.statistics().messages == 0
+
+
+def test_permissions_without_a_server() -> None:
+    """A process that serves no clients cannot check their permissions again."""
+    with pytest.raises(BrokerNotRunning, match="call this in the one that does"):
+        pubsub.permissions_changed(42)
+
+
+@pytest.mark.parametrize("user", [User(), 42, "42"])
+async def test_changed_permissions_of_one_user(user: Any) -> None:
+    """Each connection of the user is checked again: not those of others, nor those with a token."""
+    authorizer = Authorizer()
+    access = Access(
+        AccessConfiguration(auth=Auth.OPTIONAL, authorizer="tests.Authorizer", jwt_secret=SECRET),
+        authorizer,
+    )
+    async with open_room(access) as room:
+        mine = [await room.connect(user=User()) for _ in range(2)]
+        others = [
+            await room.connect(),
+            await room.connect(user=Other()),
+            await room.connect(token=token("42")),
+        ]
+        runtime._runtime = room.runtime
+        pubsub.permissions_changed(user)
+        await asyncio.to_thread(pubsub.permissions_changed, user)
+        assert all(connection.session._rechecking for _, connection in mine)
+        assert not any(connection.session._rechecking for _, connection in others)
+
+
+async def test_changed_permissions_without_access_control() -> None:
+    """Where everyone may do everything, there is nothing to check again."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        runtime._runtime = room.runtime
+        pubsub.permissions_changed(42)
+        transport.receive({"type": "ping"})
+        await turn()
+        assert [message["type"] for message in transport.sent] == ["pong"]
 
 
 def test_broker_follows_the_running_event_loop() -> None:

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any, Literal
 
-from channels.db import database_sync_to_async
+from channels.db import aclose_old_connections, database_sync_to_async
 from django.db.models import Model
 
 Action = Literal["subscribe", "publish", "manage"]
@@ -13,10 +13,12 @@ async def ask(authorizer: Any, action: Action, user: Any, topic: str) -> bool:
     """Return what the authorizer of the project says.
 
     Its methods may use the database: a coroutine is awaited, and a plain function runs in a thread
-    of a pool, so that nobody else waits.
+    of a pool, so that nobody else waits. Broken and outdated database connections are replaced, as
+    Django does before each request.
     """
     method = getattr(authorizer, f"may_{action}")
     if inspect.iscoroutinefunction(method):
+        await aclose_old_connections()
         return bool(await method(user, topic))
     answer = await database_sync_to_async(method, thread_sensitive=False)(user, topic)
     # A coroutine of a method that hides being one would be as good as "yes".
@@ -24,17 +26,20 @@ async def ask(authorizer: Any, action: Action, user: Any, topic: str) -> bool:
 
 
 def name_of(user: Any) -> str:
-    """Return the name that other clients see: the primary key, as text."""
-    return str(user.pk)
+    """Return the name that other clients see: a user's primary key, or the key given, as text."""
+    return str(getattr(user, "pk", user))
 
 
 async def reload(user: Any) -> Any:
     """Return the user as the database has it now, without cached permissions.
 
-    Returns ``None`` if the user was deleted. A user that is not a model is returned unchanged.
+    Returns ``None`` if the user was deleted or deactivated. A user that is not a model is returned
+    unchanged.
     """
     if not isinstance(user, Model):
         return user
     # Channels and Django wrap users lazily; `__class__` sees through that, and `type` does not.
     manager = user.__class__._default_manager  # noqa: SLF001  # a documented attribute
-    return await manager.filter(pk=user.pk).afirst()
+    find = database_sync_to_async(manager.filter(pk=user.pk).first, thread_sensitive=False)
+    found = await find()
+    return found if getattr(found, "is_active", True) else None

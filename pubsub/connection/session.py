@@ -71,6 +71,7 @@ class Session:
         "_access",
         "_answers",
         "_era",
+        "_is_stale",
         "_peer",
         "_rechecking",
         "_timer",
@@ -83,6 +84,7 @@ class Session:
         self._peer = peer
         self._timer: asyncio.TimerHandle | None = None
         self._user: Any = None
+        self._is_stale = False  # the user, which may have cached permissions
         self._answers: dict[tuple[Action, str], bool] = {}
         self._era = 0  # of the permissions
         self._rechecking: asyncio.Task[None] | None = None
@@ -113,8 +115,7 @@ class Session:
     def end(self) -> None:
         """Stop all timers and questions: the connection has ended."""
         self._cancel_timer()
-        if self._rechecking is not None:
-            self._rechecking.cancel()
+        self._stop_rechecking()
 
     @property
     def is_authenticated(self) -> bool:
@@ -160,7 +161,10 @@ class Session:
         `Undecided` again.
         """
         era = self._era
-        allowed = await django.ask(self._access.authorizer, action, self._user, topic)
+        user = await self._reloaded_user()
+        allowed = user is not None and await django.ask(
+            self._access.authorizer, action, user, topic
+        )
         if era == self._era:
             if len(self._answers) >= MAX_ANSWERS:
                 self._answers.clear()
@@ -187,6 +191,7 @@ class Session:
         if self.identity is not None and self.identity.user not in (None, identity.user):
             raise Forbidden("the token is for another user")
         self._user = None  # from now on the token decides
+        self._stop_rechecking()
         if not self._become(identity):
             return
         client, left = self._peer.client, _seconds_left(identity)
@@ -256,17 +261,29 @@ class Session:
         """Ask the authorizer again, and end the subscriptions that are no longer allowed."""
         if self._user is not None:
             self._forget_answers()
-            if self._rechecking is not None:
-                self._rechecking.cancel()
+            self._is_stale = True
+            self._stop_rechecking()
             self._rechecking = asyncio.ensure_future(self._recheck())
+
+    def _stop_rechecking(self) -> None:
+        if self._rechecking is not None:
+            self._rechecking.cancel()
+
+    async def _reloaded_user(self) -> Any:
+        """Return the user as it is after the last change; ``None`` if deleted or deactivated."""
+        if not self._is_stale:
+            return self._user
+        era = self._era
+        user = await django.reload(self._user)
+        if era == self._era and user is not None:
+            self._user, self._is_stale = user, False
+        return user
 
     async def _recheck(self) -> None:
         try:
-            user = await django.reload(self._user)
-            if user is None:  # deleted
+            if await self._reloaded_user() is None:
                 self._peer.flush_and_close(Close.FORCE_DISCONNECT)
                 return
-            self._user = user
             client = self._peer.client
             for topic in list(client.topics):
                 await self.decide("subscribe", topic)

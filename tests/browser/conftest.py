@@ -1,6 +1,7 @@
 """One Chromium for all browser tests; its pages must not log errors or warnings."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -8,13 +9,32 @@ from typing import Any, Protocol
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from tests.auth.support import SECRET
 from tests.live import conftest as live
+from tests.live.server import Server
 
 ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
 TIMEOUT = 10_000
 
 # The browser tests use the same servers as the live tests.
 server, shared_server, start_server = live.server, live.shared_server, live.start_server
+
+
+@pytest.fixture(scope="session")
+def guarded_server() -> Iterator[Server]:
+    """A server that requires a token; topics are created when they are first used."""
+    server = Server(
+        CHATROOM_AUTH="required",
+        CHATROOM_JWT_SECRET=SECRET,
+        CHATROOM_ALLOWED_ORIGINS="*",
+        CHATROOM_AUTO_CREATE_TOPICS="true",
+    )
+    try:
+        yield server
+        assert server.stop() == 0
+        assert server.complaints() == []
+    finally:
+        server.close()
 
 
 class OpenPage(Protocol):
@@ -70,7 +90,8 @@ def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
 
     def on_console(message: ConsoleMessage) -> None:
         # Chromium logs every refused request; the page shows the server's message instead.
-        if message.type in ("error", "warning") and "status of 400" not in message.text:
+        refused = re.search("status of 40[013]", message.text)
+        if message.type in ("error", "warning") and not refused:
             complaints.append(message.text)
 
     def open_(server: HasPort, path: str = "/", *, name: str = "Ann", **options: Any) -> Page:

@@ -41,6 +41,16 @@ def kinds(transport: MemoryTransport) -> list[str]:
     ]
 
 
+async def test_token_where_access_is_not_controlled() -> None:
+    """Where everyone may do everything, a token is refused, and nothing else is."""
+    async with open_room() as room:
+        transport, _ = await room.connect()
+        transport.receive(auth(token()), subscribe())
+        await turn()
+        assert kinds(transport) == ["BAD_REQUEST", "ack"]
+        assert transport.sent[0]["error"]["message"] == "authentication is off"
+
+
 # --- Without credentials ---
 
 
@@ -258,6 +268,7 @@ class Authorizer:
         self.allowed = {"t"}
         self.broken = "broken"
         self.questions: list[tuple[str, str]] = []
+        self.users: list[Any] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -273,6 +284,7 @@ class Authorizer:
     def may_publish(self, user: Any, topic: str) -> bool:
         """Answer in a thread."""
         self.questions.append(("publish", topic))
+        self.users.append(user)
         return topic in self.allowed and user.pk == 42
 
     def may_manage(self, user: Any, topic: str) -> bool:
@@ -412,6 +424,86 @@ async def test_deleted_user_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> 
         connection.session.recheck()
         await transport.wait_closed()
         assert transport.closed_with is Close.FORCE_DISCONNECT
+
+
+@pytest.fixture
+def reloading(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Hold up the reloading of users until the event is set."""
+    held = asyncio.Event()
+
+    async def reload(user: Any) -> User:
+        await held.wait()
+        return User()
+
+    monkeypatch.setattr(sessions.django, "reload", reload)
+    return held
+
+
+async def test_user_from_before_a_change_decides_nothing(reloading: asyncio.Event) -> None:
+    """Questions wait until the user is loaded again, because it may have cached permissions."""
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer)) as room:
+        old = User()
+        transport, connection = await room.connect(user=old)
+        connection.session.recheck()
+        connection.session.recheck()
+        transport.receive(publication())
+        await turn()
+        assert authorizer.questions == []
+        reloading.set()
+        await until(transport, 1)
+        assert len(authorizer.users) == 1
+        assert old not in authorizer.users
+
+
+async def test_change_during_a_reload(reloading: asyncio.Event) -> None:
+    """A user that was loaded before another change decides nothing either."""
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer)) as room:
+        transport, connection = await room.connect(user=User())
+        connection.session.recheck()
+        transport.receive(publication())
+        await turn()
+        reloading.set()
+        connection.session.recheck()
+        await until(transport, 1)
+        assert kinds(transport) == ["ack"]
+        first, second = authorizer.users
+        assert first is not second
+
+
+async def test_question_of_a_deleted_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project is not asked about a user that it does not have any more."""
+    reloads = iter([asyncio.Event().wait(), asyncio.sleep(0)])  # the first takes for ever
+
+    async def nobody(user: Any) -> None:
+        await next(reloads)
+
+    monkeypatch.setattr(sessions.django, "reload", nobody)
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer)) as room:
+        transport, connection = await room.connect(user=User())
+        connection.session.recheck()
+        transport.receive(publication())
+        await until(transport, 1)
+        assert kinds(transport) == ["FORBIDDEN"]
+        assert authorizer.questions == []
+
+
+async def test_token_during_a_recheck(reloading: asyncio.Event) -> None:
+    """A user who presents a token meanwhile has the rights of the token from then on."""
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer, jwt_secret=SECRET)) as room:
+        transport, connection = await room.connect(user=User())
+        connection.session.recheck()
+        await turn()
+        transport.receive(auth(token(subscribe=["a"])))
+        reloading.set()
+        await turn()
+        transport.receive(subscribe("a"))
+        await turn()
+        assert kinds(transport) == ["ack", "ack"]
+        assert authorizer.questions == []
 
 
 async def test_recheck_does_not_concern_tokens() -> None:

@@ -1,6 +1,9 @@
 """Authentication over real sockets: every way in, rights, renewal, expiry and refusals."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from tests.auth.support import SECRET, token
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
-from tests.live.server import DAPHNE, UVICORN, Server
+from tests.live.server import DAPHNE, PROJECT, UVICORN, Server
 from tests.live.test_protocol import TS, assert_text
 
 SETTINGS = {"CHATROOM_JWT_SECRET": SECRET, "CHATROOM_AUTO_CREATE_TOPICS": "true"}
@@ -259,3 +262,36 @@ def test_authentication_is_off(server: Server) -> None:
     assert subscribe(client, "orders") == "ack"
     refusal = client.ask(type="auth", token="x", request_id="a")
     assert refusal["error"] == {"code": "BAD_REQUEST", "message": "authentication is off"}
+
+
+# --- Settings ---
+
+BAD_SETTINGS = [
+    ({"AUTH": "required"}, "CHATROOM_AUTH must be none, because required needs JWT_SECRET, "),
+    ({"JWT_SECRET": "sesame"}, "CHATROOM_JWT_SECRET must be a secret of at least 32 bytes"),
+    (
+        {"JWT_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----\nsesame"},
+        "CHATROOM_JWT_PUBLIC_KEY is not a public key in PEM format",
+    ),
+    (
+        {"AUTH": "required", "AUTHORIZER": "tests.live.client.Client"},
+        "CHATROOM_AUTHORIZER tests.live.client.Client has no method may_subscribe",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), BAD_SETTINGS)
+def test_bad_setting_stops_the_start(settings: dict[str, str], message: str) -> None:
+    """An invalid setting stops the start with one line, which shows no secret."""
+    result = subprocess.run(
+        [sys.executable, *DAPHNE],
+        cwd=PROJECT,
+        env={**os.environ, **{f"CHATROOM_{name}": value for name, value in settings.items()}},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"chatroom: {message}"), result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "sesame" not in result.stderr + result.stdout

@@ -1,22 +1,36 @@
 """The calls that a publication causes, counted so that a loss of speed shows without a clock."""
 
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
-from tests.live.client import UUID
+import pytest
+
+from tests.auth.support import SECRET, token
+from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import Server
+from tests.live.test_django_users import Club
 
 COUNTED = ("-m", "daphne", "-p", "0", "tests.live.host.counted:application")
 SUBSCRIBERS = 30
 ROUNDS = 20
-PUBLISH = {"type": "publish", "topic": "t", "message": {"id": UUID, "payload": 1}}
+PUBLISH = {"type": "publish", "topic": "orders", "message": {"id": UUID, "payload": 1}}
 
 
 def count(server: Server, at_a_time: int) -> Counter[str]:
     """Publish ``at_a_time`` messages per round and count the server's calls."""
-    server.create_topic("t")
-    subscribers = [server.subscriber("t") for _ in range(SUBSCRIBERS)]
-    publisher = server.connect()
+    server.create_topic("orders")
+    subscribers = [server.subscriber("orders") for _ in range(SUBSCRIBERS)]
+    return count_calls(server, subscribers, server.connect(), at_a_time)
+
+
+def count_calls(
+    server: Server, subscribers: list[Client], publisher: Client, at_a_time: int = 1
+) -> Counter[str]:
+    """Publish ``at_a_time`` messages per round and count the server's calls."""
     publisher.send_all([PUBLISH])  # warms the cache of the encoded topic name
     for client in (*subscribers, publisher):
         client.receive()
@@ -49,3 +63,76 @@ def test_publications_of_one_tick(start_server: StartServer) -> None:
     counts = count(start_server(*COUNTED), 8)
     assert counts["encodings"] == 2 * 8 * ROUNDS
     assert counts["hops"] < 3 * ROUNDS
+
+
+def subscribers_with(server: Server, headers: Mapping[str, str]) -> list[Client]:
+    """Open WebSockets with these headers, and subscribe them."""
+    clients = [server.connect(headers=headers) for _ in range(SUBSCRIBERS)]
+    for client in clients:
+        assert client.ask(type="subscribe", topic="orders")["type"] == "ack"
+    return clients
+
+
+def assert_cheap(counts: Counter[str]) -> None:
+    """Check that publications cost no more than without access control."""
+    assert counts["encodings"] == 2 * ROUNDS
+    assert counts["threads"] == 0
+    assert counts["tasks"] < ROUNDS / 2
+    assert counts["detours"] < ROUNDS / 2
+    assert counts["hops"] < 3 * ROUNDS
+
+
+@pytest.fixture
+def with_tokens(start_server: StartServer) -> Server:
+    """A server that requires a token."""
+    return start_server(
+        *COUNTED,
+        CHATROOM_AUTH="required",
+        CHATROOM_JWT_SECRET=SECRET,
+        CHATROOM_AUTO_CREATE_TOPICS="true",
+    )
+
+
+def bearer(**claims: Any) -> dict[str, str]:
+    """Return the header with a token."""
+    return {"Authorization": f"Bearer {token(**claims)}"}
+
+
+def test_publications_with_tokens(with_tokens: Server) -> None:
+    """With tokens a publication costs no more than without."""
+    subscribers = subscribers_with(with_tokens, bearer(subscribe=["orders"]))
+    publisher = with_tokens.connect(headers=bearer(publish=["orders"]))
+    assert_cheap(count_calls(with_tokens, subscribers, publisher))
+
+
+def test_commands_with_tokens(with_tokens: Server) -> None:
+    """A token is checked, and rights are decided, without a task or a thread."""
+    client = with_tokens.connect()
+    mine = token(subscribe=["t*"], publish=["p"])
+    with_tokens.request("GET", "/count/start")
+    for number in range(ROUNDS):
+        assert client.ask(type="auth", token=mine)["type"] == "ack"
+        assert client.ask(type="subscribe", topic=f"t{number}")["type"] == "ack"
+        assert client.ask(type="subscribe", topic="other")["type"] == "error"
+        assert client.publish("p")["type"] == "ack"
+    counts = with_tokens.request("GET", "/count/stop")[1]
+    assert counts.get("threads", 0) == 0
+    assert counts.get("tasks", 0) < ROUNDS / 2
+
+
+@pytest.mark.parametrize("authorizer", ["Plain", "Asynchronous"])
+def test_publications_of_users(tmp_path: Path, authorizer: str) -> None:
+    """Once the authorizer has decided, a publication costs no more than without it.
+
+    While it decides about one client, only that client has a task and a thread.
+    """
+    with closing(Club(authorizer, tmp_path / "db.sqlite3", COUNTED)) as club:
+        server = club.server
+        subscribers = subscribers_with(server, club.log_in("ann"))
+        publisher = club.connect("ann")
+        asking = club.connect("bob")
+        asking.send(type="subscribe", topic="held")
+        with club.gate.wait_until_asked() as question:
+            assert_cheap(count_calls(server, subscribers, publisher))
+            question.send(b"y")
+        assert asking.receive()["type"] == "ack"

@@ -2,9 +2,12 @@
 
 ``GET /count/start`` starts counting and ``GET /count/stop`` returns the counts. The interpreter's
 own profiler counts, so nothing of the chat room is replaced or wrapped.
+
+``CLUB_AUTHORIZER`` selects the project of `tests.live.host.club` with its sessions.
 """
 
 import json
+import os
 import socket
 import sys
 from collections import Counter
@@ -12,7 +15,10 @@ from typing import Any
 
 import msgspec
 
-from chatroom_project.asgi import application as chat_room
+if "CLUB_AUTHORIZER" in os.environ:
+    from tests.live.host.signed_in import application as chat_room
+else:
+    from chatroom_project.asgi import application as chat_room
 
 counts: Counter[str] = Counter()
 

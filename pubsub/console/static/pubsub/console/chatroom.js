@@ -10,15 +10,17 @@
  * Guarantees:
  *
  * - It connects immediately and reconnects automatically, after a random delay whose upper bound
- *   doubles with every failure, or when a stopping server has asked it to. Only `close()` and close
- *   codes from 3500 to 3999 stop it. After 1009 (frame too large) it reconnects as well, because it
- *   never sends the same frame twice.
+ *   doubles with every failure, or when a stopping server has asked it to. Only `close()`, close
+ *   codes from 3500 to 3999, and the expiry of a token without a function to get another stop it.
+ *   After 1009 (frame too large) it reconnects as well, because it never sends the same frame twice.
  * - After reconnecting it subscribes again, and notifies each subscription of messages that may be
  *   missing (`onNotice` with kind "gap").
  * - `publish` settles exactly once: with the server's acknowledgement or with a `ChatError`. A
  *   publication that is in flight when the connection is lost fails with `unknownFate`. It is not
  *   retried, because it may have arrived. Without a connection, `publish` fails immediately;
  *   nothing is queued for later.
+ * - With a function as `token`, every connection gets a new token, and an open connection renews its
+ *   token before it expires. Tokens never appear in a URL or in an event.
  * - Every buffer is bounded.
  *
  * @module chatroom
@@ -31,6 +33,8 @@
  * @property {string} topic
  * @property {{id: string, payload: unknown}} message
  * @property {string} ts When the server accepted the message (RFC 3339, UTC).
+ * @property {string} [user] The user who published it, according to the server. Left out if the
+ *     publisher was not authenticated.
  * @property {string} text The frame as received, with every number exactly as it was written.
  */
 
@@ -62,12 +66,34 @@
  * @property {ChatError} [error] Why subscribing again was refused, if it was.
  */
 
-/** @typedef {SlowNotice | GapNotice | DeletedNotice} Notice News of a subscription, other than messages. */
+/**
+ * The subscription has ended, because a renewed token does not cover the topic or the user has lost
+ * the permission. It is not restored by a reconnection.
+ *
+ * @typedef {object} RevokedNotice
+ * @property {"revoked"} kind
+ * @property {string} topic
+ */
+
+/**
+ * News of a subscription, other than messages.
+ *
+ * @typedef {SlowNotice | GapNotice | DeletedNotice | RevokedNotice} Notice
+ */
+
+/**
+ * A token, or a function that gets one. A function is called before each connection and before each
+ * renewal; if it returns nothing, the connection is made without a token.
+ *
+ * @typedef {string | (() => MaybeToken | Promise<MaybeToken>)} Token
+ */
+/** @typedef {string | null | undefined | void} MaybeToken */
 
 /**
  * @typedef {object} Frame A text frame as it was on the wire.
  * @property {"in" | "out"} direction
- * @property {string} text
+ * @property {string} text In a frame that this module sends to authenticate, "•••" takes the place
+ *     of the token.
  * @property {Date} time
  */
 
@@ -86,10 +112,18 @@
  * @property {ChatEvent} event
  * @property {Notice} notice
  * @property {ChatError} refusal
+ * @property {ChatError} tokenerror
+ * @property {Expiring} expiring
+ */
+
+/**
+ * @typedef {object} Expiring
+ * @property {number} seconds How long the token is still valid.
  */
 
 /**
  * @typedef {object} Options
+ * @property {Token} [token] Who the client is; without it, it is anonymous.
  * @property {number} [minDelay] Upper bound of the first delay in milliseconds (500).
  * @property {number} [maxDelay] Upper bound of every delay in milliseconds (20,000), except for one
  *     that a stopping server asks for.
@@ -101,8 +135,15 @@
  */
 
 /** @typedef {{type: "ack", request_id?: string, topic: string, status: string, ts: string}} Ack */
+/**
+ * @typedef {{type: "ack", request_id?: string, status: string, ts: string, client_id: string,
+ *     user: string, expires_in?: number}} AuthAck The answer to a token.
+ */
 /** @typedef {{type: "pong", request_id?: string, ts: string}} Pong */
-/** @typedef {{type: "info", topic?: string, msg: string, reconnect_in_ms?: number}} Info */
+/**
+ * @typedef {{type: "info", topic?: string, msg: string, reconnect_in_ms?: number,
+ *     expires_in?: number}} Info
+ */
 /** @typedef {{type: "event"} & Omit<ChatEvent, "text">} EventMessage */
 
 /**
@@ -116,8 +157,9 @@
 
 /**
  * @typedef {object} Command
- * @property {"subscribe" | "unsubscribe" | "publish" | "ping"} type
+ * @property {"subscribe" | "unsubscribe" | "publish" | "ping" | "auth"} type
  * @property {string} [topic]
+ * @property {string} [token]
  * @property {number} [last_n]
  * @property {{id: string, payload: unknown}} [message]
  */
@@ -131,7 +173,9 @@
  * } & EventTarget} Dispatcher
  */
 
-/** @type {Required<Options>} */
+/** @typedef {Required<Omit<Options, "token">>} Settings */
+
+/** @type {Settings} */
 const DEFAULTS = {
   minDelay: 500,
   maxDelay: 20_000,
@@ -150,6 +194,26 @@ const MAX_ASKED_DELAY = 120_000;
 /** How many ids of this client's own messages to remember, to filter them out of replays. */
 const OWN_IDS = 1000;
 
+/** The subprotocol of the chat room, and the beginning of the one that carries a token. */
+const SUBPROTOCOL = "chatroom.v1";
+const BEARER = "chatroom.bearer.";
+
+/**
+ * A token that can be a subprotocol (RFC 9110 §5.6.2) in a header that every proxy accepts. Others
+ * are sent in the first message.
+ */
+const FITS_IN_HEADER = /^[!#$%&'*+\-.^_`|~\w]{1,4000}$/;
+
+/** The close code of a token that has expired. */
+const EXPIRED = 3005;
+
+/** @type {Record<number, string>} The close codes that are about the token. */
+const TOKEN_PROBLEMS = {
+  [EXPIRED]: "the token has expired",
+  3500: "the token is invalid",
+  3502: "the client did not authenticate in time",
+};
+
 /** Errors that mean there was no answer; the next connection subscribes again. */
 const UNANSWERED = new Set(["NOT_CONNECTED", "CONNECTION_LOST"]);
 
@@ -158,16 +222,16 @@ const BUSY = new Set(["RATE_LIMITED", "TOO_MANY_IN_FLIGHT"]);
 
 /**
  * A command failed. `code` is one of the server's error codes, or one of this module's own:
- * `NOT_CONNECTED`, `CONNECTION_LOST`, `TOO_MANY_IN_FLIGHT`, `CANCELLED`.
+ * `NOT_CONNECTED`, `CONNECTION_LOST`, `TOO_MANY_IN_FLIGHT`, `CANCELLED`, `NO_TOKEN`.
  */
 export class ChatError extends Error {
   /**
    * @param {string} code
    * @param {string} message
-   * @param {{topic?: string, unknownFate?: boolean}} [more]
+   * @param {{topic?: string, unknownFate?: boolean, cause?: unknown}} [more]
    */
-  constructor(code, message, { topic, unknownFate = false } = {}) {
-    super(message);
+  constructor(code, message, { topic, unknownFate = false, cause } = {}) {
+    super(message, { cause });
     this.name = "ChatError";
     this.code = code;
     this.topic = topic;
@@ -215,10 +279,16 @@ const ChatRoomTarget = /** @type {new () => Dispatcher<ChatRoomEvents>} */ (Even
  * - `event`: a `ChatEvent`, for every message, in addition to the subscription's `onEvent`
  * - `notice`: a `Notice`, in addition to the subscription's `onNotice`
  * - `refusal`: a `ChatError` that does not answer any command in flight
+ * - `tokenerror`: a `ChatError`, when the server rejects the token (`UNAUTHORIZED`; `FORBIDDEN` if a
+ *   renewed one is another user's) or the function `token` fails (`NO_TOKEN`, and the function is
+ *   called again after a delay)
+ * - `expiring`: an `Expiring`, a minute before the token expires; if `token` is a function, the token
+ *   is renewed automatically
  */
 export class ChatRoom extends ChatRoomTarget {
   /** @type {State} */ state = "connecting";
-  /** @type {Required<Options>} */ #options;
+  /** @type {Settings} */ #options;
+  /** @type {Token} */ #token;
   /** @type {WebSocket | null} */ #socket = null;
   /** @type {Map<string, Subscription>} */ #subscriptions = new Map();
   /**
@@ -238,14 +308,20 @@ export class ChatRoom extends ChatRoomTarget {
   #askedDelay;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #idleTimer;
+  /** Changes whenever a connection is begun or abandoned. */ #attempt = 0;
+  #tokenAt = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #renewalTimer;
+  /** @type {ChatError | null} Why the server rejected the latest token of this connection. */
+  #rejection = null;
 
   /**
    * @param {string | URL} url
    * @param {Options} [options]
    */
-  constructor(url, options = {}) {
+  constructor(url, { token = "", ...options } = {}) {
     super();
     this.#url = String(url);
+    this.#token = token;
     this.#options = { ...DEFAULTS, ...options };
     this.#open();
   }
@@ -325,16 +401,34 @@ export class ChatRoom extends ChatRoomTarget {
   }
 
   /**
+   * Use another token, or another function, from now on. An open connection is authenticated with it
+   * in place; if the server refuses it, the previous one stays in use. Without a connection, the
+   * next one uses it.
+   *
+   * @param {Token} token
+   * @returns {Promise<AuthAck | undefined>} The server's ack, or `undefined` if there is no open
+   *     connection. Rejected with a `ChatError`: `FORBIDDEN` if the token is another user's.
+   */
+  async setToken(token) {
+    if (this.state !== "open") {
+      this.#token = token;
+      return undefined;
+    }
+    const ack = await this.#present(token);
+    clearTimeout(this.#renewalTimer);
+    this.#token = token;
+    return ack;
+  }
+
+  /**
    * Send any text as one frame. The client does not interpret it: a subscription made this way is
    * not restored after a reconnection.
    *
    * @param {string} text
    */
   sendRaw(text) {
-    if (this.state !== "open" || !this.#socket) throw notConnected();
-    if (this.#socket.bufferedAmount > this.#options.maxBuffered) throw tooMany();
-    this.#socket.send(text);
-    this.#emit("frame", { direction: "out", text, time: new Date() });
+    if (this.state !== "open") throw notConnected();
+    this.#send(text);
   }
 
   /** Connect now if the client is waiting for its next attempt or is closed. */
@@ -361,14 +455,25 @@ export class ChatRoom extends ChatRoomTarget {
   // Each method announces a new state last, because a listener may change the state again.
 
   #open() {
-    const socket = new WebSocket(this.#url);
-    this.#socket = socket;
+    this.#attempt += 1;
+    this.#rejection = null;
     this.#askedDelay = undefined;
-    socket.onopen = () => this.#onOpen();
-    socket.onmessage = ({ data }) => this.#onFrame(data);
-    socket.onclose = ({ code, reason }) => this.#onLost(code, reason);
+    if (typeof this.#token === "function") this.#openWithNewToken(this.#token);
+    else this.#openSocket(this.#token);
     globalThis.addEventListener?.("online", this.#onOnline);
     this.#setState("connecting");
+  }
+
+  /** @param {string} token */
+  #openSocket(token) {
+    const isOffered = FITS_IN_HEADER.test(token);
+    const bearer = isOffered ? [BEARER + token] : [];
+    const socket = new WebSocket(this.#url, token ? [SUBPROTOCOL, ...bearer] : []);
+    this.#socket = socket;
+    // The server judges the token of the handshake before it reads the first command.
+    socket.onopen = () => (token && !isOffered ? this.#introduce(token) : this.#onOpen());
+    socket.onmessage = ({ data }) => this.#onFrame(data);
+    socket.onclose = ({ code, reason }) => this.#onLost(code, reason);
   }
 
   #onOpen() {
@@ -388,16 +493,27 @@ export class ChatRoom extends ChatRoomTarget {
     const stable = this.state === "open" && performance.now() - this.#openedAt > STABLE;
     if (stable) this.#failures = 0;
     this.#drop();
-    if (code >= 3500 && code <= 3999) {
+    const problem = this.#tokenProblem(code);
+    if ((code >= 3500 && code <= 3999) || (code === EXPIRED && isFixed(this.#token))) {
       this.#end({ code, reason });
-      return;
+    } else {
+      this.#retry({ code, reason });
     }
-    const { minDelay, maxDelay } = this.#options;
-    const backoff = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#failures);
-    const delay = this.#askedDelay ?? backoff;
+    if (problem) this.#emit("tokenerror", problem);
+  }
+
+  /** @param {{code?: number, reason: string}} cause */
+  #retry(cause) {
+    const delay = this.#askedDelay ?? this.#backoff(this.#failures);
     this.#failures += 1;
     this.#retryTimer = setTimeout(() => this.#open(), delay);
-    this.#setState("waiting", { code, reason, retryAt: new Date(Date.now() + delay) });
+    this.#setState("waiting", { ...cause, retryAt: new Date(Date.now() + delay) });
+  }
+
+  /** @param {number} failures */
+  #backoff(failures) {
+    const { minDelay, maxDelay } = this.#options;
+    return Math.random() * Math.min(maxDelay, minDelay * 2 ** failures);
   }
 
   /**
@@ -419,7 +535,9 @@ export class ChatRoom extends ChatRoomTarget {
       if (subscription.active) subscription.lostAt ??= this.#lastFrameAt;
       subscription.active = false;
     }
+    this.#attempt += 1;
     clearTimeout(this.#idleTimer);
+    clearTimeout(this.#renewalTimer);
     const socket = this.#socket;
     this.#socket = null;
     if (socket) {
@@ -460,7 +578,155 @@ export class ChatRoom extends ChatRoomTarget {
     this.#emit("state", { state, ...more });
   }
 
+  // --- The token ---
+
+  /**
+   * @param {Token} token
+   * @returns {Promise<string>} The token; empty if there is none. Rejected with `NO_TOKEN` if the
+   *     function fails.
+   */
+  async #take(token) {
+    let taken;
+    try {
+      taken = typeof token === "function" ? ((await token()) ?? "") : token;
+      if (typeof taken !== "string") throw new TypeError("the token is not a string");
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new ChatError("NO_TOKEN", `there is no token: ${reason}`, { cause });
+    }
+    this.#tokenAt = performance.now();
+    return taken;
+  }
+
+  /** @param {Token} token */
+  async #openWithNewToken(token) {
+    const attempt = this.#attempt;
+    await undefined; // so that the function may use what `connect` returns
+    if (attempt !== this.#attempt) return;
+    let taken;
+    try {
+      taken = await this.#take(token);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#retryWithoutToken(error);
+      return;
+    }
+    if (attempt === this.#attempt) this.#openSocket(taken);
+  }
+
+  /** @param {unknown} error */
+  #retryWithoutToken(error) {
+    this.#drop();
+    this.#retry({ reason: "no token" });
+    this.#emit("tokenerror", /** @type {ChatError} */ (error));
+  }
+
+  /**
+   * Authenticate with the first message of a connection.
+   *
+   * @param {string} token
+   */
+  async #introduce(token) {
+    const attempt = this.#attempt;
+    this.#lastFrameAt = new Date();
+    this.#watch();
+    try {
+      await this.#authenticate(token);
+    } catch (error) {
+      const { code } = /** @type {ChatError} */ (error);
+      if (attempt !== this.#attempt || code === "UNAUTHORIZED") return; // the server disconnects
+      // BAD_REQUEST: authentication is off, so nobody needs the token.
+      if (code !== "BAD_REQUEST") {
+        this.#retryWithoutToken(error);
+        return;
+      }
+    }
+    if (attempt === this.#attempt) this.#onOpen();
+  }
+
+  /**
+   * Authenticate an open connection.
+   *
+   * @param {Token} token
+   * @returns {Promise<AuthAck>}
+   */
+  async #present(token) {
+    const attempt = this.#attempt;
+    const taken = await this.#take(token);
+    if (!taken) throw new ChatError("NO_TOKEN", "there is no token");
+    if (attempt !== this.#attempt) throw notConnected();
+    return this.#authenticate(taken);
+  }
+
+  /**
+   * @param {string} token
+   * @returns {Promise<AuthAck>}
+   */
+  async #authenticate(token) {
+    try {
+      const ack = await this.#command({ type: "auth", token });
+      this.#rejection = null;
+      return ack;
+    } catch (error) {
+      const rejection = /** @type {ChatError} */ (error);
+      if (rejection.code === "UNAUTHORIZED") this.#rejection = rejection;
+      throw error;
+    }
+  }
+
+  /** @param {number} seconds How long the token is still valid. */
+  #onExpiring(seconds) {
+    if (typeof this.#token === "function") {
+      // A token that lives shorter than two minutes is renewed when half of its life is over.
+      const age = performance.now() - this.#tokenAt;
+      const delay = Math.max(this.#options.minDelay, (seconds * 1000 - age) / 2);
+      clearTimeout(this.#renewalTimer);
+      this.#renewalTimer = setTimeout(() => this.#renew(), delay);
+    }
+    this.#emit("expiring", { seconds });
+  }
+
+  async #renew(failures = 0) {
+    const attempt = this.#attempt;
+    try {
+      await this.#present(this.#token);
+    } catch (error) {
+      const problem = /** @type {ChatError} */ (error);
+      if (attempt !== this.#attempt) return;
+      // Another user's token needs another connection, which follows when this token has expired.
+      if (problem.code !== "FORBIDDEN") {
+        const again = () => this.#renew(failures + 1);
+        this.#renewalTimer = setTimeout(again, this.#backoff(failures));
+      }
+      this.#emit("tokenerror", problem);
+    }
+  }
+
+  /**
+   * Return what is wrong with the token, if that is why the connection was closed.
+   *
+   * @param {number} code The close code.
+   * @returns {ChatError | null}
+   */
+  #tokenProblem(code) {
+    const reason = TOKEN_PROBLEMS[code];
+    if (!reason) return null;
+    // A token that expires in the course of a connection is no problem if there will be another.
+    if (code === EXPIRED && !this.#rejection && !isFixed(this.#token)) return null;
+    return this.#rejection ?? new ChatError("UNAUTHORIZED", reason);
+  }
+
   // --- Commands ---
+
+  /**
+   * @param {string} text
+   * @param {string} [shown] What listeners of `frame` see.
+   */
+  #send(text, shown = text) {
+    if (!this.#socket) throw notConnected();
+    if (this.#socket.bufferedAmount > this.#options.maxBuffered) throw tooMany();
+    this.#socket.send(text);
+    this.#emit("frame", { direction: "out", text: shown, time: new Date() });
+  }
 
   /**
    * @param {Command} command
@@ -475,7 +741,8 @@ export class ChatRoom extends ChatRoomTarget {
       // Registered before it is sent: a listener of `frame` may close the connection.
       this.#inFlight.set(request_id, { resolve, reject, topic: command.topic });
       try {
-        this.sendRaw(text);
+        if (command.type !== "auth") this.sendRaw(text);
+        else this.#send(text, JSON.stringify({ ...command, token: "•••", request_id }));
       } catch (error) {
         this.#inFlight.delete(request_id);
         throw error;
@@ -590,8 +857,12 @@ export class ChatRoom extends ChatRoomTarget {
     }
     const { code, message: text } = message.error;
     const error = new ChatError(code, text, { topic: message.topic });
-    if (command) command.reject(error);
-    else this.#emit("refusal", error);
+    if (command) {
+      command.reject(error);
+      return;
+    }
+    if (code === "UNAUTHORIZED") this.#rejection = error; // of the token in the handshake
+    this.#emit("refusal", error);
   }
 
   /** @param {ChatEvent} event */
@@ -615,15 +886,16 @@ export class ChatRoom extends ChatRoomTarget {
   }
 
   /** @param {Info} message */
-  #onInfo({ topic = "", msg, reconnect_in_ms = -1 }) {
+  #onInfo({ topic = "", msg, reconnect_in_ms = -1, expires_in = 0 }) {
     if (msg === "shutdown" && Number.isFinite(reconnect_in_ms) && reconnect_in_ms >= 0) {
       this.#askedDelay = Math.min(reconnect_in_ms, MAX_ASKED_DELAY);
     }
-    if (msg !== "topic_deleted") return;
+    if (msg === "token_expiring") this.#onExpiring(expires_in);
+    if (msg !== "topic_deleted" && msg !== "permission_revoked") return;
     const subscription = this.#subscriptions.get(topic);
     if (subscription && !subscription.active) return; // its own ack is still to come
     this.#subscriptions.delete(topic);
-    this.#notify(subscription, { kind: "deleted", topic });
+    this.#notify(subscription, { kind: msg === "topic_deleted" ? "deleted" : "revoked", topic });
   }
 
   /**
@@ -706,4 +978,13 @@ function notConnected(topic) {
 function tooMany(topic) {
   const message = "too many commands or bytes are waiting for the server";
   return new ChatError("TOO_MANY_IN_FLIGHT", message, { topic });
+}
+
+/**
+ * Return whether there is a token, and no way to get another.
+ *
+ * @param {Token} token
+ */
+function isFixed(token) {
+  return Boolean(token) && typeof token === "string";
 }

@@ -12,7 +12,11 @@ const REASONS = {
   1009: "frame too large",
   1011: "server error",
   3001: "server stopped",
+  3005: "token expired",
   3008: "client too slow",
+  3502: "not signed in",
+  3503: "disconnected by an operator",
+  3504: "too many connections",
 };
 
 /** @typedef {import("./chatroom.js").StateChange} StateChange */

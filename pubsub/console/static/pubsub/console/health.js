@@ -6,6 +6,7 @@
 
 import { Chart } from "./chart.js";
 import { byId, element } from "./dom.js";
+import { RestError } from "./rest.js";
 
 /**
  * The seconds between two samples from which a rate is calculated: closer samples make it jump, and
@@ -13,6 +14,8 @@ import { byId, element } from "./dom.js";
  */
 const SHORTEST = 1;
 const LONGEST = 30;
+
+const KEY_NEEDED = "The server shows these figures only to requests with an API key.";
 
 /** @typedef {import("./rest.js").Totals} Totals */
 
@@ -33,25 +36,28 @@ export class Health {
     const charts = [this.#in, this.#out, this.#clients, this.#drops];
     byId("charts").append(...charts.map(({ node }) => node));
     poll.addEventListener("figures", ({ detail }) => this.#show(detail));
-    poll.addEventListener("failure", () => {
+    poll.addEventListener("failure", ({ detail }) => {
       this.#last = null;
-      this.#state.textContent = "The server is not responding.";
+      const isRefusal = detail instanceof RestError && detail.isRefusal;
+      this.#state.textContent = isRefusal ? KEY_NEEDED : "The server is not responding.";
     });
   }
 
   /** @param {import("./poll.js").Figures} figures */
   #show({ health, stats, at }) {
+    this.#uptime.textContent = health.uptime_sec === undefined ? "–" : duration(health.uptime_sec);
+    this.#rooms.textContent = health.topics?.toLocaleString("en") ?? "–";
+    this.#subscriptions.textContent = health.subscribers?.toLocaleString("en") ?? "–";
+    this.#dropped.textContent = stats?.totals.dropped.toLocaleString("en") ?? "–";
+    this.#state.textContent = stats ? "" : KEY_NEEDED;
+    byId("charts").hidden = !stats;
+    if (!stats) return;
     const { totals } = stats;
-    this.#uptime.textContent = duration(health.uptime_sec);
-    this.#rooms.textContent = health.topics.toLocaleString("en");
-    this.#subscriptions.textContent = health.subscribers.toLocaleString("en");
-    this.#dropped.textContent = totals.dropped.toLocaleString("en");
-    this.#state.textContent = "";
     const last = this.#last;
     const seconds = last ? (at - last.at) / 1000 : Infinity;
     if (seconds < SHORTEST) return;
     this.#last = { totals, at, uptime: stats.uptime_sec };
-    this.#clients.add(health.clients);
+    this.#clients.add(health.clients ?? 0);
     if (!last || seconds > LONGEST) return;
     // A restart resets all counters, so there is no rate across it.
     if (stats.uptime_sec < last.uptime || totals.messages < last.totals.messages) return;

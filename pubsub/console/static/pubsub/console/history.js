@@ -16,6 +16,7 @@ export const MAX_CHARACTERS = 4_000_000;
  * @property {string} id
  * @property {string} name
  * @property {string} text
+ * @property {string} [user] The authenticated user who sent it, according to the server.
  * @property {boolean} [mine] Whether it was sent from this page. The following are of those only.
  * @property {"sending" | "acknowledged" | "refused"} [status]
  * @property {string} [code] The error code of a refused message.
@@ -28,6 +29,7 @@ export const MAX_CHARACTERS = 4_000_000;
  * @property {Date} time
  * @property {string} id
  * @property {string} text The payload as it was written.
+ * @property {string} [user] The authenticated user who sent it, according to the server.
  */
 
 /**
@@ -96,12 +98,14 @@ function lengthOf(entry) {
  * @param {import("./chatroom.js").ChatEvent} event
  * @returns {Chat | Json}
  */
-export function entryOf({ message, ts, text }) {
+export function entryOf({ message, ts, text, user }) {
   const { id, payload } = message;
   const time = new Date(ts);
-  if (isChat(payload)) return { kind: "chat", time, id, name: payload.name, text: payload.text };
+  if (isChat(payload)) {
+    return { kind: "chat", time, id, name: payload.name, text: payload.text, user };
+  }
   const written = member(member(text, "message") ?? "", "payload") ?? "";
-  return { kind: "json", time, id, text: written };
+  return { kind: "json", time, id, text: written, user };
 }
 
 /**

@@ -68,6 +68,7 @@ function isMine(entry) {
  */
 function continued(entry, previous) {
   if (!previous || entry.time.getTime() - previous.time.getTime() >= TOGETHER) return false;
+  if (previous.kind !== "notice" && previous.user !== entry.user) return false;
   if (entry.kind === "json" || previous.kind !== "chat") return previous.kind === entry.kind;
   return previous.name === entry.name && isMine(previous) === isMine(entry);
 }
@@ -83,14 +84,31 @@ function nameOf(entry) {
  * @param {Chat | Json} entry
  */
 function hiddenSenderElement(entry) {
-  return element("span", { class: "hidden" }, `${nameOf(entry)}:`);
+  const user = entry.user === undefined ? "" : ` (user ${entry.user})`;
+  return element("span", { class: "hidden" }, `${nameOf(entry)}${user}:`);
+}
+
+/**
+ * People choose their names, but the server vouches for the user.
+ *
+ * @param {Chat | Json} entry
+ */
+function userElements({ user }) {
+  if (user === undefined) return [];
+  const title = "Authenticated by the server";
+  return [" ", element("span", { class: "user", title }, `user ${user.slice(0, NAME)}`)];
 }
 
 /** @param {Chat | Json} entry */
 function senderElement(entry) {
-  if (entry.kind === "json") return element("p", { class: "sender json-label" }, nameOf(entry));
+  if (entry.kind === "json") {
+    const label = element("p", { class: "sender json-label" }, nameOf(entry));
+    label.append(...userElements(entry));
+    return label;
+  }
   const attributes = { class: `sender colour-${hash(entry.name) % COLOURS}`, dir: "auto" };
   const sender = element("p", attributes, nameOf(entry));
+  sender.append(...userElements(entry));
   if (entry.mine) sender.append(element("span", { class: "hidden" }, " (you)"));
   return sender;
 }

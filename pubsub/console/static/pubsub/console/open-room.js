@@ -120,7 +120,8 @@ export class OpenRoom {
 
   /** @returns {[title: string, text: string, button: string]} What is shown without a room. */
   #welcome() {
-    const { topics } = this.#rooms;
+    const { topics, isLocked } = this.#rooms;
+    if (isLocked) return ["Sign in to see the rooms", "This server needs a token.", ""];
     if (!topics) return ["Loading…", "", ""];
     if (this.name !== null) {
       const text = "The room that this link leads to does not exist. It may have been deleted.";

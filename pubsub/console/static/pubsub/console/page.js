@@ -15,6 +15,7 @@ import { Poll } from "./poll.js";
 import * as rest from "./rest.js";
 import { RoomList, hashOf } from "./room-list.js";
 import { Rooms } from "./rooms.js";
+import { Session } from "./session.js";
 import { shortcuts } from "./shortcuts.js";
 import { Wire } from "./wire.js";
 
@@ -32,6 +33,10 @@ new Health(poll);
 
 const rooms = new Rooms(chat);
 const openRoom = new OpenRoom(rooms, { create, leave, remove });
+const session = new Session(chat, () => {
+  rooms.retryRefused();
+  poll.now();
+});
 const list = new RoomList(rooms, (name) => name === openRoom.name, { open, create });
 
 // --- The URL ---
@@ -78,7 +83,7 @@ async function create(name) {
   try {
     await rest.createTopic(name);
   } catch (error) {
-    if (codeOf(error) !== "TOPIC_EXISTS") throw error;
+    if (codeOf(error) !== "TOPIC_EXISTS") throw plain(error, "You may not create this room");
   }
   rooms.addTopic(name);
   rooms.join(name);
@@ -107,7 +112,8 @@ async function remove(name) {
     await rest.deleteTopic(name);
   } catch (error) {
     if (codeOf(error) !== "TOPIC_NOT_FOUND") {
-      rooms.note(name, `The room was not deleted: ${messageOf(error)}.`);
+      const reason = messageOf(plain(error, "you may not delete it"));
+      rooms.note(name, `The room was not deleted: ${reason}.`);
       return;
     }
   }
@@ -118,6 +124,21 @@ async function remove(name) {
 /** @param {unknown} error */
 function codeOf(error) {
   return error instanceof rest.RestError ? error.code : undefined;
+}
+
+/**
+ * Return a refusal in plain words, and any other error as it is. Ask for a token if one is needed.
+ *
+ * @param {unknown} error
+ * @param {string} forbidden
+ */
+function plain(error, forbidden) {
+  if (!(error instanceof rest.RestError)) return error;
+  if (error.wantsToken) {
+    session.ask();
+    return new Error("sign in first");
+  }
+  return error.code === "FORBIDDEN" ? new Error(forbidden) : error;
 }
 
 /** @param {number} by */
@@ -164,22 +185,28 @@ function showUnread() {
 
 rooms.addEventListener("change", redraw);
 rooms.addEventListener("membership", () => poll.now());
+rooms.addEventListener("unauthorized", () => session.ask());
 rooms.addEventListener("added", ({ detail: { room, entry } }) => {
   openRoom.onAdded(room, entry);
   redraw();
 });
 rooms.addEventListener("entry", ({ detail: { room, entry } }) => openRoom.onChanged(room, entry));
-poll.addEventListener("figures", ({ detail: { stats } }) => {
-  const topics = new Map(
-    Object.entries(stats.topics).map(([name, { subscribers }]) => [name, subscribers]),
-  );
-  rooms.update(topics, stats.next ? stats.total : undefined);
+poll.addEventListener("figures", ({ detail: { health, topics, total } }) => {
+  if (health.uptime_sec === undefined) session.offer(); // access is controlled
+  rooms.update(topics, total);
   // The room in the URL may only have become known, or been created, after the page was opened.
   const { name } = openRoom;
   if (name !== null && !rooms.joined.has(name) && topics.has(name)) onUrl({ focus: isIdle() });
 });
+poll.addEventListener("failure", ({ detail }) => {
+  if (!(detail instanceof rest.RestError && detail.wantsToken)) return;
+  rooms.lock();
+  session.ask();
+});
 chat.addEventListener("state", ({ detail: { state } }) => {
-  if (state === "open") poll.now();
+  if (state !== "open") return;
+  poll.reset();
+  poll.now();
 });
 window.addEventListener("hashchange", () => onUrl());
 document.addEventListener("visibilitychange", markRead);

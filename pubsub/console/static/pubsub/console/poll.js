@@ -1,5 +1,6 @@
 /**
- * Requests `/health` and `/stats` every two seconds while the page is visible.
+ * Requests `/health` and `/stats` every two seconds while the page is visible, or `/topics` where
+ * `/stats` is not open to this page.
  *
  * @module poll
  */
@@ -11,7 +12,9 @@ const INTERVAL = 2000;
 /**
  * @typedef {object} Figures
  * @property {rest.HealthAnswer} health
- * @property {rest.StatsAnswer} stats
+ * @property {rest.StatsAnswer | null} stats `null` if the server does not show them to this page.
+ * @property {Map<string, number>} topics The number of subscribers by topic.
+ * @property {number} [total] The number of topics, if not all of them are in `topics`.
  * @property {number} at When the answers arrived, in milliseconds of `performance.now()`.
  */
 
@@ -21,16 +24,26 @@ const PollTarget = /** @type {new () => import("./chatroom.js").Dispatcher<PollE
   EventTarget
 );
 
-/** Dispatches `figures` with the answers, and `failure` with the error. */
+/**
+ * Dispatches `figures` with the answers, and `failure` with the error. After a failure for want of a
+ * token it requests nothing until the next `now()`.
+ */
 export class Poll extends PollTarget {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   #isRequesting = false;
   #again = false;
+  /** Whether the server has not refused the statistics, as far as this connection knows. */
+  #mayReadStats = true;
 
   /** Start polling; it pauses while the page is hidden. */
   start() {
     document.addEventListener("visibilitychange", () => this.now());
     this.now();
+  }
+
+  /** Find out anew whether the statistics are open to this page. */
+  reset() {
+    this.#mayReadStats = true;
   }
 
   /** Request the figures immediately. */
@@ -39,15 +52,40 @@ export class Poll extends PollTarget {
     this.#again = this.#isRequesting;
     if (document.hidden || this.#isRequesting) return;
     this.#isRequesting = true;
+    let isStopped = false;
     try {
-      const [health, stats] = await Promise.all([rest.health(), rest.stats()]);
-      const detail = { health, stats, at: performance.now() };
+      const [health, figures] = await Promise.all([rest.health(), this.#figures()]);
+      const detail = { health, ...figures, at: performance.now() };
       this.dispatchEvent(new CustomEvent("figures", { detail }));
     } catch (error) {
+      isStopped = error instanceof rest.RestError && error.wantsToken;
       this.dispatchEvent(new CustomEvent("failure", { detail: error }));
     }
     this.#isRequesting = false;
     if (this.#again) this.now();
-    else if (!document.hidden) this.#timer = setTimeout(() => this.now(), INTERVAL);
+    else if (!document.hidden && !isStopped) this.#timer = setTimeout(() => this.now(), INTERVAL);
   }
+
+  /** @returns {Promise<Pick<Figures, "stats" | "topics" | "total">>} */
+  async #figures() {
+    if (this.#mayReadStats) {
+      try {
+        const stats = await rest.stats();
+        const entries = Object.entries(stats.topics);
+        const topics = new Map(entries.map(([name, topic]) => [name, topic.subscribers]));
+        return { stats, topics, total: totalOf(stats) };
+      } catch (error) {
+        if (!(error instanceof rest.RestError && error.isRefusal)) throw error;
+        this.#mayReadStats = false;
+      }
+    }
+    const answer = await rest.topics();
+    const topics = new Map(answer.topics.map((topic) => [topic.name, topic.subscribers]));
+    return { stats: null, topics, total: totalOf(answer) };
+  }
+}
+
+/** @param {rest.StatsAnswer | rest.TopicsAnswer} answer */
+function totalOf(answer) {
+  return answer.next ? answer.total : undefined;
 }

@@ -12,14 +12,29 @@ const PAGES = 10;
 
 const base = new URL(document.documentElement.dataset.rest ?? "", location.href);
 
+/** The token that requests carry; empty if there is none. It is kept here and nowhere else. */
+let token = "";
+
+/** @param {string} value */
+export function setToken(value) {
+  token = value;
+}
+
 /** @typedef {{messages: number, delivered: number, dropped: number}} Totals */
 
 /**
- * @typedef {object} HealthAnswer
- * @property {number} uptime_sec
- * @property {number} topics
- * @property {number} clients
- * @property {number} subscribers
+ * @typedef {object} HealthAnswer Where access is controlled, it has none of these.
+ * @property {number} [uptime_sec]
+ * @property {number} [topics]
+ * @property {number} [clients]
+ * @property {number} [subscribers]
+ */
+
+/**
+ * @typedef {object} TopicsAnswer
+ * @property {{name: string, subscribers: number}[]} topics
+ * @property {string} [next] The cursor of the next page, if there is one.
+ * @property {number} [total] The number of topics on all pages.
  */
 
 /**
@@ -36,11 +51,23 @@ export class RestError extends Error {
   /**
    * @param {string} message
    * @param {string} [code] The server's error code, if it answered with one.
+   * @param {string} [challenge] The credentials that the server asks for (RFC 9110 §11.6.1).
    */
-  constructor(message, code) {
+  constructor(message, code, challenge = "") {
     super(message);
     this.name = "RestError";
     this.code = code;
+    this.challenge = challenge;
+  }
+
+  /** Whether the server refused the request because of who sent it. */
+  get isRefusal() {
+    return this.code === "UNAUTHORIZED" || this.code === "FORBIDDEN";
+  }
+
+  /** Whether another token would help. Some endpoints accept only API keys, which no page has. */
+  get wantsToken() {
+    return this.code === "UNAUTHORIZED" && !/^X-API-Key/i.test(this.challenge);
   }
 }
 
@@ -57,6 +84,7 @@ async function request(method, path, body) {
     init.body = JSON.stringify(body);
     init.headers = { "Content-Type": "application/json" };
   }
+  if (token) init.headers = { ...init.headers, Authorization: `Bearer ${token}` };
   let response, answer;
   try {
     response = await fetch(new URL(path, base), init);
@@ -65,7 +93,8 @@ async function request(method, path, body) {
     throw new RestError(response ? `HTTP ${response.status}` : "the server is not responding");
   }
   if (response.ok) return answer;
-  throw new RestError(answer.error?.message ?? `HTTP ${response.status}`, answer.error?.code);
+  const { message = `HTTP ${response.status}`, code } = answer.error ?? {};
+  throw new RestError(message, code, response.headers.get("WWW-Authenticate") ?? "");
 }
 
 /** @returns {Promise<HealthAnswer>} */
@@ -74,19 +103,30 @@ export function health() {
 }
 
 /**
- * Request the figures of all topics, page by page, up to `PAGES`.
+ * Request a list page by page, up to `PAGES`.
  *
- * @returns {Promise<StatsAnswer>} The first page with the `topics` of all of them, and the `next` of
- *   the last.
+ * @param {string} path
+ * @param {(first: any, page: any) => void} append Adds the rows of a page to those of the first.
+ * @returns {Promise<any>} The first page with the rows of all of them, and the `next` of the last.
  */
-export async function stats() {
-  const first = await request("GET", "stats");
+async function pages(path, append) {
+  const first = await request("GET", path);
   let page = first;
-  for (let pages = 1; page.next && pages < PAGES; pages += 1) {
-    page = await request("GET", `stats?cursor=${encodeURIComponent(page.next)}`);
-    Object.assign(first.topics, page.topics);
+  for (let count = 1; page.next && count < PAGES; count += 1) {
+    page = await request("GET", `${path}?cursor=${encodeURIComponent(page.next)}`);
+    append(first, page);
   }
   return { ...first, next: page.next };
+}
+
+/** @returns {Promise<StatsAnswer>} The figures of all topics. */
+export function stats() {
+  return pages("stats", (first, page) => Object.assign(first.topics, page.topics));
+}
+
+/** @returns {Promise<TopicsAnswer>} The topics that this page may see. */
+export function topics() {
+  return pages("topics", (first, page) => first.topics.push(...page.topics));
 }
 
 /** @param {string} name */

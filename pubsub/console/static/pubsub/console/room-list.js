@@ -194,6 +194,7 @@ export class RoomList {
     if (more > 0) return `${count(more, "more room")}. Type to find one.`;
     if (matching) return "";
     if (wanted) return "No room matches.";
+    if (this.#rooms.isLocked) return "Sign in to see the rooms.";
     return this.#rooms.topics ? "No rooms yet" : "Loading…";
   }
 }

@@ -13,6 +13,14 @@ import { joined } from "./storage.js";
 /** @typedef {import("./history.js").Chat} Chat */
 /** @typedef {import("./history.js").NoticeEntry} NoticeEntry */
 
+/** @type {Record<string, {read: string, write: string}>} What refusals mean, by error code. */
+const REFUSALS = {
+  FORBIDDEN: { read: "You may not read this room", write: "You may not write in this room" },
+  UNAUTHORIZED: { read: "Sign in to read this room", write: "Sign in to write in this room" },
+};
+
+const REVOKED = "You may no longer read this room";
+
 /** How many messages the server is asked to replay, if the topic keeps history. */
 const REPLAY = 100;
 
@@ -39,6 +47,7 @@ export class Joined {
  * @typedef {object} RoomsEvents What the `detail` of each event is.
  * @property {null} change The list has changed.
  * @property {null} membership The server has acknowledged that a room was joined or left.
+ * @property {null} unauthorized The server wants a token first.
  * @property {{room: Joined, entry: Entry}} added There is a new entry.
  * @property {{room: Joined, entry: Chat}} entry An entry has changed.
  */
@@ -57,6 +66,8 @@ export class Rooms extends RoomsTarget {
   topics = null;
   /** How many more topics the server has; they can be opened by name. */
   unlisted = 0;
+  /** Whether the server shows its topics only to those who sign in. */
+  isLocked = false;
   /** @type {Map<string, Joined>} */ joined = new Map();
   #chat;
 
@@ -65,7 +76,7 @@ export class Rooms extends RoomsTarget {
     super();
     this.#chat = chat;
     chat.addEventListener("state", ({ detail }) => {
-      if (detail.state === "open") this.#retryRefused();
+      if (detail.state === "open") this.retryRefused();
     });
     for (const name of joined.get()) this.join(name).restored = true;
   }
@@ -79,9 +90,17 @@ export class Rooms extends RoomsTarget {
   update(topics, total = topics.size) {
     this.topics = topics;
     this.unlisted = Math.max(0, total - topics.size);
+    this.isLocked = false;
     for (const room of this.joined.values()) {
       if (room.state === "gone" && topics.has(room.name)) this.#subscribe(room);
     }
+    this.#changed();
+  }
+
+  /** The server has refused to show its topics without a token. */
+  lock() {
+    this.topics = null;
+    this.isLocked = true;
     this.#changed();
   }
 
@@ -174,9 +193,11 @@ export class Rooms extends RoomsTarget {
     this.#chat.publish(room.name, { name, text }, { id }).then(
       ({ ts }) => settle({ status: "acknowledged", time: new Date(ts) }),
       ({ code, message, unknownFate }) => {
-        const problem = unknownFate ? `${message}; it may have been sent.` : `${message}.`;
+        const known = REFUSALS[code]?.write;
+        const problem = unknownFate ? `${message}; it may have been sent.` : `${known ?? message}.`;
         settle({ status: "refused", code, problem });
         if (code === "TOPIC_NOT_FOUND") this.#lose(room);
+        if (code === "UNAUTHORIZED") this.#emit("unauthorized", null);
       },
     );
   }
@@ -205,8 +226,8 @@ export class Rooms extends RoomsTarget {
       );
   }
 
-  /** On a new connection, subscribe again to the rooms that were refused on the previous one. */
-  #retryRefused() {
+  /** Subscribe again to the rooms that were refused: on a new connection, or with a new token. */
+  retryRefused() {
     for (const room of this.joined.values()) if (room.state === "refused") this.#subscribe(room);
   }
 
@@ -225,7 +246,8 @@ export class Rooms extends RoomsTarget {
    * @param {import("./chatroom.js").ChatError} error
    */
   #refuse(room, { code, message }) {
-    this.#setState(room, "refused", `${code}: ${message}`);
+    this.#setState(room, "refused", REFUSALS[code]?.read ?? `${code}: ${message}`);
+    if (code === "UNAUTHORIZED") this.#emit("unauthorized", null);
   }
 
   /**
@@ -250,6 +272,9 @@ export class Rooms extends RoomsTarget {
       const dropped = `${news.dropped.toLocaleString("en")} ${messages} dropped here`;
       const text = `${dropped} because this page was not reading fast enough.`;
       this.#add(room, notice(text, "SLOW_CONSUMER"));
+    } else if (news.kind === "revoked") {
+      this.#setState(room, "refused", REVOKED);
+      this.#add(room, notice(`${REVOKED}.`));
     } else {
       const lost = `The connection was lost from ${timeOf(news.from)} to ${timeOf(news.until)}.`;
       this.#add(room, notice(`${lost} Messages sent in that time may be missing here.`));
@@ -264,7 +289,8 @@ export class Rooms extends RoomsTarget {
   #onDeleted(room, error) {
     if (error && error.code !== "TOPIC_NOT_FOUND") {
       this.#refuse(room, error);
-      return notice(`The room could not be joined again: ${error.message}.`, error.code);
+      const why = REFUSALS[error.code]?.read ?? `The room could not be joined again: ${error.message}`;
+      return notice(`${why}.`, error.code);
     }
     this.#lose(room);
     return notice(

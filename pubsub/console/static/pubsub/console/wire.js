@@ -73,7 +73,7 @@ export class Wire {
     if (this.#paused) {
       this.#missed += 1;
     } else {
-      this.#frames.push({ ...frame, number: this.#number });
+      this.#frames.push({ ...withoutToken(frame), number: this.#number });
       if (this.#frames.length > MAX_FRAMES) this.#frames.shift();
     }
     if (!this.#drawing) this.#drawing = requestAnimationFrame(() => this.#refresh());
@@ -224,6 +224,19 @@ export class Wire {
   }
 }
 
+/**
+ * Return a frame to show: a token that was typed into the editor is masked, even if the frame is
+ * malformed. Its size remains that of the frame that was sent.
+ *
+ * @param {import("./chatroom.js").Frame} frame
+ * @returns {Omit<NumberedFrame, "number">}
+ */
+function withoutToken(frame) {
+  if (frame.direction === "in" || typeOf(frame) !== "auth") return frame;
+  const text = frame.text.replace(/("token"\s*:\s*")(?:[^"\\]|\\.)*/g, "$1•••");
+  return { ...frame, text, bytes: encoder.encode(frame.text).length };
+}
+
 /** @param {number} number */
 function idOf(number) {
   return `frame-${number}`;
@@ -256,7 +269,7 @@ function bytesOf(frame) {
 /**
  * Return the type that a frame states, or "?": the editor can send any text.
  *
- * @param {NumberedFrame} frame
+ * @param {import("./chatroom.js").Frame} frame
  */
 function typeOf(frame) {
   return /"type"\s*:\s*"(\w{1,20})"/.exec(frame.text)?.[1] ?? "?";
