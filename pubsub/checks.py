@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
 
 from pubsub import conf
+from pubsub.deployment_checks import check_deployment
 
 DJANGO_TEMPLATES = "django.template.backends.django.DjangoTemplates"
 APP_DIRECTORIES = "django.template.loaders.app_directories.Loader"
@@ -122,3 +123,4 @@ def register_checks() -> None:
     """Register the checks of this app."""
     for check in (check_settings, check_server, check_pages, check_import_name):
         checks.register(check)
+    checks.register(check_deployment, deploy=True)

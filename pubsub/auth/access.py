@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any
 
 from pubsub.auth.configuration import AccessConfiguration, Auth
-from pubsub.auth.errors import ExpiredToken, InvalidToken, Unauthorized
+from pubsub.auth.errors import ExpiredToken, InvalidKey, InvalidToken
 from pubsub.auth.identity import Identity, Patterns
 from pubsub.auth.tokens import TokenVerifier
 
@@ -70,13 +70,13 @@ class Access:
         """Return what an API key may do. The time that this takes says nothing about the keys.
 
         Raises:
-            Unauthorized: The key is unknown.
+            InvalidKey: The key is unknown.
         """
         presented = key.encode("utf-8", "surrogateescape")
         found = [right for own, right in self._keys if hmac.compare_digest(own, presented)]
         if not found:
             self.failures["api_key"] += 1
-            raise Unauthorized("the API key is unknown")
+            raise InvalidKey
         return found[0]
 
 

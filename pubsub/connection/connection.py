@@ -45,9 +45,9 @@ class Connection:
     Args:
         runtime: The runtime that the client joins. It must belong to the running event loop.
         transport: The accepted WebSocket.
+        address: The client's IP address; empty if it is unknown.
         user: The authenticated user of the Django project from the handshake, if there is one.
         token: The token from the handshake, if there is one.
-        address: The client's IP address.
     """
 
     # Slots for the same reason as in `Outbox`.
@@ -340,6 +340,7 @@ class Connection:
 
     def _leave(self) -> None:
         self._held = None
+        self._runtime.registry.leave(self)
         self.broker.disconnect(self.client)
         if self.session is not None:
             self.session.end()
@@ -350,7 +351,10 @@ class Connection:
 
     def identified(self, identity: Identity) -> bool:
         """Note who the client is; return whether it may stay connected."""
-        return True
+        if self._runtime.registry.identify(self, identity.user):
+            return True
+        self.flush_and_close(Close.CONNECTION_LIMIT)
+        return False
 
     def end_subscription(self, topic: str) -> None:
         """Unsubscribe the client from a topic that it may not read any more."""
