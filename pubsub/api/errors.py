@@ -9,8 +9,6 @@ from pubsub.api.limits import TooManyPublications
 from pubsub.auth.errors import (
     AccessError,
     ExpiredToken,
-    Forbidden,
-    InvalidKey,
     InvalidToken,
     Unauthorized,
 )
@@ -19,14 +17,6 @@ from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.errors import error_code
 from pubsub.responses import error_response
 from pubsub.runtime import get_runtime
-from pubsub.tally import AuthFailure
-
-_FAILURES: dict[type[AccessError], AuthFailure] = {
-    ExpiredToken: AuthFailure.EXPIRED,
-    InvalidToken: AuthFailure.INVALID,
-    InvalidKey: AuthFailure.API_KEY,
-    Forbidden: AuthFailure.FORBIDDEN,
-}
 
 
 def add_handlers(api: NinjaAPI) -> None:
@@ -53,17 +43,10 @@ def _on_too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
 
 def on_access_error(request: HttpRequest, error: AccessError) -> HttpResponse:
     """Count a request that its sender may not make, and return the response to it."""
-    get_runtime().tally.count_auth_failure(_failure(error))
+    get_runtime().tally.count_access_error(error)
     if isinstance(error, Unauthorized):
         return _on_unauthorized(request, error)
     return _on_forbidden(request, error)
-
-
-def _failure(error: AccessError) -> AuthFailure:
-    for kind, failure in _FAILURES.items():
-        if isinstance(error, kind):
-            return failure
-    return AuthFailure.MISSING
 
 
 # RFC 9110 §15.5.2 requires the header; its form for tokens is that of RFC 6750 §3.
