@@ -35,7 +35,7 @@ def test_image_has_neither_root_nor_build_tools() -> None:
     parts = ["/venv", "/srv/bytecode", "/srv/static", "/app"]
     assert copied == [f"--from=build {part}" for part in parts]
     assert "\nRUN " not in final
-    assert "/health" in final
+    assert "/livez" in final
     assert "curl" not in final
 
 
