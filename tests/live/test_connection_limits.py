@@ -95,6 +95,6 @@ def test_refused_connections_cost_nothing(start_server: StartServer) -> None:
     refuse(200)
     before = server.memory()
     refuse(600)
-    assert server.memory() - before < MB
+    assert server.memory() - before < 3 * MB  # 600 idle clients would take about 10
     assert kept.ask(type="ping")["type"] == "pong"
     assert server.request("GET", "/health")[1]["clients"] == 1

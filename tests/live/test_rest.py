@@ -358,6 +358,8 @@ def test_openapi_and_its_page(server: Server) -> None:
         ("/topics/{name}", "delete"),
         ("/topics/{name}/messages", "post"),
         ("/health", "get"),
+        ("/livez", "get"),
+        ("/readyz", "get"),
         ("/stats", "get"),
         ("/subscriptions", "get"),
         ("/clients", "get"),
