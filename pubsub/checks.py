@@ -23,13 +23,21 @@ APP_DIRECTORIES = "django.template.loaders.app_directories.Loader"
 
 
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Report an invalid ``CHATROOM`` setting, with which the server would not start."""
+    """Report a ``CHATROOM`` with which the server would not start, or would ask no authorizer."""
     try:
         conf.get_configuration()
-        conf.get_access()
+        access = conf.get_access()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="pubsub.E001")]
-    return []
+    if access.authorizer is None or access.is_on:
+        return []
+    return [
+        checks.Warning(
+            "CHATROOM has an AUTHORIZER, but AUTH is none: everyone may do everything.",
+            hint="Set AUTH to 'required' or 'optional'.",
+            id="pubsub.W013",
+        )
+    ]
 
 
 def check_server(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:

@@ -69,8 +69,8 @@ def _access(config: AccessConfiguration) -> Iterator[CheckMessage]:
 def _pages(config: AccessConfiguration) -> Iterator[CheckMessage]:
     if ANY in config.allowed_origins:
         yield checks.Warning(
-            "CHATROOM_ALLOWED_ORIGINS contains *: a page of any site may connect, with the session "
-            "of a user who visits it.",
+            "CHATROOM_ALLOWED_ORIGINS contains *: a page of any site may connect, though not with "
+            "the session of a user who visits it.",
             hint="List the origins of your pages.",
             id="pubsub.W007",
         )

@@ -82,7 +82,8 @@ class BrowserOriginValidator:
         origins = _values(scope, b"origin")
         if origins:
             runtime = get_runtime()
-            if reason := _refusal(runtime, scope, ",".join(origins)):
+            origin = ",".join(origins)
+            if reason := _refusal(runtime, scope, origin):
                 runtime.registry.refused[reason] += 1
                 logs.refused(
                     reason,
@@ -91,20 +92,32 @@ class BrowserOriginValidator:
                     host=", ".join(_values(scope, b"host")),
                 )
                 return await WebsocketDenier()(scope, receive, send)
+            if not _is_named(runtime, scope, origin):
+                # Any page may connect, but not with the session of its visitor.
+                scope = {**scope, "user": None}
         return await self.application(scope, receive, send)
 
 
 def _refusal(runtime: Runtime, scope: dict[str, Any], origin: str) -> str | None:
     """Return the reason of `pubsub.registry.REASONS` for which a page may not connect."""
-    host = ",".join(
+    if not is_allowed_host(_host(scope)):
+        return "host"
+    if runtime.origins.lists_any or _is_named(runtime, scope, origin):
+        return None
+    return "origin"
+
+
+def _is_named(runtime: Runtime, scope: dict[str, Any], origin: str) -> bool:
+    """Return whether an origin is the site's own, or one that the settings name."""
+    secure = runtime.proxies.is_secure(scope)
+    return is_own(origin, _host(scope), secure=secure) or runtime.origins.name(origin)
+
+
+def _host(scope: dict[str, Any]) -> str:
+    return ",".join(
         (settings.USE_X_FORWARDED_HOST and _values(scope, b"x-forwarded-host"))
         or _values(scope, b"host")
     )
-    if not is_allowed_host(host):
-        return "host"
-    if is_own(origin, host, secure=runtime.proxies.is_secure(scope)):
-        return None
-    return None if runtime.origins.list(origin) else "origin"
 
 
 def _values(scope: dict[str, Any], name: bytes) -> list[str]:

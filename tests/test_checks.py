@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parents[1]
 APPS = ["daphne", "django.contrib.staticfiles", "ninja", "pubsub.console", "pubsub"]
 BACKEND = "django.template.backends.django.DjangoTemplates"
 LOADER = "django.template.loaders.app_directories.Loader"
+AUTHORIZER = "tests.live.host.club_authorizers.Plain"
 COMPLETE = {
     "ASGI_APPLICATION": "tests.live.host.asgi.application",
     "INSTALLED_APPS": APPS,
@@ -55,6 +56,7 @@ def test_complete_project() -> None:
         ({"CHATROOM": "x"}, {"pubsub.E001"}, "CHATROOM must be a dictionary, not 'x'"),
         ({"CHATROOM": {"QUEUE_SIZE": 0}}, {"pubsub.E001"}, "CHATROOM_QUEUE_SIZE must be"),
         ({"CHATROOM": {"QUEUESIZE": 1}}, {"pubsub.E001"}, "has no setting 'QUEUESIZE'"),
+        ({"CHATROOM": {"AUTHORIZER": AUTHORIZER}}, {"pubsub.W013"}, "Set AUTH to 'required' or"),
         ({"INSTALLED_APPS": APPS[1:]}, {"pubsub.W001"}, "Put 'daphne' first"),
         ({"INSTALLED_APPS": [*APPS[1:], "daphne"]}, {"pubsub.W001"}, "Put 'daphne' first"),
         ({"ASGI_APPLICATION": None}, {"pubsub.W002"}, "ASGI_APPLICATION is not set"),
