@@ -56,7 +56,7 @@ USER 10001:10001
 EXPOSE 9090
 
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as request; request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as request; request.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/livez', timeout=2)"]
 
 # With exec, Daphne itself receives SIGTERM and can close every connection with 3001.
 CMD ["sh", "-c", "exec daphne -b \"$HOST\" -p \"$PORT\" chatroom_project.asgi:application"]

@@ -62,13 +62,19 @@ test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Dj
 # The unit tests of these packages cover all of their branches.
 COVERED := connection core protocol transport websocket
 
+# A complete set of settings, for `check --deploy` to find nothing missing. No server has these keys.
+PRODUCTION := DJANGO_ALLOWED_HOSTS=chat.example.org CHATROOM_AUTH=required \
+	CHATROOM_JWT_SECRET=an-example-that-is-long-enough-for-HS256 \
+	CHATROOM_API_KEYS=an-example-of-a-key CHATROOM_MAX_CONNECTIONS=10000 \
+	CHATROOM_RATE_LIMIT=20 CHATROOM_REST_RATE_LIMIT=20
+
 .PHONY: check
 check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and the required coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check
 	$(BIN)/coverage run -m pytest -q $(COVERED:%=tests/%)
 	$(BIN)/coverage report

@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from pubsub import conf, logs
+from pubsub.hosts import local_hosts
 
 
 def _flag(name: str) -> bool:
@@ -18,9 +19,12 @@ def _flag(name: str) -> bool:
 
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or get_random_secret_key()
 DEBUG = _flag("DJANGO_DEBUG")
-ALLOWED_HOSTS = [
-    host.strip() for host in os.environ.get("DJANGO_ALLOWED_HOSTS", "*").split(",") if host.strip()
-]
+_hosts = os.environ.get("DJANGO_ALLOWED_HOSTS")
+ALLOWED_HOSTS = (
+    local_hosts()
+    if _hosts is None
+    else [host.strip() for host in _hosts.split(",") if host.strip()]
+)
 if not ALLOWED_HOSTS:
     sys.exit("chatroom: DJANGO_ALLOWED_HOSTS must be host names, separated by commas, or *")
 
@@ -54,6 +58,7 @@ INSTALLED_APPS = [
 # All of these run on the event loop. A single synchronous middleware would send every request
 # through two threads.
 MIDDLEWARE = [
+    "pubsub.middleware.cors",
     "pubsub.middleware.json_errors",
     "servestatic.middleware.ServeStaticMiddleware",
 ]
@@ -82,15 +87,21 @@ USE_I18N = False
 SILENCED_SYSTEM_CHECKS = [
     "security.W001",  # SecurityMiddleware: pubsub.middleware sets its headers
     "security.W002",  # XFrameOptionsMiddleware: likewise
-    "security.W003",  # CsrfViewMiddleware: no cookie authorizes anything
+    "security.W003",  # CsrfViewMiddleware: no cookie authorizes anything here
 ]
 
 try:
     LOGGING = logs.configuration(os.environ.get("CHATROOM_LOG_FORMAT", "console"))
 except ValueError as error:
     sys.exit(f"chatroom: CHATROOM_LOG_FORMAT {error}")
-# Errors of clients are answered but not logged. Only the server's own errors are.
+# Errors of clients are answered but not logged. Only the server's own errors are, and 503 is none.
+LOGGING["filters"] = {
+    "faults": {
+        "()": "django.utils.log.CallbackFilter",
+        "callback": lambda record: getattr(record, "status_code", None) != 503,
+    }
+}
 LOGGING["loggers"] |= {
-    "django.request": {"level": "ERROR"},
+    "django.request": {"level": "ERROR", "filters": ["faults"]},
     "django.security": {"level": "CRITICAL"},
 }

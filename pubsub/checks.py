@@ -16,19 +16,28 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
 
 from pubsub import conf
+from pubsub.deployment_checks import check_deployment
 
 DJANGO_TEMPLATES = "django.template.backends.django.DjangoTemplates"
 APP_DIRECTORIES = "django.template.loaders.app_directories.Loader"
 
 
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Report an invalid ``CHATROOM`` setting, with which the server would not start."""
+    """Report a ``CHATROOM`` with which the server would not start, or would ask no authorizer."""
     try:
         conf.get_configuration()
-        conf.get_access()
+        access = conf.get_access()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="pubsub.E001")]
-    return []
+    if access.authorizer is None or access.is_on:
+        return []
+    return [
+        checks.Warning(
+            "CHATROOM has an AUTHORIZER, but AUTH is none: everyone may do everything.",
+            hint="Set AUTH to 'required' or 'optional'.",
+            id="pubsub.W013",
+        )
+    ]
 
 
 def check_server(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -122,3 +131,4 @@ def register_checks() -> None:
     """Register the checks of this app."""
     for check in (check_settings, check_server, check_pages, check_import_name):
         checks.register(check)
+    checks.register(check_deployment, deploy=True)

@@ -114,6 +114,7 @@ def _convert(configuration: type[T], values: Mapping[str, Any]) -> T:
 
 def _value(name: str, value: Any) -> Any:
     field = _FIELDS[name]
+    given = value
     if isinstance(field.default, tuple) and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
@@ -122,7 +123,7 @@ def _value(name: str, value: Any) -> Any:
             return converted
     except ValueError:
         pass
-    shown = "" if field.metadata["secret"] else f", not {value!r}"
+    shown = "" if field.metadata["secret"] else f", not {given!r}"
     raise ImproperlyConfigured(f"CHATROOM_{name} must be {field.metadata['expected']}{shown}")
 
 

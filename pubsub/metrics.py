@@ -36,11 +36,22 @@ class Connection(Protocol):
     transport: Transport
 
 
+class Refusals(Protocol):
+    """The registry of connections, as the metrics see it."""
+
+    refused: dict[str, int]
+
+
 class Source(Protocol):
     """The runtime, as the metrics see it."""
 
     config: Configuration
     broker: Broker
+
+    @property
+    def registry(self) -> Refusals:
+        """The registry of connections."""
+
     tally: Tally
     lag: EventLoopLag
 
@@ -122,6 +133,12 @@ class Scrape(Collector):
             "code",
         )
         yield _counter("sent_bytes_total", "Bytes sent to clients.", self._sent_bytes)
+        yield _counter(
+            "connections_refused_total",
+            "WebSockets that were refused, by reason.",
+            source.registry.refused,
+            "reason",
+        )
         yield _counter("received_bytes_total", "Bytes received from clients.", self._received_bytes)
         yield _gauge("queued_frames", "Frames that wait for clients.", self._queued_frames)
         yield _counter(

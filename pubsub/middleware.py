@@ -1,4 +1,4 @@
-"""Common headers for every HTTP response, and JSON for every error."""
+"""Common headers for every HTTP response, JSON for every error, and CORS."""
 
 from collections.abc import Awaitable, Callable
 
@@ -6,10 +6,14 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, get_script_prefix, resolve
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import async_only_middleware
 
+from pubsub.origins import Origins
+from pubsub.paths import is_ours
 from pubsub.protocol.codes import ErrorCode
 from pubsub.responses import error_response
+from pubsub.runtime import get_runtime
 
 PROBES = frozenset({"/health", "/livez", "/readyz"})
 """Paths for every host name: probes use the IP address, which need not be an allowed host."""
@@ -28,6 +32,56 @@ _ERRORS = {
     405: (ErrorCode.METHOD_NOT_ALLOWED, "method not allowed"),
     413: (ErrorCode.MESSAGE_TOO_LARGE, "request body is too large"),
 }
+
+
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Allow-Headers": "Content-Type, Authorization, X-API-Key, X-Client-Id",
+    "Access-Control-Max-Age": "7200",  # the most that Chromium observes
+}
+
+
+@async_only_middleware
+def cors(get_response: GetResponse) -> GetResponse:
+    """Let pages of the origins in ``CHATROOM_ALLOWED_ORIGINS`` use the REST endpoints.
+
+    It has to come before `json_errors`, so that pages can read errors as well. Views of the project
+    that are not the chat room's are left alone, and without listed origins nothing is added at all.
+    Cookies are not allowed (there is no ``Access-Control-Allow-Credentials``): pages of other
+    origins send a token.
+    """
+
+    async def middleware(request: HttpRequest) -> HttpResponseBase:
+        origins = get_runtime().origins
+        if not origins:
+            return await get_response(request)
+        origin = request.headers.get("Origin", "")
+        is_preflight = "Access-Control-Request-Method" in request.headers
+        if is_preflight and request.method == "OPTIONS" and is_ours(request.path):
+            return _allow(_preflight(origins, origin), origins, origin)
+        response = await get_response(request)
+        # No view was found for a path that does not exist, or to which a middleware has responded.
+        if request.resolver_match is None or is_ours(request.path):
+            _allow(response, origins, origin)
+        return response
+
+    return middleware
+
+
+def _preflight(origins: Origins, origin: str) -> HttpResponse:
+    if origins.list(origin):
+        return HttpResponse(status=204, headers=_PREFLIGHT)
+    message = "origin not allowed; the server's CHATROOM_ALLOWED_ORIGINS does not list it"
+    return error_response(ErrorCode.FORBIDDEN, message)
+
+
+def _allow(response: HttpResponseBase, origins: Origins, origin: str) -> HttpResponseBase:
+    for name, value in origins.cors_headers(origin).items():
+        if name == "Vary":
+            patch_vary_headers(response, [value])
+        else:
+            response.setdefault(name, value)
+    return response
 
 
 @async_only_middleware

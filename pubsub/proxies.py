@@ -57,6 +57,19 @@ class TrustedProxies:
         return any(parsed in network for network in self._networks)
 
 
+def network_of(address: str) -> str:
+    """Return what limits count as one address.
+
+    That is an IPv4 address itself, also if it is mapped to IPv6, and the /64 network of an IPv6
+    address, because a client can use every address in it (RFC 6177 §2). Anything else, such as the
+    empty string for an unknown address, is returned unchanged.
+    """
+    parsed = _parsed(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, 64), strict=False))
+    return address if parsed is None else str(parsed)
+
+
 def _values(scope: Mapping[str, Any], name: bytes) -> list[str]:
     """Return the elements of all headers of a name, in their order (RFC 9110 §5.3)."""
     lines = [value.decode("latin-1") for key, value in scope["headers"] if key == name]

@@ -2,18 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 from channels.routing import URLRouter
-from channels.security.websocket import OriginValidator, WebsocketDenier
+from channels.security.websocket import WebsocketDenier
 from django.conf import settings
-from django.urls import Resolver404, path, re_path, resolve
+from django.urls import path, re_path
 
 from pubsub import __version__, logs
-from pubsub.api import api
 from pubsub.consumers import ChatConsumer
+from pubsub.hosts import is_allowed_host
+from pubsub.origins import is_own
+from pubsub.paths import is_ours
 from pubsub.processes import neighbours
-from pubsub.runtime import get_runtime
+from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import daphne
 
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
@@ -36,10 +37,11 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     daphne.install(
         daphne.HttpLimits(
             max_body=config.max_message_bytes,
-            is_bounded=(lambda path: True) if whole_site else _is_ours,
+            is_bounded=(lambda path: True) if whole_site else is_ours,
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
-            accepts_websockets=lambda: not runtime.drain.active,
+            accepts_websockets=runtime.accepts_websockets,
+            headers_for=runtime.origins.cors_headers,
         )
     )
     daphne.drain_on_signals(runtime.drain)
@@ -61,47 +63,65 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
 
 
-def _is_ours(path: str) -> bool:
-    """Return whether a path leads to a view of `pubsub.urls`, wherever a project includes it."""
-    try:
-        match = resolve(path.removeprefix(settings.FORCE_SCRIPT_NAME or ""))
-    except Resolver404:
-        return False
-    return api.urls_namespace in match.namespaces or match.func.__module__.startswith("pubsub.")
+class BrowserOriginValidator:
+    """Rejects WebSocket connections from pages that may not connect.
 
-
-class BrowserOriginValidator(OriginValidator):  # type: ignore[misc]
-    """Rejects WebSocket connections from pages whose host is not in ``ALLOWED_HOSTS``.
+    A page may connect to its own host and port, or if its origin is in ``ALLOWED_ORIGINS``. In both
+    cases the host of the request must be in Django's ``ALLOWED_HOSTS``.
 
     Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check, because any
     page can make them connect. Clients that send no ``Origin`` are accepted.
     """
 
     def __init__(self, application: Any) -> None:
-        hosts = settings.ALLOWED_HOSTS
-        if settings.DEBUG and not hosts:
-            hosts = [".localhost", "127.0.0.1", "[::1]"]  # as Django does for HTTP requests
-        super().__init__(application, hosts)
+        self.application = application
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass the connection on, or reject it with HTTP 403."""
         neighbours().look(scope)
-        origins = [value for name, value in scope["headers"] if name == b"origin"]
-        if all(self.valid_origin(_parsed(origin)) for origin in origins):
-            return await self.application(scope, receive, send)
-        logs.refused(
-            "origin",
-            address=get_runtime().proxies.address_of(scope),
-            origin=", ".join(origin.decode("latin-1") for origin in origins),
-        )
-        return await WebsocketDenier()(scope, receive, send)
+        origins = _values(scope, b"origin")
+        if origins:
+            runtime = get_runtime()
+            origin = ",".join(origins)
+            if reason := _refusal(runtime, scope, origin):
+                runtime.registry.refused[reason] += 1
+                logs.refused(
+                    reason,
+                    address=runtime.proxies.address_of(scope),
+                    origin=", ".join(origins),
+                    host=", ".join(_values(scope, b"host")),
+                )
+                return await WebsocketDenier()(scope, receive, send)
+            if not _is_named(runtime, scope, origin):
+                # Any page may connect, but not with the session of its visitor.
+                scope = {**scope, "user": None}
+        return await self.application(scope, receive, send)
 
 
-def _parsed(origin: bytes) -> SplitResult | None:
-    try:
-        return urlsplit(origin.decode("latin-1"))
-    except ValueError:
+def _refusal(runtime: Runtime, scope: dict[str, Any], origin: str) -> str | None:
+    """Return the reason of `pubsub.registry.REASONS` for which a page may not connect."""
+    if not is_allowed_host(_host(scope)):
+        return "host"
+    if runtime.origins.lists_any or _is_named(runtime, scope, origin):
         return None
+    return "origin"
+
+
+def _is_named(runtime: Runtime, scope: dict[str, Any], origin: str) -> bool:
+    """Return whether an origin is the site's own, or one that the settings name."""
+    secure = runtime.proxies.is_secure(scope)
+    return is_own(origin, _host(scope), secure=secure) or runtime.origins.name(origin)
+
+
+def _host(scope: dict[str, Any]) -> str:
+    return ",".join(
+        (settings.USE_X_FORWARDED_HOST and _values(scope, b"x-forwarded-host"))
+        or _values(scope, b"host")
+    )
+
+
+def _values(scope: dict[str, Any], name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 async def lifespan(

@@ -6,22 +6,24 @@ import functools
 import threading
 import uuid
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from asgiref.sync import async_to_sync
 
 from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
-from pubsub.auth.identity import Identity
+from pubsub.buckets import Buckets
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
-from pubsub.drain import Drain
 from pubsub.lag import EventLoopLag
+from pubsub.origins import Origins
 from pubsub.protocol import replies
+from pubsub.protocol.codes import Close
 from pubsub.protocol.messages import check_message_id
 from pubsub.proxies import TrustedProxies
+from pubsub.registry import Connection, Registry
 from pubsub.tally import Tally
 from pubsub.transport import on_stop
 from pubsub.transport.tick import EndOfTick
@@ -32,23 +34,6 @@ PUBLISH_TIMEOUT = 10.0
 """Seconds that another thread waits for the event loop to publish its message or ask again."""
 
 T = TypeVar("T")
-
-
-class Session(Protocol):
-    """Who the client of a connection is, as the runtime sees it."""
-
-    identity: Identity | None
-
-    def recheck(self) -> None:
-        """Ask the authorizer again, and end the subscriptions that are no longer allowed."""
-
-
-class Connection(drain.Connection, Protocol):
-    """A client's connection, as the runtime sees it."""
-
-    @property
-    def session(self) -> Session | None:
-        """Who the client is, where access is controlled."""
 
 
 class Runtime:
@@ -63,6 +48,9 @@ class Runtime:
         self.config = config
         self.access = access or Access(AccessConfiguration())
         self.proxies = TrustedProxies(self.access.config.trusted_proxies)
+        self.origins = Origins(self.access.config.allowed_origins)
+        self.registry = Registry(config)
+        self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
         self.broker = Broker(
             config,
             # Without tokens no event has a user, so not even the question is asked.
@@ -72,8 +60,7 @@ class Runtime:
         self.tally = Tally()
         self.lag = EventLoopLag()
         self._make_timers()
-        self._connections: dict[Connection, asyncio.Task[Any] | None] = {}
-        self.drain = Drain(self._connections, config.drain_seconds)
+        self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -118,10 +105,9 @@ class Runtime:
         )
 
     def _recheck(self, user: str) -> None:
-        for connection in list(self._connections):
-            session = connection.session
-            if session and session.identity and session.identity.user == user:
-                session.recheck()
+        for connection in self.registry.of_user(user):
+            if connection.session is not None:
+                connection.session.recheck()
 
     def _call_from_any_thread(self, function: Callable[[], T], *, otherwise: str) -> T:
         here = _running_loop()
@@ -149,19 +135,23 @@ class Runtime:
             called.cancel()
 
     def join(self, connection: Connection) -> None:
-        """Register a connection of the calling task, to close it when the server stops."""
-        self._connections[connection] = asyncio.current_task()
+        """Register a connection of the calling task, or close it if it is over a limit.
+
+        It is also closed when the server stops.
+        """
+        admitted = self.registry.add(connection)
         self.tally.opened[connection.transport.kind] += 1
         if not self._drains_before_stop:
             self._drains_before_stop = True
             on_stop(self.drain.finish)
         if self.drain.active:
             self.drain.send_away(connection)
+        elif not admitted:
+            connection.close(Close.CONNECTION_LIMIT)
 
     def forget(self, connection: Connection) -> None:
         """Unregister a connection that has ended. Safe to call twice."""
-        if connection in self._connections:
-            del self._connections[connection]
+        if self.registry.remove(connection):
             transport = connection.transport
             self.tally.count_end(
                 transport.close_code,
@@ -169,10 +159,16 @@ class Runtime:
                 received_bytes=transport.received_bytes,
             )
 
+    def accepts_websockets(self) -> bool:
+        """Return whether a new client is welcome; if it is not, its refusal is counted."""
+        if self.drain.active:
+            self.registry.refused["draining"] += 1
+        return not self.drain.active
+
     @property
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[drain.Connection]:
         """The connections that have not ended, including those that are being closed."""
-        return list(self._connections)
+        return list(self.registry.tasks)
 
     @property
     def readiness(self) -> Literal["ok", "draining"]:

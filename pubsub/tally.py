@@ -6,6 +6,7 @@ The labels of all counts are fixed sets, so no client can make them grow.
 from collections import defaultdict
 from enum import StrEnum
 
+from pubsub.auth.errors import AccessError, ExpiredToken, Forbidden, InvalidKey, InvalidToken
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.messages import COMMAND_TYPES, COMMANDS, AnyCommand
 
@@ -35,6 +36,14 @@ class AuthFailure(StrEnum):
     """The client did not authenticate in time."""
     LIMIT = "limit"
     """The user has too many connections."""
+
+
+_REASONS: dict[type, AuthFailure] = {
+    ExpiredToken: AuthFailure.EXPIRED,
+    InvalidToken: AuthFailure.INVALID,
+    InvalidKey: AuthFailure.API_KEY,
+    Forbidden: AuthFailure.FORBIDDEN,
+}
 
 
 class Tally:
@@ -85,3 +94,8 @@ class Tally:
     def count_auth_failure(self, reason: AuthFailure) -> None:
         """Count a client or a request without sufficient credentials."""
         self.auth_failures[reason] += 1
+
+    def count_access_error(self, error: AccessError) -> None:
+        """Count a command or a request that was refused with this error."""
+        reasons = (_REASONS[base] for base in type(error).__mro__ if base in _REASONS)
+        self.count_auth_failure(next(reasons, AuthFailure.MISSING))

@@ -35,7 +35,7 @@ def test_image_has_neither_root_nor_build_tools() -> None:
     parts = ["/venv", "/srv/bytecode", "/srv/static", "/app"]
     assert copied == [f"--from=build {part}" for part in parts]
     assert "\nRUN " not in final
-    assert "/health" in final
+    assert "/livez" in final
     assert "curl" not in final
 
 
@@ -111,7 +111,7 @@ def test_production_is_locked_down() -> None:
 
 
 def test_production_passes_every_setting_on() -> None:
-    """Every setting reaches the container, by name alone: only the code states its default."""
+    """Every setting reaches the container; but for the log's format only the code has defaults."""
     source = (PROJECT / "chatroom_project/settings.py").read_text()
     names = {f"CHATROOM_{name}" for name in SETTING_NAMES}
     names |= set(re.findall(r'"(CHATROOM_[A-Z_]*[A-Z])"', source))
@@ -120,6 +120,7 @@ def test_production_passes_every_setting_on() -> None:
     missing = "".join(f"\n      {name}:" for name in sorted(names - set(passed_on)))
     assert not missing, f"docker-compose.prod.yml lacks:{missing}"
     assert set(passed_on) <= names
+    assert passed_on.pop("CHATROOM_LOG_FORMAT") == "${CHATROOM_LOG_FORMAT:-json}"
     assert set(passed_on.values()) == {None}
 
 

@@ -1,6 +1,7 @@
 """Settings from the environment and from Django, and the messages for invalid ones."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,9 +41,31 @@ BAD_VALUES = {
     "AUTO_CREATE_TOPICS": "maybe",
     "MAX_MESSAGE_BYTES": "64K",
     "RATE_LIMIT": "unlimited",
+    "RATE_BURST": "-1",
+    "REST_RATE_LIMIT": "inf",
+    "MAX_MALFORMED": "-1",
+    "MAX_CONNECTIONS": "none",
+    "MAX_CONNECTIONS_PER_ADDRESS": "1.5",
+    "MAX_CONNECTIONS_PER_USER": "-1",
     "MAX_TOPICS": "1.5",
     "MAX_SUBSCRIPTIONS": "",
+    "DRAIN_SECONDS": "nan",
+    "AUTH": "maybe",
+    "AUTH_TIMEOUT": "0",
+    "JWT_SECRET": "a secret that is short",
+    "JWT_PREVIOUS_SECRET": "a secret that is short",
+    "JWT_PUBLIC_KEY": ["a key"],
+    "JWT_JWKS": ["a path"],
+    "JWT_AUDIENCE": ["an audience"],
+    "JWT_ISSUER": ["an issuer"],
+    "API_KEYS": "a secret of its own, :read",
+    "ANONYMOUS_SUBSCRIBE": ["orders", ""],
+    "AUTHORIZER": ["a path"],
+    "ALLOWED_ORIGINS": "https://app.example, https://*.example.*",
+    "TRUSTED_PROXIES": "10.0.0.0/8, a proxy",
 }
+
+SECRETS = {"JWT_SECRET", "JWT_PREVIOUS_SECRET", "JWT_PUBLIC_KEY", "API_KEYS"}
 
 
 def test_every_setting_is_checked() -> None:
@@ -52,9 +75,14 @@ def test_every_setting_is_checked() -> None:
 
 @pytest.mark.parametrize("name", BAD_VALUES)
 def test_bad_value(name: str) -> None:
-    """The message names the setting and says what a valid value is."""
-    with pytest.raises(ImproperlyConfigured, match=f"^CHATROOM_{name} must be .*, not '"):
-        conf.configuration_from({name: BAD_VALUES[name]})
+    """The message names the setting, says what a valid value is, and shows no secret."""
+    value = BAD_VALUES[name]
+    with pytest.raises(ImproperlyConfigured) as error:
+        conf.access_from({name: value})
+    shown = "" if name in SECRETS else f", not {value!r}"
+    assert re.fullmatch(f"CHATROOM_{name} must be .*{re.escape(shown)}", str(error.value))
+    assert "a secret that" not in str(error.value)
+    assert "a secret of" not in str(error.value).replace("a secret of at least", "")
 
 
 def test_unknown_name() -> None:

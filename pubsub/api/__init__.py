@@ -9,7 +9,8 @@ from ninja import NinjaAPI
 from ninja.renderers import BaseRenderer
 
 import pubsub
-from pubsub.api import documents, errors, messages, monitoring, probes, topics
+from pubsub.api import clients, documents, errors, messages, monitoring, probes, topics
+from pubsub.paths import API_NAMESPACE
 from pubsub.responses import json_response
 
 __all__ = ["api", "openapi_document"]
@@ -28,9 +29,16 @@ api = NinjaAPI(
     description="Topics, health and statistics of the chat room. Messages themselves travel over "
     "the WebSocket at `/ws`.",
     renderer=_Renderer(),
+    urls_namespace=API_NAMESPACE,
     docs=documents.Docs(),
 )
-for router in (topics.router, messages.router, monitoring.router, probes.router):
+for router in (
+    topics.router,
+    messages.router,
+    monitoring.router,
+    probes.router,
+    clients.router,
+):
     api.add_router("", router)
 errors.add_handlers(api)
 

@@ -61,10 +61,14 @@ class Health(Schema):
         description="`split` if several processes serve one port, each with its own topics.",
         examples=["ok"],
     )
-    uptime_sec: int
-    topics: int
-    clients: int = Field(description="Connected WebSocket clients.")
-    subscribers: int = Field(description="Subscriptions over all topics.")
+    uptime_sec: int | None = Field(None, description="Left out if authentication is on.")
+    topics: int | None = Field(None, description="Left out if authentication is on.")
+    clients: int | None = Field(
+        None, description="Connected WebSocket clients. Left out if authentication is on."
+    )
+    subscribers: int | None = Field(
+        None, description="Subscriptions over all topics. Left out if authentication is on."
+    )
     problem: str | None = Field(None, description="What is wrong, unless the status is `ok`.")
 
 
@@ -116,6 +120,27 @@ class Subscriptions(Listing):
     topic_breakdown: dict[str, list[str]] = Field(
         description="Client ids by topic, for the clients of this page."
     )
+
+
+class ConnectedClient(Schema):
+    client_id: str
+    user: str | None = Field(description="The authenticated user, if there is one.")
+    connected_sec: int = Field(description="Seconds since the client connected.")
+    topics: int = Field(description="The client's subscriptions.")
+    queued: int = Field(description="Frames that wait for the client to read.")
+    dropped: int = Field(description="Messages that the client lost because it was too slow.")
+
+
+class ClientList(Schema):
+    clients: list[ConnectedClient]
+    truncated: bool | None = Field(None, description="Whether more clients follow.")
+    next: str | None = Field(None, description="The `cursor` of the next page, if it is truncated.")
+    total: int | None = Field(None, description="All matching clients, if it is truncated.")
+
+
+class Disconnected(Schema):
+    status: str = Field(examples=["disconnected"])
+    clients: int = Field(description="The number of clients that were disconnected.")
 
 
 # --- Requests ------------------------------------------------------------------------------------

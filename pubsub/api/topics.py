@@ -5,6 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from ninja import Router, Status
 
+from pubsub.api.access import identify
 from pubsub.api.listings import write_topics
 from pubsub.api.pages import PARAMETERS, Document, read_page
 from pubsub.api.requests import get_broker, get_turns, read_body
@@ -30,7 +31,7 @@ router = Router(tags=["Topics"])
     response={
         201: TopicCreated,
         409: TopicConflict,
-        (400, 403, 413, 415): ErrorBody,
+        (400, 401, 403, 413, 415): ErrorBody,
     },
     openapi_extra=json_body(
         NewTopic, plain={"name": "orders"}, with_history={"name": "orders", "history": 100}
@@ -39,7 +40,9 @@ router = Router(tags=["Topics"])
 )
 async def create_topic(request: HttpRequest) -> Any:
     """Create a topic. Of many simultaneous requests for one name exactly one gets 201."""
+    asker = await identify(request, "manage")
     topic = bodies.decode_new_topic(read_body(request))
+    await asker.check(topic.name)
     try:
         get_broker(request).create_topic(topic.name, history_size=topic.history)
     except InvalidTopicName:
@@ -49,12 +52,13 @@ async def create_topic(request: HttpRequest) -> Any:
 
 @router.get(
     "/topics",
-    response={200: TopicList, 400: ErrorBody},
+    response={200: TopicList, (400, 401, 403): ErrorBody},
     openapi_extra={"parameters": PARAMETERS},
     summary="List the topics",
 )
 async def list_topics(request: HttpRequest) -> Any:
-    """List the topics and the number of their subscribers, sorted by name."""
+    """List the topics that the request may read, with their subscribers, sorted by name."""
+    asker = await identify(request, "subscribe")
     page = read_page(request, str)
     broker, turns = get_broker(request), get_turns()
 
@@ -63,8 +67,9 @@ async def list_topics(request: HttpRequest) -> Any:
 
     document = Document()
     await turns.wait()
+    visible = await asker.visible(broker, turns, page.prefix)
     document.open("topics", b"[")
-    rest = await write_topics(broker, turns, page, write)
+    rest = await write_topics(broker, turns, page, write, visible=visible)
     document.close(b"]")
     document.add(rest)
     return document.response()
@@ -72,10 +77,12 @@ async def list_topics(request: HttpRequest) -> Any:
 
 @router.delete(
     "/topics/{name}",
-    response={200: TopicDeleted, 404: ErrorBody},
+    response={200: TopicDeleted, (401, 403, 404): ErrorBody},
     summary="Delete a topic",
 )
 async def delete_topic(request: HttpRequest, name: str) -> Any:
     """Delete a topic. Its subscribers are notified and stay connected."""
+    asker = await identify(request, "manage")
+    await asker.check(name)
     get_broker(request).delete_topic(name, replies.encode_topic_deleted(name))
     return {"status": "deleted", "topic": name}

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_network
-from urllib.parse import urlsplit
 
+from pubsub import origins
 from pubsub.core.configuration import check_fields, seconds, setting
 
 MIN_SECRET_BYTES = 32
@@ -41,18 +41,7 @@ def _are_networks(values: tuple[str, ...]) -> bool:
 
 
 def _are_origins(values: tuple[str, ...]) -> bool:
-    return all(value == "*" or _is_origin(value) for value in values)
-
-
-def _is_origin(value: str) -> bool:
-    try:
-        parts = urlsplit(value)
-        parts.port  # noqa: B018  # raises for a port that is no number
-    except ValueError:
-        return False
-    host = (parts.hostname or "").removeprefix("*.")
-    exact = f"{parts.scheme}://{parts.netloc}" == value
-    return exact and bool(parts.scheme and host) and "*" not in host and "@" not in parts.netloc
+    return all(value == origins.ANY or origins.parse_pattern(value) for value in values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,9 @@ async def ask(authorizer: Any, action: Action, user: Any, topic: str) -> bool:
     if inspect.iscoroutinefunction(method):
         await aclose_old_connections()
         return bool(await method(user, topic))
-    return bool(await database_sync_to_async(method, thread_sensitive=False)(user, topic))
+    answer = await database_sync_to_async(method, thread_sensitive=False)(user, topic)
+    # A coroutine of a method that hides being one would be as good as "yes".
+    return bool(await answer if inspect.isawaitable(answer) else answer)
 
 
 def name_of(user: Any) -> str:

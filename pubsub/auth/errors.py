@@ -6,7 +6,8 @@
     └── AccessError
         ├── Unauthorized    no valid credentials
         │   ├── InvalidToken
-        │   └── ExpiredToken
+        │   ├── ExpiredToken
+        │   └── InvalidKey
         └── Forbidden       .topic
 """
 
@@ -30,6 +31,13 @@ class ExpiredToken(Unauthorized):
 
     def __init__(self) -> None:
         super().__init__("the token has expired")
+
+
+class InvalidKey(Unauthorized):
+    """There is no such API key."""
+
+    def __init__(self) -> None:
+        super().__init__("the API key is unknown")
 
 
 class Forbidden(AccessError):

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from pubsub import fairness, logs
+from pubsub.auth.errors import AccessError
 from pubsub.auth.identity import Identity
 from pubsub.connection.commands import GUARDED, OPEN
 from pubsub.connection.rate import MalformedLimit, RateLimit
@@ -23,6 +24,7 @@ from pubsub.protocol.errors import ProtocolError, error_code
 from pubsub.protocol.messages import AnyCommand
 from pubsub.protocol.replies import encode_error, encode_refusal
 from pubsub.runtime import Runtime
+from pubsub.tally import AuthFailure
 from pubsub.transport.base import OTHER, Message, Reason, Transport
 from pubsub.websocket.engine import TooLarge
 
@@ -45,9 +47,9 @@ class Connection:
     Args:
         runtime: The runtime that the client joins. It must belong to the running event loop.
         transport: The accepted WebSocket.
+        address: The client's IP address; empty if it is unknown.
         user: The authenticated user of the Django project from the handshake, if there is one.
         token: The token from the handshake, if there is one.
-        address: The client's IP address.
     """
 
     # Slots for the same reason as in `Outbox`.
@@ -227,6 +229,8 @@ class Connection:
             logger.error("Failed to execute a %s command", type(command).__name__, exc_info=error)
             code, text = ErrorCode.INTERNAL, "internal error"
         self._runtime.tally.count_failure(command, code)
+        if isinstance(error, AccessError):
+            self.count_access_error(error)
         self.outbox.put_reply(encode_refusal(command, code, text))
         if code is ErrorCode.BAD_REQUEST:
             self._count_malformed()
@@ -340,6 +344,7 @@ class Connection:
 
     def _leave(self) -> None:
         self._held = None
+        self._runtime.registry.leave(self)
         self.broker.disconnect(self.client)
         if self.session is not None:
             self.session.end()
@@ -350,7 +355,19 @@ class Connection:
 
     def identified(self, identity: Identity) -> bool:
         """Note who the client is; return whether it may stay connected."""
-        return True
+        if self._runtime.registry.identify(self, identity.user):
+            return True
+        self.count_auth_failure(AuthFailure.LIMIT)
+        self.flush_and_close(Close.CONNECTION_LIMIT)
+        return False
+
+    def count_access_error(self, error: AccessError) -> None:
+        """Count a token that was refused, or a command that the credentials do not cover."""
+        self._runtime.tally.count_access_error(error)
+
+    def count_auth_failure(self, reason: AuthFailure) -> None:
+        """Count a client that has no credentials, or whose user has too many connections."""
+        self._runtime.tally.count_auth_failure(reason)
 
     def end_subscription(self, topic: str) -> None:
         """Unsubscribe the client from a topic that it may not read any more."""

@@ -10,11 +10,12 @@ from msgspec import UNSET, UnsetType
 
 from pubsub.auth import django
 from pubsub.auth.access import Access
-from pubsub.auth.errors import ExpiredToken, Forbidden, Unauthorized
+from pubsub.auth.errors import AccessError, ExpiredToken, Forbidden, Unauthorized
 from pubsub.auth.identity import Identity
 from pubsub.core.client import Client
 from pubsub.protocol import replies
 from pubsub.protocol.codes import Close, ErrorCode
+from pubsub.tally import AuthFailure
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,12 @@ class Peer(Protocol):
 
     def identified(self, identity: Identity) -> bool:
         """Note who the client is; return whether it may stay connected."""
+
+    def count_access_error(self, error: AccessError) -> None:
+        """Count a token that was refused."""
+
+    def count_auth_failure(self, reason: AuthFailure) -> None:
+        """Count a client without credentials."""
 
 
 class Session:
@@ -220,6 +227,7 @@ class Session:
     def _reject(self, error: Unauthorized, request_id: str | UnsetType = UNSET) -> None:
         refusal = replies.encode_error(ErrorCode.UNAUTHORIZED, str(error), request_id=request_id)
         self._peer.client.outbox.put_reply(refusal)
+        self._peer.count_access_error(error)
         expired = isinstance(error, ExpiredToken)
         self._peer.flush_and_close(Close.EXPIRED if expired else Close.INVALID_TOKEN)
 
@@ -239,6 +247,7 @@ class Session:
             self._timer = None
 
     def _expire_unauthenticated(self) -> None:
+        self._peer.count_auth_failure(AuthFailure.STALE)
         self._peer.flush_and_close(Close.STALE)
 
     def _await_expiry(self, identity: Identity) -> None:

@@ -31,7 +31,7 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         "null": {"type": "publish", "topic": "orders", "message": {"id": _ID, "payload": None}},
     },
     "ping": {"plain": {"type": "ping", "request_id": "ping-1"}},
-    "auth": {"plain": {"type": "auth", "token": "eyJhbGciOi…", "request_id": "auth-1"}},
+    "auth": {"plain": {"type": "auth", "token": "…", "request_id": "a1"}},
     "ack": {
         "of a subscription": {
             "type": "ack",
@@ -42,10 +42,10 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "of a token": {
             "type": "ack",
-            "request_id": "auth-1",
+            "request_id": "a1",
             "status": "ok",
             "ts": "2025-08-25T10:00:00.000Z",
-            "client_id": "1b2a2a0e-8f0e-4f0e-9d7c-0c7a6d1c5d11",
+            "client_id": "3f0c1d52-7c0e-4c06-9b53-8a1a9f0e8d11",
             "user": "42",
             "expires_in": 600,
         },

@@ -6,6 +6,7 @@
     └── ProtocolError               .code, .request_id, .topic
         ├── BadRequest
         ├── MessageTooLarge
+        ├── NotFound                REST only
         ├── RateLimited
         ├── UnsupportedMediaType    REST only
         └── Unavailable             REST only
@@ -48,6 +49,12 @@ class MessageTooLarge(ProtocolError):
     """The request has more than ``max_message_bytes`` bytes."""
 
     code = ErrorCode.MESSAGE_TOO_LARGE
+
+
+class NotFound(ProtocolError):
+    """What the path of a REST request names does not exist."""
+
+    code = ErrorCode.NOT_FOUND
 
 
 class RateLimited(ProtocolError):

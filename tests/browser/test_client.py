@@ -73,6 +73,23 @@ class Site:
 
 
 @pytest.fixture(scope="module")
+def open_server() -> Iterator[Server]:
+    """A server that pages of other origins may use."""
+    server = Server(CHATROOM_ALLOWED_ORIGINS="*")
+    yield server
+    assert server.stop() == 0
+    assert server.complaints() == []
+    server.close()
+
+
+@pytest.fixture
+def server(open_server: Server) -> Iterator[Server]:
+    """That server, cleared of topics and clients after each test."""
+    yield open_server
+    open_server.clear()
+
+
+@pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
     """Serve one site for all tests."""
     site = Site()

@@ -281,5 +281,6 @@ def test_server_without_authentication(
     visit = Visit(open_page(site), server)
     for size in (0, 4000):
         visit.begin(token(jti="x" * size))
+        visit.wait_for("state open")
         assert visit.evaluate("room.subscribe('t').then((ack) => ack.status)") == "ok"
         visit.evaluate("room.close()")

@@ -435,7 +435,7 @@ async def test_lost_connection_leaves_every_topic_at_once() -> None:
         assert room.runtime.broker.subscriber_counts() == {"t": 0}
         assert room.runtime.broker.client_count == 0
         await asyncio.wait_for(room.tasks[0], 10)
-        assert not room.runtime._connections
+        assert not room.runtime.registry.tasks
 
 
 async def test_cancelled_task_leaves_every_topic() -> None:
@@ -447,7 +447,7 @@ async def test_cancelled_task_leaves_every_topic() -> None:
         with pytest.raises(asyncio.CancelledError):
             await room.tasks[0]
         assert room.runtime.broker.subscriptions() == {}
-        assert not room.runtime._connections
+        assert not room.runtime.registry.tasks
 
 
 async def test_repr() -> None:

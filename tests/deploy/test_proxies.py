@@ -98,6 +98,22 @@ def test_client_cannot_forge_its_address(
     assert [value.lower() for value in received.get("upgrade", [])] == ["websocket"] * bool(headers)
 
 
+@both
+def test_addresses_are_those_of_the_clients(
+    start_server: StartServer, start_proxy: StartProxy
+) -> None:
+    """A limit for an address counts the proxy's clients, whatever they say about themselves."""
+    server = start_server(
+        CHATROOM_TRUSTED_PROXIES="127.0.0.1", CHATROOM_MAX_CONNECTIONS_PER_ADDRESS="1"
+    )
+    proxy = start_proxy(server)
+    first = proxy.connect()
+    assert first.ask(type="ping")["type"] == "pong"
+    forged = {"X-Forwarded-For": "203.0.113.7"}
+    assert proxy.connect(headers=forged).receive_close() == (3504, "connection limit")
+    assert server.connect(headers=forged).ask(type="ping")["type"] == "pong"
+
+
 def test_only_websockets_are_upgraded(start_proxy: StartProxy, upstream: Upstream) -> None:
     """An upgrade to another protocol does not reach the server."""
     received = headers_of(start_proxy(upstream), "/", Connection="Upgrade", Upgrade="h2c")

@@ -60,7 +60,10 @@ class Client:
         )
         self._events: list[Any] = []
         request = self._protocol.connect()
-        request.headers.update(headers or {})
+        for name, value in (headers or {}).items():
+            if name in request.headers:
+                del request.headers[name]
+            request.headers[name] = value
         try:
             self._protocol.send_request(request)
             self._send_protocol_data()

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,13 +37,13 @@ def _free_port() -> int:
 class Server:
     """One server process on a free port, with additional environment variables."""
 
-    def __init__(self, *command: str, **environment: str) -> None:
+    def __init__(self, *command: str, directory: Path = PROJECT, **environment: str) -> None:
         port = _free_port() if "FREE_PORT" in " ".join(command) else None
         command = tuple(word.replace("FREE_PORT", str(port)) for word in command)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-u", *(command or DAPHNE)],
-            cwd=PROJECT,
+            cwd=directory,
             env={**os.environ, **environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -94,9 +95,12 @@ class Server:
         body: Any = None,
         *,
         content_type: str | None = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Make a REST request; return the status and the decoded body, which must be JSON."""
-        status, _, answer = self.raw_request(method, path, body, content_type=content_type)
+        status, _, answer = self.raw_request(
+            method, path, body, content_type=content_type, headers=headers
+        )
         return status, answer
 
     def raw_request(
@@ -106,6 +110,7 @@ class Server:
         body: Any = None,
         *,
         content_type: str | None = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, str], Any]:
         """Make a REST request; return the headers as well."""
         if body is not None and not isinstance(body, bytes):
@@ -113,6 +118,8 @@ class Server:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
         if body is not None and content_type:
             request.add_header("Content-Type", content_type)
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
         try:
             response = urllib.request.urlopen(request, timeout=30)
         except urllib.error.HTTPError as error:
@@ -122,9 +129,12 @@ class Server:
             assert response.headers["Content-Type"].startswith("application/json"), content
             return response.status, dict(response.headers), json.loads(content or "null")
 
-    def get_text(self, path: str) -> str:
+    def get_text(self, path: str, headers: Mapping[str, str] | None = None) -> str:
         """Return the text that a browser gets for this path."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {})
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
             text: str = response.read().decode()
             return text
 

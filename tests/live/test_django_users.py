@@ -41,10 +41,16 @@ class Club:
     """The project, its users, and what its authorizer waits for."""
 
     def __init__(
-        self, authorizer: str, database: Path, application: tuple[str, ...] = APPLICATION
+        self,
+        authorizer: str,
+        database: Path,
+        application: tuple[str, ...] = APPLICATION,
+        *,
+        origins: str = "",
     ) -> None:
         self.gate = Gate()
         environment = {
+            "CLUB_ORIGINS": origins,
             "CLUB_DATABASE": str(database),
             "CLUB_AUTHORIZER": authorizer,
             "CLUB_GATE": str(self.gate.port),
@@ -160,6 +166,16 @@ def test_page_of_another_site(club: Club) -> None:
     assert subscribe(club.server.connect(headers=cookie, origin=own), "orders") == "ack"
     with pytest.raises(Exception, match="HTTP 403"):
         club.server.connect(headers=cookie, origin="http://evil.example")
+
+
+def test_any_page_may_not_use_a_session(tmp_path: Path) -> None:
+    """Where pages of all origins may connect, those of others get no session of their visitor."""
+    with closing(Club("Plain", tmp_path / "db.sqlite3", origins="*")) as club:
+        own = f"http://127.0.0.1:{club.server.port}"
+        cookie = club.log_in("ann")
+        assert subscribe(club.server.connect(headers=cookie, origin=own), "orders") == "ack"
+        stranger = club.server.connect(headers=cookie, origin="http://evil.example")
+        assert subscribe(stranger, "orders") == "UNAUTHORIZED"
 
 
 def test_only_the_asking_client_waits(club: Club) -> None:

@@ -156,8 +156,7 @@ def test_violation_of_the_protocol(start_server: StartServer) -> None:
     assert closed["code"] == 1002
 
 
-@pytest.mark.parametrize("style", ["console", "json"])
-@pytest.mark.parametrize("verbosity", ["1", "3"])
+@pytest.mark.parametrize(("style", "verbosity"), [("json", "1"), ("console", "3")])
 def test_no_secret(style: str, verbosity: str) -> None:
     """No token and no key is logged, wherever a client puts it and however much is logged."""
     server = Server(*DAPHNE, "-v", verbosity, CHATROOM_LOG_FORMAT=style, **HOSTS)

@@ -50,7 +50,7 @@ def test_totals_are_those_of_the_statistics(start_server: StartServer) -> None:
     assert stats["delivered"] + stats["dropped"] == found["chatroom_messages_offered_total"] == 402
     assert stats["topics"] == found["chatroom_topics"] == 1
     assert stats["history_bytes"] == found["chatroom_history_bytes"] > 50_000
-    assert found["chatroom_publish_duration_seconds_count"] == 13 + 1
+    assert found["chatroom_publish_duration_seconds_count"] == 13
     assert 0 < found["chatroom_queued_frames"] <= 4
     assert found["chatroom_received_bytes_total"] > 200 * 50_000
     assert found["chatroom_sent_bytes_total"] > 200 * 50_000

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.live.conftest import StartServer
 from tests.live.server import Server
 
 LISTINGS = ("/topics", "/stats", "/subscriptions")
@@ -186,6 +187,11 @@ EACH = 125
 @pytest.fixture
 def room(server: Server) -> Server:
     """A room whose subscriptions take several slices and a response of several chunks."""
+    return filled(server)
+
+
+def filled(server: Server) -> Server:
+    """Fill a room."""
     for number in range(EACH):
         server.create_topic(f"{number:03}" * 20)
     for _ in range(CLIENTS):
@@ -229,3 +235,15 @@ def test_reader_that_leaves(room: Server) -> None:
             sock.sendall(b"GET /subscriptions HTTP/1.1\r\nHost: localhost\r\n\r\n")
             sock.recv(1)
     assert len(get(room, "/subscriptions")["subscriptions"]) == CLIENTS
+
+
+def test_readers_that_leave_while_the_server_stops(start_server: StartServer) -> None:
+    """Readers that disconnect before their pages are collected, at the stop, leave no trace."""
+    server = filled(start_server())
+    askers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    for asker in askers:
+        asker.sendall(b"GET /subscriptions HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    askers[0].recv(1)  # so that the others are at work
+    for asker in askers:
+        asker.close()
+    assert server.stop() == 0

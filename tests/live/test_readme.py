@@ -9,7 +9,9 @@ from typing import Any
 
 from chatroom_project import settings
 from pubsub import conf
+from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.configuration import Configuration
+from pubsub.hosts import local_hosts
 from tests.live.client import Client
 from tests.live.conftest import StartServer
 
@@ -70,13 +72,18 @@ def test_settings_table() -> None:
     others = dict(
         re.findall(r"^\| `(DJANGO_\w+|CHATROOM_LOG_FORMAT)` \| (.*?) \|", README, re.MULTILINE)
     )
-    rows = re.findall(r"^\| `CHATROOM_(?!LOG_FORMAT)(\w+)` \| `(.*?)` \|", README, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `CHATROOM_(?!LOG_FORMAT)(\w+)` \| (?:`(.*?)`|none) \|", README, re.MULTILINE
+    )
     assert tuple(name for name, _ in rows) == conf.SETTING_NAMES
     assert conf.configuration_from(dict(rows)) == Configuration()
+    assert conf.access_from(dict(rows)).config == AccessConfiguration()
+    assert local_hosts() == settings.ALLOWED_HOSTS
     assert others == {
         "DJANGO_SECRET_KEY": "generated at each start",
         "DJANGO_DEBUG": f"`{str(settings.DEBUG).lower()}`",
-        "DJANGO_ALLOWED_HOSTS": f"`{','.join(settings.ALLOWED_HOSTS)}`",
+        "DJANGO_ALLOWED_HOSTS": "`localhost` and its subdomains, every IP address, and the "
+        "machine's own name",
         "DJANGO_STATIC_ROOT": str(settings.STATIC_ROOT).lower(),
         "CHATROOM_LOG_FORMAT": "`console`",
     }

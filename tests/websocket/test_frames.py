@@ -55,6 +55,7 @@ def test_incomplete(length: int) -> None:
         b"\xc1" + masked("a reserved bit")[1:],
         b"\x81\xfe\x00\x7d" + bytes(4 + 125),
     ],
+    ids=[f"frame{number}" for number in range(13)],  # masks are random
 )
 def test_everything_else_is_left_to_the_engine(frame: bytes) -> None:
     """Other kinds of frames and faults are not plain."""

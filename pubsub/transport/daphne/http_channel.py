@@ -238,10 +238,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._deadline = time.monotonic() + LINGER_TIMEOUT
         self.clearLineBuffer()
         body = msgspec.json.encode({**(beside or {}), "error": {"code": code, "message": message}})
+        headers = b"".join(
+            f"{name}: {value}\r\n".encode("latin-1")
+            for name, value in self.connections.limits.headers_for(self._origin()).items()
+        )
         self.transport.write(
             b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\nConnection: close\r\n\r\n%s"
-            % (status, RESPONSES[status], len(body), body)
+            b"Content-Length: %d\r\nConnection: close\r\n%s\r\n%s"
+            % (status, RESPONSES[status], len(body), headers, body)
         )
         self._networkProducer.unregisterProducer()
         self._networkProducer.resumeProducing()
@@ -249,6 +253,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.transport.loseWriteConnection()  # type: ignore[no-untyped-call]
         else:
             self.transport.loseConnection()  # TLS closes one direction by a message of its own
+
+    def _origin(self) -> str:
+        """Return the origin of the last request, as far as it has been read."""
+        headers = self.requests[-1].requestHeaders if self.requests else None
+        values = headers.getRawHeaders(b"Origin", ()) if headers else ()
+        return b",".join(values).decode("latin-1")
 
     def stop(self) -> None:
         """Close the connection as soon as the request at work is answered."""

@@ -127,32 +127,38 @@ class HttpConnections:
     def stop(self, server: Any) -> asyncio.Future[None]:
         """End all applications and HTTP connections of a server that stops.
 
-        From now on no request is started, and those at work have a moment to finish. All other
-        applications are cancelled at once, as Daphne does. Nothing happens in this tick, so that
-        the WebSocket clients are told first.
+        From now on no request is started. Those at work, and those whose client has left, have a
+        moment to finish. All other applications are cancelled at once, as Daphne does. Nothing
+        happens in this tick, so that the WebSocket clients are told first.
         """
         self.stopping = True
         return asyncio.ensure_future(self._end(server))
 
     async def _end(self, server: Any) -> None:
         at_work = {request for channel in self._channels for request in channel.requests}
-        requests, others = {}, []
+        requests, left, others = {}, [], []
         for protocol, details in server.connections.items():
             application = details.get("application_instance")
             if application is None or application.done():
                 continue
             if protocol in at_work:
                 requests[application] = protocol
+            elif details.get("disconnected"):
+                # It should be ending already. If it was cancelled now, Django would leave the
+                # exception of its listener to asyncio, which logs it.
+                left.append(application)
             else:
                 application.cancel()
                 others.append(application)
         for channel in list(self._channels):
             channel.stop()
-        await _wait([*requests], FINISH_TIMEOUT)
+        await _wait([*requests, *left], FINISH_TIMEOUT)
+        for application in left:
+            application.cancel()  # changes nothing if it has ended
         for application, request in requests.items():
             if not application.done():
                 request.send_disconnect()
-        await _wait([*requests, *others], END_TIMEOUT)
+        await _wait([*requests, *left, *others], END_TIMEOUT)
         if any(channel.is_closing() for channel in self._channels):
             await _wait([asyncio.ensure_future(self._all_closed.wait())], FLUSH_TIMEOUT)
 

@@ -1,6 +1,6 @@
 """The bounds of HTTP connections that the application chooses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -22,3 +22,6 @@ class HttpLimits:
 
     accepts_websockets: Callable[[], bool] = lambda: True
     """Returns whether handshakes are passed on; otherwise they are refused with 503."""
+
+    headers_for: Callable[[str], Mapping[str, str]] = lambda origin: {}
+    """Returns the headers of a refusal for the page of an origin, which may be empty."""

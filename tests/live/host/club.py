@@ -29,4 +29,5 @@ CHATROOM = {
     "AUTHORIZER": f"tests.live.host.club_authorizers.{os.environ['CLUB_AUTHORIZER']}",
     "JWT_SECRET": "a secret of the tests with 32 bytes or more",
     "AUTO_CREATE_TOPICS": True,
+    "ALLOWED_ORIGINS": os.environ.get("CLUB_ORIGINS", ""),
 }
