@@ -153,7 +153,7 @@ class Server:
 
     def descriptors(self) -> int:
         """Return the number of file descriptors that the process has open."""
-        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         """Stop the server; return its exit status."""

@@ -137,7 +137,7 @@ class Trickle:
 
 def test_slow_clients(start_server: StartServer, record: Record) -> None:
     """Slow handshakes, bodies and readers are closed in time, and other clients lose nothing."""
-    each = scaled(60, most=1500)
+    each = scaled(30, most=600)
     server = start_server(
         CHATROOM_REQUEST_TIMEOUT="2", CHATROOM_WRITE_TIMEOUT="2", CHATROOM_QUEUE_SIZE="64"
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
@@ -42,9 +42,7 @@ MASK = bytes([0x15, 0xDD, 0xD4, 0x22])
 
 def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     """Return a frame of a client with at most 65,535 bytes."""
-    size = (
-        bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2)
-    )
+    size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2)
     masked = bytes(byte ^ MASK[place % 4] for place, byte in enumerate(data))
     return bytes([fin << 7 | opcode]) + size + MASK + masked
 
@@ -162,12 +160,13 @@ def test_mutated_frames(start_server: StartServer, record: Record) -> None:
 
     @seed(SEED)
     @settings(
-        max_examples=scaled(200, most=8000),
+        max_examples=scaled(100, most=4000),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(streams())
+    @example([b"\x81\xff", (1 << 30).to_bytes(8) + MASK])
     def send_and_check(pieces: list[bytes]) -> None:
         code, reason = send(server, pieces)
         seen[code] = seen.get(code, 0) + 1

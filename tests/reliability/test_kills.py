@@ -144,7 +144,9 @@ class Load:
         self._rest.close()
 
 
-def test_clients_are_killed(start_server: StartServer, chance: random.Random, record: Record) -> None:
+def test_clients_are_killed(
+    start_server: StartServer, chance: random.Random, record: Record
+) -> None:
     """Survivors see every message once and in order, and the totals are exact."""
     server = start_server()
     for topic in TOPICS:

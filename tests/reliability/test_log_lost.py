@@ -32,7 +32,7 @@ def test_log_is_lost(
     )
     server.create_topic("t")
     subscriber, publisher = server.subscriber("t"), server.connect()
-    rounds = scaled(50, most=2000)
+    rounds = scaled(10, most=100)
     for number in range(rounds):
         # Each of these is logged: a refused origin, garbage instead of HTTP, a request, a client.
         status, _ = server.request("GET", "/nowhere")

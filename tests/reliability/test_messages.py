@@ -104,7 +104,7 @@ def test_any_message(start_server: StartServer, record: Record) -> None:
 
     @seed(SEED)
     @settings(
-        max_examples=scaled(100, most=4000),
+        max_examples=scaled(30, most=1200),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
@@ -123,6 +123,4 @@ def test_any_message(start_server: StartServer, record: Record) -> None:
 
     with LeavesNoTrace(server) as trace:
         send_and_check()
-    record(
-        f"{sent:,} messages", f"no connection; memory grew by {trace.growth / 2**20:.1f} MiB"
-    )
+    record(f"{sent:,} messages", f"no connection; memory grew by {trace.growth / 2**20:.1f} MiB")

@@ -42,7 +42,7 @@ def ask(operation: Any, mode: GenerationMode, url: str) -> int:
 
     @seed(SEED)
     @settings(
-        max_examples=scaled(5, most=200),
+        max_examples=scaled(3, most=100),
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
