@@ -112,7 +112,7 @@ conformance: $(DEV) ## Run the Autobahn test suite against the WebSocket transpo
 
 .PHONY: stress
 stress: export CHATROOM_STRESS ?= 40
-stress: $(DEV) ## Run the reliability tests for half an hour (T=… for a part, CHATROOM_STRESS_SEED=… to repeat a run)
+stress: $(DEV) ## Run the reliability tests for 20 minutes (T=… for a part, CHATROOM_STRESS_SEED=… to repeat a run)
 	@$(BIN)/python -m pytest $(or $(T),tests/reliability)
 
 .PHONY: image-check

@@ -40,6 +40,12 @@ class Crowd:
         self.clear(Opcode.PING)
         self.read_until(lambda: self.everyone_has(number, Opcode.PING))
 
+    def answer_pings(self) -> None:
+        """Answer the last ping of each client, which does not do it by itself."""
+        for client, frames in self.frames.items():
+            ping = [frame for frame in frames if frame.opcode is Opcode.PING][-1]
+            client.send_frame(Opcode.PONG, bytes(ping.data))
+
     def take_messages(self, number: int) -> list[list[dict[str, Any]]]:
         """Read until each client has this many messages; return the messages of each."""
         self.read_until(lambda: self.everyone_has(number, Opcode.TEXT))
