@@ -360,6 +360,8 @@ def test_openapi_and_its_page(server: Server) -> None:
         ("/health", "get"),
         ("/livez", "get"),
         ("/readyz", "get"),
+        ("/livez", "get"),
+        ("/readyz", "get"),
         ("/stats", "get"),
         ("/subscriptions", "get"),
         ("/clients", "get"),
