@@ -110,6 +110,11 @@ bench-against: $(BASE) ## Compare the speed with another checkout or commit (OTH
 conformance: $(DEV) ## Run the Autobahn test suite against the WebSocket transport (needs Python 2.7; 4 minutes)
 	$(BIN)/python -m tests.conformance
 
+.PHONY: stress
+stress: export CHATROOM_STRESS ?= 40
+stress: $(DEV) ## Run the reliability tests for half an hour (T=… for a part, CHATROOM_STRESS_SEED=… to repeat a run)
+	@$(BIN)/python -m pytest $(or $(T),tests/reliability)
+
 .PHONY: image-check
 image-check: | $(BIN)/python ## Build the image and run both Compose files (needs root on Debian; two minutes)
 	@.ci/image-check

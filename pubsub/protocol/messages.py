@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from pubsub.core.configuration import MAX_HISTORY
 from pubsub.core.errors import TOPIC_NAME_RULE
 from pubsub.core.names import MAX_NAME_LENGTH, NAME_PATTERN
 
@@ -184,7 +185,7 @@ class NewTopic(Struct, forbid_unknown_fields=True):
     """The body of ``POST /topics``."""
 
     name: TopicName
-    history: int | None = None
+    history: Annotated[int, Meta(ge=0, le=MAX_HISTORY)] | None = None
 
 
 class Publication(Struct, forbid_unknown_fields=True):

@@ -86,6 +86,10 @@ class Client:
         port: int = self._socket.getsockname()[1]
         return port
 
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, for `select`."""
+        return self._socket.fileno()
+
     def send(self, message: Any = None, /, **fields: Any) -> None:
         """Send a text frame: a string as it is, anything else as JSON."""
         message = fields if message is None else message

@@ -151,6 +151,10 @@ class Server:
         assert found
         return int(found[1]) * 1024
 
+    def descriptors(self) -> int:
+        """Return the number of file descriptors that the process has open."""
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         """Stop the server; return its exit status."""
         self.send_signal(with_signal)

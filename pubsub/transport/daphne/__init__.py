@@ -2,7 +2,7 @@
 
 import sys
 
-from pubsub.transport.daphne import descriptors, http, log_lines
+from pubsub.transport.daphne import clock, descriptors, http, log_lines
 from pubsub.transport.daphne.http_limits import HttpLimits
 from pubsub.transport.daphne.server import before_stop, is_running, refer_to_protocols
 from pubsub.transport.daphne.signals import Drain, handle_signals
@@ -19,6 +19,7 @@ def install(limits: HttpLimits) -> None:
     limits of the first call apply; later calls change nothing.
     """
     if "daphne.server" in sys.modules:
+        clock.measure_monotonically()
         refer_to_protocols()
         descriptors.raise_limit_when_running()
         http.install(limits)

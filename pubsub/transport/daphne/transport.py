@@ -174,7 +174,10 @@ class DaphneTransport:
                 tcp.producerPaused = True
         else:
             tcp.wrappedProtocol = self
-        server.connections[self] = server.connections.pop(protocol)
+        # Daphne's entry has the time of the day, which somebody may set.
+        server.connections[self] = server.connections.pop(protocol) | {
+            "connected": time.monotonic()
+        }
         protocol.factory.countConnections -= 1
         # Daphne's `send` refers to the protocol as long as the application runs. Emptying it frees
         # what it held, and leaves no cycle to the garbage collector.
@@ -473,7 +476,7 @@ class DaphneTransport:
         """Enforce Daphne's own time limit for a connection (``--websocket_timeout``)."""
         limit = self._server.websocket_timeout
         connected = self._server.connections[self]["connected"]
-        if limit >= 0 and time.time() - connected > limit:
+        if limit >= 0 and time.monotonic() - connected > limit:
             self._start_closing(NORMAL, "")
 
     def handle_exception(self, exception: BaseException) -> None:
