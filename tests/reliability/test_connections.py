@@ -3,13 +3,14 @@
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import Server
 from tests.reliability.conftest import Record, scaled
-from tests.reliability.traces import LeavesNoTrace, wait_until
+from tests.reliability.traces import PATIENCE, LeavesNoTrace, wait_until
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -151,15 +152,17 @@ def test_slow_clients(start_server: StartServer, record: Record) -> None:
         slow += [Trickle(server, UPLOAD) for _ in range(each)]
         subscriber, publisher = server.subscriber("t"), server.connect()
         payload = "x" * 30_000
-        number = 0
+        number, deadline = 0, time.monotonic() + PATIENCE
         while slow or server.request("GET", "/stats")[1]["topics"]["flood"]["subscribers"]:
+            assert time.monotonic() < deadline, f"{len(slow)} slow requests are not closed"
             slow = [client for client in slow if not client.is_closed()]
             publisher.publish("flood", payload)
             assert publisher.publish("t", number)["type"] == "ack"
             assert subscriber.receive()["message"] == {"id": UUID, "payload": number}
             number += 1
         for reader in readers:
-            assert reader.receive_close() == (3008, "slow")
+            # The close frame is lost (1006) if the client does not read again soon after it.
+            assert reader.receive_close() in [(3008, "slow"), (1006, "")]
         server.reset_clients()
     counters = server.request("GET", "/stats")[1]["topics"]
     assert counters["t"]["delivered"] == counters["t"]["messages"] == number
