@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.renderers import BaseRenderer
 
 import pubsub
-from pubsub.api import access, clients, documents, errors, messages, monitoring, probes, topics
+from pubsub.api import clients, documents, errors, messages, monitoring, probes, topics
 from pubsub.paths import API_NAMESPACE
 from pubsub.responses import json_response
 
@@ -28,16 +28,6 @@ api = NinjaAPI(
     version=pubsub.__version__,
     description="Topics, publishing, health and statistics of the chat room. Subscribers get their "
     "messages over the WebSocket at `/ws`.",
-    openapi_extra={
-        "components": {
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-                "apiKey": {"type": "apiKey", "in": "header", "name": access.API_KEY_HEADER},
-            }
-        },
-        # Whether any of them is needed depends on the settings.
-        "security": [{}, {"token": []}, {"apiKey": []}],
-    },
     renderer=_Renderer(),
     urls_namespace=API_NAMESPACE,
     docs=documents.Docs(),

@@ -368,6 +368,7 @@ def test_openapi_and_its_page(server: Server) -> None:
         ("/clients/{client_id}", "delete"),
         ("/users/{user}", "delete"),
     }
+    assert set(openapi["components"]["securitySchemes"]) == {"token", "apiKey"}
     name = openapi["paths"]["/topics"]["post"]["requestBody"]["content"]["application/json"][
         "schema"
     ]["properties"]["name"]
