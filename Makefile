@@ -76,7 +76,9 @@ check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and
 	$(BIN)/lint-imports
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check
-	$(BIN)/coverage run -m pytest -q $(COVERED:%=tests/%)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q --numprocesses=$(JOBS) --dist=loadfile $(COVERED:%=tests/%)
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	@if node -e '$(NODE_IS_RECENT)' 2> /dev/null; then \
 		$(MAKE) --no-print-directory check-js; \

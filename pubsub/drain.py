@@ -73,6 +73,8 @@ class Drain:
         self._spreading = False
         self._interval = MIN_INTERVAL
         self._slow: list[Connection] = []
+        self._clients: int | None = None
+        self._started = 0.0
 
     def __repr__(self) -> str:
         state = "active" if self.active else "idle"
@@ -84,10 +86,16 @@ class Drain:
         It is done early once there is no client left, and at the latest `FLUSH_TIMEOUT` after the
         duration, whatever clients do.
         """
-        self.active = True
+        self._begin()
         self._spreading = self._seconds > 0
         self._interval = reconnect_interval(len(self._connections))
         return self._spread()
+
+    def _begin(self) -> None:
+        self.active = True
+        if self._clients is None:
+            self._clients = len(self._connections)
+            self._started = time.monotonic()
 
     async def _spread(self) -> None:
         loop = asyncio.get_running_loop()
@@ -121,7 +129,7 @@ class Drain:
 
     def stop_all(self) -> None:
         """Disconnect all clients now, with what their sockets take of their outboxes."""
-        self.active = True
+        self._begin()
         self._spreading = False
         self._slow.clear()
         for connection in list(self._connections):
@@ -134,7 +142,12 @@ class Drain:
         """
         connections = dict(self._connections)
         self.stop_all()
-        return _wait_until_gone(connections)
+        return self._finish(connections)
+
+    async def _finish(self, connections: Mapping[Connection, asyncio.Task[Any] | None]) -> None:
+        await _wait_until_gone(connections)
+        seconds = time.monotonic() - self._started
+        logs.server_drained(clients=self._clients or 0, seconds=seconds)
 
 
 def _stop_if_flushed(connection: Connection) -> bool:
@@ -146,7 +159,6 @@ def _stop_if_flushed(connection: Connection) -> bool:
 
 
 async def _wait_until_gone(connections: Mapping[Connection, asyncio.Task[Any] | None]) -> None:
-    started = time.monotonic()
     closing = [asyncio.ensure_future(each.transport.wait_closed()) for each in connections]
     tasks = [task for task in connections.values() if task is not None]
     if closing:
@@ -159,4 +171,3 @@ async def _wait_until_gone(connections: Mapping[Connection, asyncio.Task[Any] | 
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
-    logs.server_drained(clients=len(connections), seconds=time.monotonic() - started)

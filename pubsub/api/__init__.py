@@ -26,8 +26,8 @@ class _Renderer(BaseRenderer):
 api = NinjaAPI(
     title="Chat room",
     version=pubsub.__version__,
-    description="Topics, health and statistics of the chat room. Messages themselves travel over "
-    "the WebSocket at `/ws`.",
+    description="Topics, publishing, health and statistics of the chat room. Subscribers get their "
+    "messages over the WebSocket at `/ws`.",
     renderer=_Renderer(),
     urls_namespace=API_NAMESPACE,
     docs=documents.Docs(),

@@ -134,7 +134,8 @@ async def identify(request: HttpRequest, action: Action) -> Asker:
 def check_operator(request: HttpRequest) -> None:
     """Check that a request may use the endpoints for operators, which need an API key.
 
-    Without authentication and without API keys they are open to everyone.
+    Here the key may also be in ``Authorization: Bearer``, because many tools can send no other
+    header. Without authentication and without API keys they are open to everyone.
 
     Raises:
         Unauthorized: There is no valid API key.
@@ -144,11 +145,13 @@ def check_operator(request: HttpRequest) -> None:
     access = get_runtime().access
     if not (access.is_on or access.has_api_keys):
         return
-    key = _api_key(request)
-    token = bearer_token(request) if access.is_on else None
+    key, token = _api_key(request), bearer_token(request)
     if key is None and token is not None:
-        access.verify_token(token)
-        raise Forbidden(_KEY_REQUIRED)
+        if access.is_api_key(token):  # as Prometheus sends it
+            key = token
+        elif access.is_on:
+            access.verify_token(token)
+            raise Forbidden(_KEY_REQUIRED)
     changes = request.method not in _SAFE_METHODS
     _key_holder(access, key, changes=changes, required=_KEY_REQUIRED)
 

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Swagger
 
+from pubsub.api.access import API_KEY_HEADER
+
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -23,10 +25,21 @@ CONTENT_SECURITY_POLICY = "; ".join(
 """Nothing inline and nothing from another host, except icons in Swagger UI's style sheet."""
 
 
+SECURITY_SCHEMES = {
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER},
+}
+"""The credentials that a request may have (https://spec.openapis.org/oas/v3.1.0)."""
+
+
 @lru_cache(maxsize=8)
 def openapi(api: NinjaAPI, prefix: str) -> bytes:
     """Return the OpenAPI document as JSON; all paths begin with ``prefix``."""
-    return msgspec.json.encode(dict(api.get_openapi_schema(path_prefix=prefix)))
+    document = dict(api.get_openapi_schema(path_prefix=prefix))
+    document["components"] = {**document["components"], "securitySchemes": SECURITY_SCHEMES}
+    # Whether any of them is needed depends on the settings.
+    document["security"] = [{}, *({scheme: []} for scheme in SECURITY_SCHEMES)]
+    return msgspec.json.encode(document)
 
 
 class Docs(Swagger):

@@ -16,7 +16,7 @@ router = Router(tags=["Monitoring"])
 
 @router.get("/livez", response=Alive, summary="Check that the event loop works")
 async def livez(request: HttpRequest) -> Any:
-    """Answer for as long as the process need not be restarted."""
+    """Answer 200 as long as the event loop works; if this fails, restart the process."""
     return {"status": "ok"}
 
 
@@ -24,7 +24,7 @@ async def livez(request: HttpRequest) -> Any:
     "/readyz", response={200: Alive, 503: NotReady}, summary="Check that new clients are welcome"
 )
 async def readyz(request: HttpRequest) -> Any:
-    """Answer 503 while the server is stopping, so that a load balancer sends nobody any more."""
+    """Answer 503 while the server is stopping, so that load balancers send no new clients."""
     if is_wsgi(request):
         raise Unavailable(WSGI_MESSAGE)
     readiness = get_runtime().readiness

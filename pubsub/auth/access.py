@@ -63,11 +63,18 @@ class Access:
         Raises:
             InvalidKey: The key is unknown.
         """
-        presented = key.encode("utf-8", "surrogateescape")
-        found = [right for own, right in self._keys if hmac.compare_digest(own, presented)]
+        found = self._rights_of(key)
         if not found:
             raise InvalidKey
         return found[0]
+
+    def is_api_key(self, key: str) -> bool:
+        """Return whether an API key is known, in the same constant time."""
+        return bool(self._rights_of(key))
+
+    def _rights_of(self, key: str) -> list[KeyRight]:
+        presented = key.encode("utf-8", "surrogateescape")
+        return [right for own, right in self._keys if hmac.compare_digest(own, presented)]
 
 
 def _reads(key: str) -> bool:

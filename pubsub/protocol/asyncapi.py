@@ -126,7 +126,7 @@ _ERRORS = {
     ErrorCode.RATE_LIMITED: "the client sends too many messages per second",
     ErrorCode.UNAUTHORIZED: "the client has no valid credentials",
     ErrorCode.FORBIDDEN: "the credentials do not cover this topic or this action",
-    ErrorCode.SLOW_CONSUMER: "events were dropped; `dropped` is their number",
+    ErrorCode.SLOW_CONSUMER: "events were dropped; the field dropped is their number",
     ErrorCode.INTERNAL: "an internal error of the server",
 }
 """The codes of ``error`` messages. All other codes are for REST only."""
@@ -166,7 +166,8 @@ def document(*, version: str, host: str, path: str, secure: bool) -> dict[str, A
             "title": "Chat room",
             "version": version,
             "description": "Publish and subscribe over a WebSocket: JSON objects in text frames. "
-            "The server sends nothing before the client's first message.",
+            "The server sends nothing before the client's first message, unless a token in the "
+            "handshake is rejected or about to expire.",
         },
         "defaultContentType": "application/json",
         "servers": {"chatroom": {"host": host, "protocol": "wss" if secure else "ws"}},

@@ -89,7 +89,7 @@ class Publish(Command, tag="publish"):
 
 
 class Ping(Command, tag="ping"):
-    """Ask for a ``pong``."""
+    """Ask for a pong."""
 
     request_id: RequestId | UnsetType = UNSET
 
@@ -161,7 +161,7 @@ class Error(Reply, tag="error", kw_only=True):
 
 
 class Pong(Reply, tag="pong", kw_only=True):
-    """The answer to a ``ping``."""
+    """The answer to a ping."""
 
     request_id: str | UnsetType = UNSET
     ts: str

@@ -106,7 +106,7 @@ def test_more_messages_than_allowed(start_server: StartServer) -> None:
     assert {answer["type"] for answer in answers[:20]} == {"pong"}
     assert answers[-1]["error"]["code"] == "RATE_LIMITED"
     client.send_all(messages)
-    assert client.receive_close() == (3501, "bad request")
+    assert client.receive_close() == (3013, "too many requests")
     assert patient.ask(type="ping")["type"] == "pong"
 
 

@@ -57,6 +57,7 @@ def test_clients_leave_one_after_the_other(start_server: StartServer) -> None:
     assert not clients[-1].has_input()
     delays += [receive_shutdown(client) for client in clients[1:]]
     assert server.stop(0) == 0
+    assert "server_drained clients=1000 " in server.log()
     # 500 a second, after half a second.
     assert {(delay - 500) // 250 for delay in delays} == set(range(8))
 

@@ -117,7 +117,7 @@ def server_closes(server: Server, clients: list[socket.socket]) -> None:
         client.sendall(ping * 250)
     for client in clients:
         answers = b""
-        while b"bad request" not in answers:
+        while b"too many requests" not in answers:
             answers = answers[-100:] + client.recv(1 << 16)
         send(client, CLOSE, Opcode.CLOSE)
         read_to_the_end(client)

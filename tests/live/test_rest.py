@@ -360,12 +360,15 @@ def test_openapi_and_its_page(server: Server) -> None:
         ("/health", "get"),
         ("/livez", "get"),
         ("/readyz", "get"),
+        ("/livez", "get"),
+        ("/readyz", "get"),
         ("/stats", "get"),
         ("/subscriptions", "get"),
         ("/clients", "get"),
         ("/clients/{client_id}", "delete"),
         ("/users/{user}", "delete"),
     }
+    assert set(openapi["components"]["securitySchemes"]) == {"token", "apiKey"}
     name = openapi["paths"]["/topics"]["post"]["requestBody"]["content"]["application/json"][
         "schema"
     ]["properties"]["name"]

@@ -107,6 +107,8 @@ def test_metrics_are_for_operators(guarded: Server) -> None:
     guarded.request("GET", "/stats", headers={"X-API-Key": "unknown"})
     guarded.request("GET", "/stats", headers=bearer(ttl=-60))
     guarded.request("GET", "/stats", headers=bearer(subscribe="orders"))
+    prometheus = {"Authorization": f"Bearer {READER['X-API-Key']}"}
+    assert "chatroom_clients" in guarded.get_text("/metrics", headers=prometheus)
     metrics = guarded.get_text("/metrics", headers=READER)
     for reason in ("missing", "invalid", "expired", "api_key", "forbidden"):
         found = re.search(f'chatroom_auth_failures_total{{reason="{reason}"}} (.+)', metrics)

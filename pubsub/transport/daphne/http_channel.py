@@ -134,7 +134,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self._refused:
             return
         request = self.requests[-1]
-        is_short = are_short(self._tcp.fileno())
+        is_short = are_short(self._tcp.getHandle().fileno())
         if request.is_upgrade():
             if not self.connections.limits.accepts_websockets():
                 self._refuse_because_of_stop()
