@@ -117,6 +117,8 @@ def _value(name: str, value: Any) -> Any:
     given = value
     if isinstance(field.default, tuple) and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
+        if given.strip() and not value:
+            value = [""]  # nothing but commas is a mistake
     try:
         converted = msgspec.convert(value, _type_of(field), strict=False)
         if field.metadata["valid"](converted):

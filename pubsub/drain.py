@@ -122,17 +122,22 @@ class Drain:
         if not self._spreading:
             connection.stop()
             return
-        delay = MIN_DELAY + random.randrange(self._interval)  # noqa: S311  # it is no secret
-        connection.outbox.put_reply(encode_shutdown(delay))
+        self._notify(connection)
         if not _stop_if_flushed(connection):
             self._slow.append(connection)
+
+    def _notify(self, connection: Connection) -> None:
+        delay = MIN_DELAY + random.randrange(self._interval)  # noqa: S311  # it is no secret
+        connection.outbox.put_reply(encode_shutdown(delay))
 
     def stop_all(self) -> None:
         """Disconnect all clients now, with what their sockets take of their outboxes."""
         self._begin()
-        self._spreading = False
-        self._slow.clear()
+        is_spreading, self._spreading = self._spreading, False
+        notified, self._slow = set(self._slow), []
         for connection in list(self._connections):
+            if is_spreading and connection not in notified:
+                self._notify(connection)
             connection.stop()
 
     def finish(self) -> Awaitable[None]:

@@ -27,7 +27,7 @@ class TrustedProxies:
         """
         client = scope.get("client")
         peer = str(client[0]) if client else ""
-        if not self._trusts(peer):
+        if not self.trusts(peer):
             return peer
         address = peer
         for forwarded in reversed(_values(scope, b"x-forwarded-for")):
@@ -35,20 +35,21 @@ class TrustedProxies:
             if parsed is None:
                 return address
             address = str(parsed)
-            if not self._trusts(address):
+            if not self.trusts(address):
                 return address
         return address
 
     def is_secure(self, scope: Mapping[str, Any]) -> bool:
         """Return whether the client of an ASGI scope uses TLS, as far as the server can know."""
         client = scope.get("client")
-        if self._trusts(str(client[0]) if client else ""):
+        if self.trusts(str(client[0]) if client else ""):
             forwarded = _values(scope, b"x-forwarded-proto")
             if forwarded:
                 return forwarded[-1].lower() in ("https", "wss")
         return scope.get("scheme") in ("https", "wss")
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Return whether an address is a trusted proxy's; an empty one is a Unix domain socket."""
         if not self._networks:
             return False
         parsed = _parsed(address)

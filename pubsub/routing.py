@@ -42,6 +42,7 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
             write_timeout=config.write_timeout,
             accepts_websockets=runtime.accepts_websockets,
             headers_for=runtime.origins.cors_headers,
+            trusts=runtime.proxies.trusts,
         )
     )
     daphne.drain_on_signals(runtime.drain)

@@ -5,7 +5,7 @@ from heapq import merge
 from typing import Any
 
 from pubsub import fairness
-from pubsub.api.pages import MAX_LIMIT, Document, Page, collect, count, cut
+from pubsub.api.pages import Document, Page, collect, count, cut
 from pubsub.core.broker import Broker, Visible
 from pubsub.core.counters import ClientStatistics, TopicStatistics
 from pubsub.turns import Turns
@@ -43,7 +43,7 @@ async def write_topics(
 class SubscriptionWriter:
     """Writes a page of clients with their topics, and then the same by topic.
 
-    After the last client, the topics without subscribers follow, up to `MAX_LIMIT` at a time. So
+    After the last client, the topics without subscribers follow, as many at a time. So
     all pages together have every client and every topic.
 
     Args:
@@ -84,7 +84,7 @@ class SubscriptionWriter:
         if page.prefix:
             return None
         unused = _without_subscribers(broker.topic_slices(after=page.after_topic))
-        return await collect(turns, unused, MAX_LIMIT, self._add_unused)
+        return await collect(turns, unused, page.limit, self._add_unused)
 
     def _add(self, clients: list[ClientStatistics]) -> None:
         self._document.add([{"client_id": each.id, "topics": each.topics} for each in clients])

@@ -20,11 +20,12 @@ class Auth(StrEnum):
 
 
 def _is_secret(value: str) -> bool:
-    return not value or len(value.encode()) >= MIN_SECRET_BYTES
+    return not value or len(value.strip().encode()) >= MIN_SECRET_BYTES
 
 
 def _are_keys(values: tuple[str, ...]) -> bool:
-    return all(value.removesuffix(":read") for value in values)
+    keys = [value.removesuffix(":read") for value in values]
+    return all(keys) and len(set(keys)) == len(keys)
 
 
 def _are_patterns(values: tuple[str, ...]) -> bool:
@@ -84,7 +85,7 @@ class AccessConfiguration:
 
     api_keys: tuple[str, ...] = setting(
         (),
-        "keys separated by commas, each optionally followed by :read",
+        "different keys separated by commas, each optionally followed by :read",
         _are_keys,
         secret=True,
     )

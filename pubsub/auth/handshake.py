@@ -12,11 +12,11 @@ BEARER_PREFIX = "chatroom.bearer."
 
 def token_of(scope: Mapping[str, Any]) -> str | None:
     """Return the token in the headers (RFC 6750 §2.1) or else in the subprotocols, if any."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer":  # schemes have no case (RFC 9110 §11.1)
-                return str(token.strip())
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    # Two headers are no token, just as Django joins them for REST.
+    scheme, _, token = b",".join(values).decode("latin-1").partition(" ")
+    if scheme.lower() == "bearer":  # schemes have no case (RFC 9110 §11.1)
+        return str(token.strip())
     for offered in scope.get("subprotocols", ()):
         if offered.startswith(BEARER_PREFIX):
             return str(offered.removeprefix(BEARER_PREFIX))

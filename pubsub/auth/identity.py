@@ -9,22 +9,30 @@ from functools import lru_cache
 class Patterns:
     """A compiled set of topic names, in which ``*`` stands for any run of characters.
 
-    Names without a ``*`` are looked up in a set, and all others are one regular expression, whose
-    groups are atomic: matching takes time linear in the length of the topic name for each pattern,
-    whatever the pattern is.
+    Names without a ``*`` are looked up in a set, and beginnings are compared. All other patterns
+    are one regular expression, whose groups are atomic: matching takes time linear in the length of
+    the topic name for each pattern, whatever the pattern is.
     """
 
-    __slots__ = ("_match", "_names", "patterns")
+    __slots__ = ("_beginnings", "_match", "_names", "patterns")
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         self.patterns = tuple(patterns)
         self._names = frozenset(pattern for pattern in self.patterns if "*" not in pattern)
-        wild = [_regex(pattern) for pattern in self.patterns if "*" in pattern]
-        self._match = re.compile("|".join(wild), re.DOTALL).fullmatch if wild else None
+        wild = [pattern for pattern in self.patterns if "*" in pattern]
+        self._beginnings = tuple(each[:-1] for each in wild if not is_complex(each))
+        complex_ones = [_regex(pattern) for pattern in wild if is_complex(pattern)]
+        self._match = (
+            re.compile("|".join(complex_ones), re.DOTALL).fullmatch if complex_ones else None
+        )
 
     def cover(self, topic: str) -> bool:
         """Return whether one of the patterns matches the name of a topic."""
-        return topic in self._names or (self._match is not None and self._match(topic) is not None)
+        return (
+            topic in self._names
+            or topic.startswith(self._beginnings)
+            or (self._match is not None and self._match(topic) is not None)
+        )
 
     def __bool__(self) -> bool:
         return bool(self.patterns)
@@ -39,13 +47,18 @@ class Patterns:
         return f"<Patterns {', '.join(self.patterns) or 'none'}>"
 
 
+def is_complex(pattern: str) -> bool:
+    """Return whether a pattern is more than a name or the beginning of one."""
+    return "*" in pattern[:-1]
+
+
 def _regex(pattern: str) -> str:
     first, *middle, last = [re.escape(part) for part in pattern.split("*")]
     # Once a part is found at its first possible place, no other place can do better.
     return first + "".join(f"(?>.*?{part})" for part in middle if part) + ".*" + last
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def compile_patterns(patterns: tuple[str, ...]) -> Patterns:
     """Return the patterns compiled; clients with the same rights share one object."""
     return Patterns(patterns)

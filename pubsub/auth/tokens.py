@@ -11,13 +11,16 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.auth.errors import ExpiredToken, InvalidToken
-from pubsub.auth.identity import Identity, Patterns, compile_patterns
+from pubsub.auth.identity import Identity, Patterns, compile_patterns, is_complex
 
 MAX_INFO_BYTES = 1024
 """Bytes that the claim ``info`` may have as compact JSON."""
 
 MAX_USER_LENGTH = 256
 """Characters that the claim ``sub`` may have; it is repeated in every event of the user."""
+
+MAX_COMPLEX = 50
+"""Patterns in one claim that need a regular expression, which takes long to compile."""
 
 MIN_RSA_BITS = 2048
 """Bits of the shortest RSA key (RFC 7518 §3.3)."""
@@ -96,7 +99,7 @@ class TokenVerifier:
             raise ExpiredToken from None
         except jwt.InvalidSignatureError:
             raise _WrongSignature("the token's signature is wrong") from None
-        except jwt.InvalidTokenError as error:
+        except jwt.PyJWTError as error:
             raise InvalidToken(_explain(error)) from None
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise InvalidToken("the token has an invalid claim") from None
@@ -114,7 +117,7 @@ _EXPLANATIONS: dict[type[Exception], str] = {
 }
 
 
-def _explain(error: jwt.InvalidTokenError) -> str:
+def _explain(error: jwt.PyJWTError) -> str:
     if isinstance(error, jwt.MissingRequiredClaimError):
         return f"the token has no claim {error.claim}"
     return _EXPLANATIONS.get(type(error), "the token has an invalid claim")
@@ -122,25 +125,22 @@ def _explain(error: jwt.InvalidTokenError) -> str:
 
 def _identity_of(claims: dict[str, Any]) -> Identity:
     user = claims["sub"]
-    if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_LENGTH or not _is_text(user):
-        raise InvalidToken(f"the claim sub must be a text of 1 to {MAX_USER_LENGTH} characters")
+    if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_LENGTH or not user.isprintable():
+        raise InvalidToken(
+            f"the claim sub must be a text of 1 to {MAX_USER_LENGTH} printable characters"
+        )
+    try:
+        expires_at = float(claims["exp"])
+    except OverflowError:
+        raise InvalidToken("the token has an invalid claim") from None
     return Identity(
         user,
         subscribe=_patterns(claims, "subscribe"),
         publish=_patterns(claims, "publish"),
         manage=_patterns(claims, "manage"),
         info=_info(claims),
-        expires_at=float(claims["exp"]),
+        expires_at=expires_at,
     )
-
-
-def _is_text(value: str) -> bool:
-    """Return whether a string can be encoded: JSON can express half of a surrogate pair."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _patterns(claims: dict[str, Any], name: str) -> Patterns:
@@ -149,6 +149,10 @@ def _patterns(claims: dict[str, Any], name: str) -> Patterns:
         isinstance(pattern, str) and pattern for pattern in patterns
     ):
         raise InvalidToken(f"the claim {name} must be a list of topic names")
+    if sum(map(is_complex, patterns)) > MAX_COMPLEX:
+        raise InvalidToken(
+            f"the claim {name} has more than {MAX_COMPLEX} patterns with * before the end"
+        )
     return compile_patterns(tuple(patterns))
 
 
@@ -168,8 +172,17 @@ def _info(claims: dict[str, Any]) -> bytes | None:
     raise InvalidToken(f"the claim info must be an object of at most {MAX_INFO_BYTES} bytes")
 
 
-def _secrets(*secrets: str) -> list[_Key]:
-    return [_Key("HS256", secret) for secret in secrets if secret]
+def _secrets(current: str, previous: str) -> list[_Key]:
+    secrets = {"jwt_secret": current, "jwt_previous_secret": previous}
+    return [_secret(name, secret) for name, secret in secrets.items() if secret]
+
+
+def _secret(setting: str, secret: str) -> _Key:
+    try:
+        jwt.get_algorithm_by_name("HS256").prepare_key(secret)
+    except jwt.PyJWTError:
+        raise ValueError(f"{setting} is a public key, which is no secret") from None
+    return _Key("HS256", secret)
 
 
 def _public_key(setting: str) -> list[_Key]:

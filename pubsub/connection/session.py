@@ -207,7 +207,7 @@ class Session:
                 request_id,
                 client_id=client.id,
                 user=identity.user,
-                expires_in=UNSET if left is None else math.ceil(left),
+                expires_in=math.ceil(left),
             )
         )
         for topic in [each for each in client.topics if not identity.subscribe.cover(each)]:
@@ -252,8 +252,6 @@ class Session:
 
     def _await_expiry(self, identity: Identity) -> None:
         left = _seconds_left(identity)
-        if left is None:
-            return
         if left <= NOTICE_SECONDS:
             self._notify(left)
         else:
@@ -304,6 +302,7 @@ class Session:
             self._peer.flush_and_close(Close.INTERNAL)
 
 
-def _seconds_left(identity: Identity) -> float | None:
-    expires_at = identity.expires_at
-    return None if expires_at is None else max(0.0, expires_at - time.time())
+def _seconds_left(identity: Identity) -> float:
+    """Return how long the identity of a token is valid; tokens always expire."""
+    assert identity.expires_at is not None  # noqa: S101
+    return max(0.0, identity.expires_at - time.time())

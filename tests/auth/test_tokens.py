@@ -170,6 +170,9 @@ def test_garbage(garbage: str) -> None:
         ({"sub": ""}, "sub must be a text of 1 to 256"),
         ({"sub": "x" * 257}, "sub must be a text of 1 to 256"),
         ({"sub": "\ud800"}, "sub must be a text"),
+        ({"sub": "a\nb"}, "sub must be a text of 1 to 256 printable characters"),
+        ({"exp": 10**400}, "invalid claim"),
+        ({"subscribe": ["*a"] * 51}, "subscribe has more than 50 patterns with"),
         ({"sub": 42}, "invalid claim"),
         ({"exp": "soon"}, "invalid claim"),
         ({"exp": [1]}, "invalid claim"),
@@ -238,6 +241,11 @@ def test_audience_and_issuer() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"jwt_secret": pem(RSA)}, "^jwt_secret is a public key, which is no secret"),
+        (
+            {"jwt_secret": SECRET, "jwt_previous_secret": "ssh-rsa " + "A" * 40},
+            "^jwt_previous_secret is a public key",
+        ),
         ({"jwt_public_key": "/nowhere"}, "^jwt_public_key names a file that cannot be read"),
         ({"jwt_public_key": "-----BEGIN X"}, "^jwt_public_key is not a public key"),
         (

@@ -512,3 +512,16 @@ async def test_recheck_does_not_concern_tokens() -> None:
         _, connection = await room.connect(token=token())
         connection.session.recheck()
         assert connection.session._rechecking is None
+
+
+async def test_user_with_too_many_connections() -> None:
+    """One connection too many of a user is closed with 3504, however it authenticates."""
+    async with open_room(access(), max_connections_per_user=1) as room:
+        await room.connect(token=token())
+        at_once, _ = await room.connect(token=token(ttl=30))
+        later, _ = await room.connect()
+        later.receive(auth(token()), {"type": "ping"})
+        await turn()
+        for transport in (at_once, later):
+            assert transport.closed_with is Close.CONNECTION_LIMIT
+            assert transport.sent == []

@@ -1,5 +1,6 @@
 """Authentication over real sockets: every way in, rights, renewal, expiry and refusals."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.auth.support import SECRET, token
 from tests.live.client import UUID, Client
@@ -87,6 +89,23 @@ def test_subprotocol(server: Server, offered: list[str]) -> None:
     """The server selects its subprotocol if it is offered, with or without authentication."""
     selected = "chatroom.v1" if "chatroom.v1" in offered else None
     assert server.connect(subprotocols=offered).subprotocol == selected
+
+
+def test_token_that_is_offered_twice(required: Server) -> None:
+    """A subprotocol that is offered twice is refused, and nothing is repeated."""
+    bearer_protocol = f"chatroom.bearer.{token()}"
+    with pytest.raises(InvalidStatus) as refused:
+        required.connect(subprotocols=[bearer_protocol, bearer_protocol])
+    response = refused.value.response
+    assert response.status_code == 400
+    assert json.loads(response.body)["error"]["message"] == "a subprotocol is offered twice"
+    assert "eyJ" not in response.reason_phrase
+
+
+def test_two_headers_are_no_token(required: Server) -> None:
+    """A client with two tokens in its headers has none that counts."""
+    client = required.connect(headers={"Authorization": f"Bearer {token()}, Bearer {token()}"})
+    assert client.receive_close() == (3500, "invalid token")
 
 
 def test_token_is_never_selected(required: Server) -> None:

@@ -170,6 +170,7 @@ def test_root_of_a_site_is_taken_into_account(start_server: StartServer) -> None
     server = start_server(
         *("-m", "daphne", "-p", "0", "--root-path", "/site", "tests.live.host.asgi:application"),
         DJANGO_SETTINGS_MODULE="tests.live.host.transfers",
+        TRANSFERS_PROXIES="127.0.0.1",
     )
     for path, header in (("/site/chat/topics", "X: y"), ("/s/chat/topics", "Daphne-Root-Path: /s")):
         with RawConnection(server.port) as connection:

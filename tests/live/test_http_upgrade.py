@@ -64,6 +64,13 @@ def test_header_that_daphne_cannot_decode(server: Server, header: bytes) -> None
     assert answer_to(server, HANDSHAKE % (b"", header))[0] == 400
 
 
+def test_root_path_from_anyone(server: Server) -> None:
+    """Only a trusted proxy may move the root of the site."""
+    forged = {"Daphne-Root-Path": "//evil.example/x"}
+    assert server.connect(headers=forged).ask(type="ping")["type"] == "pong"
+    assert "evil" not in server.get_text("/", headers=forged)
+
+
 def test_frames_that_come_with_the_handshake(server: Server) -> None:
     """Frames in the same segment as the handshake, even a part of one, are not lost."""
     message = Frame(Opcode.TEXT, b'{"type":"ping","request_id":"r"}').serialize(mask=True)

@@ -261,6 +261,28 @@ async def test_closing_sends_pending_frames_unless_the_client_is_slow() -> None:
         assert not server.transport.writable
 
 
+async def test_last_frames_before_the_close_frame() -> None:
+    """Frames that are given with the reason are sent before the close frame."""
+    server = Server()
+    async with serving(server):
+        server.transport.close(Close.INVALID_TOKEN, frames("why"))
+        server.permit(1)
+        await server.transport.wait_closed()
+        assert server.texts == ["why"]
+        assert server.sent[-1]["code"] == 3500
+
+
+async def test_messages_after_the_close_frame_are_ignored() -> None:
+    """Messages that were on their way when the connection was closed are not read."""
+    server = Server()
+    async with serving(server) as task:
+        server.transport.close(Close.STALE)
+        server.receive("late")
+        server.incoming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await task
+        assert server.read == []
+
+
 async def test_code_of_the_first_close_frame_is_kept() -> None:
     """The close code is the one that was sent first, whatever the client answers."""
     server = Server()

@@ -30,7 +30,12 @@ MAX_PIPELINED = 16 * 1024
 """Bytes of the requests behind the one at work that are kept; then the socket is not read."""
 
 
-DECODED_HEADERS = (b"Daphne-Root-Path", b"Sec-WebSocket-Protocol")
+ROOT_PATH = b"Daphne-Root-Path"
+"""The header with which a proxy moves the root of the site."""
+
+SUBPROTOCOLS = b"Sec-WebSocket-Protocol"
+
+DECODED_HEADERS = (ROOT_PATH, SUBPROTOCOLS)
 """Headers that Daphne decodes as ASCII. It logs a traceback if one of them is not."""
 
 
@@ -114,6 +119,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if not request.is_decodable():
             self._respondToBadRequestAndDisconnect()
             return
+        if not self.connections.limits.trusts(getattr(self.getPeer(), "host", "")):
+            request.requestHeaders.removeHeader(ROOT_PATH)
+        if request.is_upgrade() and request.offers_twice():
+            # Autobahn would repeat the name, which may contain a token.
+            self.refuse(400, ErrorCode.BAD_REQUEST, "a subprotocol is offered twice")
+            return
         if self.length != 0:
             request.body_limit = self._body_limit(request)
             if request.body_limit is not None and (self.length or 0) > request.body_limit:
@@ -123,7 +134,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _body_limit(self, request: "Request") -> int | None:
         limits = self.connections.limits
-        root = request.requestHeaders.getRawHeaders(b"Daphne-Root-Path")
+        root = request.requestHeaders.getRawHeaders(ROOT_PATH)
         root_path = unquote(root[-1].decode("latin-1")) if root else request.server.root_path
         path = unquote(self._path.split(b"?", 1)[0].decode("latin-1"))
         bounded = request.is_upgrade() or limits.is_bounded(path.removeprefix(root_path))
@@ -326,6 +337,12 @@ class Request(WebRequest):  # type: ignore[misc]
         """Tell whether this is the handshake of a WebSocket, as Daphne decides it."""
         upgrade = self.requestHeaders.getRawHeaders(b"Upgrade")
         return bool(upgrade) and upgrade[0].lower() == b"websocket"
+
+    def offers_twice(self) -> bool:
+        """Return whether a handshake offers a subprotocol twice (RFC 6455 §4.1)."""
+        lines = self.requestHeaders.getRawHeaders(SUBPROTOCOLS, [])
+        offered = [name.strip() for name in b",".join(lines).split(b",")]
+        return len(set(offered)) < len(offered)
 
     def is_decodable(self) -> bool:
         """Tell whether Daphne can decode the headers that it reads."""

@@ -25,3 +25,6 @@ class HttpLimits:
 
     headers_for: Callable[[str], Mapping[str, str]] = lambda origin: {}
     """Returns the headers of a refusal for the page of an origin, which may be empty."""
+
+    trusts: Callable[[str], bool] = lambda address: True
+    """Returns whether the peer with an IP address is a proxy that may move the root of the site."""
