@@ -22,8 +22,11 @@ from pubsub.core.configuration import Configuration
 from pubsub.core.histogram import Histogram
 from pubsub.core.outbox import Outbox
 from pubsub.lag import EventLoopLag
+from pubsub.protocol.messages import Publish
 from pubsub.tally import Tally
 from pubsub.transport.base import Transport
+
+_PUBLISH = str(Publish.__struct_config__.tag)
 
 SLICE = 1_000
 """Connections that are looked at in one turn of the event loop, in less than a millisecond."""
@@ -163,6 +166,7 @@ class Scrape(Collector):
             family.add_metric([tag, code], count)
             if tag in carried_out:
                 carried_out[tag] -= count
+        carried_out[_PUBLISH] = self._totals.client_publications
         for tag, count in carried_out.items():
             family.add_metric([tag, "ok"], count)
         yield family

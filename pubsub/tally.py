@@ -70,7 +70,8 @@ class Tally:
         self.received_bytes = 0
         """Bytes received from clients whose connections have ended."""
         self.commands: dict[type[AnyCommand], int] = dict.fromkeys(COMMANDS, 0)
-        """Valid commands, by type, whether they could be carried out or not."""
+        """Valid commands, by type, whether they could be carried out or not. Publications are not
+        among them: the broker counts those that it carries out."""
         self.failed: dict[tuple[str, ErrorCode], int] = defaultdict(int)
         """Commands that were answered with an error, by type and error code."""
         # The first fault of the server's own is an increase only if there was a zero before.

@@ -21,7 +21,7 @@ from pubsub.protocol.commands import (
     refuse_too_large,
 )
 from pubsub.protocol.errors import ProtocolError, error_code
-from pubsub.protocol.messages import AnyCommand
+from pubsub.protocol.messages import AnyCommand, Publish
 from pubsub.protocol.replies import encode_error, encode_refusal
 from pubsub.runtime import Runtime
 from pubsub.tally import AuthFailure
@@ -212,9 +212,11 @@ class Connection:
             size = message.size if isinstance(message, TooLarge) else len(message)
             self._runtime.tally.count_failure(None, error.code)
             return size // fairness.REJECTED_BYTES
-        self._runtime.tally.commands[type(command)] += 1
+        kind = type(command)
+        if kind is not Publish:  # these are counted by the broker
+            self._runtime.tally.commands[kind] += 1
         try:
-            return self._commands[type(command)](self, command)  # type: ignore[arg-type]
+            return self._commands[kind](self, command)  # type: ignore[arg-type]
         except Undecided as question:
             self._pause()
             self._deciding = asyncio.ensure_future(self._execute_when_decided(command, question))

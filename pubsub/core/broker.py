@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from operator import attrgetter
 from threading import get_ident
 from time import perf_counter
+from typing import Any
 
 from pubsub import fairness
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
-from pubsub.core.counters import ClientStatistics, Counters, Statistics, TopicStatistics
+from pubsub.core.counters import ClientStatistics, Statistics, TopicStatistics, TotalCounters
 from pubsub.core.errors import (
     LimitExceeded,
     NotSubscribed,
@@ -52,7 +53,9 @@ PUBLISH_BOUNDS = (
 
 TIMED_EVERY = 16
 """One publication in so many is timed, because two looks at the clock cost as much as the rest
-of what is counted for it."""
+of what is counted for it. A power of two."""
+
+_UNTIMED = TIMED_EVERY - 1
 
 Change = Publication | TopicCreated | TopicDeleted
 
@@ -111,11 +114,10 @@ class Broker:
         self._clients_by_age = Listing[Client](attrgetter("joined"))
         self._last_joined = 0
         self._subscriptions = 0
-        self._total = Counters()
+        self._total = TotalCounters()
         self._histories = HistoryBudget(config.history_bytes)
         self._delivering = False
-        self._client_publications = 0
-        self._offered = 0
+        self._other_publications = 0
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
 
@@ -257,19 +259,25 @@ class Broker:
         if get_ident() != self._owner or self._delivering:
             self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
-        started = 0.0 if self._total.messages % TIMED_EVERY else perf_counter()
+        publish = topic.publish if self._total.messages & _UNTIMED else self._timed(topic)
         self._delivering = True
         try:
-            publication = topic.publish(message_id, payload, publisher, user)
+            publication = publish(message_id, payload, publisher, user)
         finally:
             self._delivering = False
-        self._offered += publication.subscribers
-        if publisher is not None:
-            self._client_publications += 1
-        if started:
-            self.publish_seconds.observe(perf_counter() - started)
+        if publisher is None:
+            self._other_publications += 1
         self._announce(publication)
         return publication
+
+    def _timed(self, topic: Topic) -> Callable[..., Publication]:
+        def publish(*arguments: Any) -> Publication:
+            started = perf_counter()
+            publication = topic.publish(*arguments)
+            self.publish_seconds.observe(perf_counter() - started)
+            return publication
+
+        return publish
 
     def subscriber_counts(self) -> dict[str, int]:
         """Return the number of subscribers of each topic, sorted by topic name.
@@ -297,8 +305,8 @@ class Broker:
             clients=len(self._clients),
             subscribers=self._subscriptions,
             messages=total.messages,
-            client_publications=self._client_publications,
-            offered=self._offered,
+            client_publications=total.messages - self._other_publications,
+            offered=total.offered,
             delivered=total.delivered,
             dropped=total.dropped,
             dropped_from_history=total.dropped_from_history,

@@ -16,6 +16,17 @@ class Counters:
         """Those of ``dropped`` that were replays of events which the history kept no longer."""
 
 
+class TotalCounters(Counters):
+    """The counters of all topics together, including deleted ones."""
+
+    __slots__ = ("offered",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offered = 0
+        """Sum over all messages of the subscribers that each was meant for."""
+
+
 class TopicCounters(Counters):
     """The counters of one topic. Whatever they count is also counted in ``total``.
 
@@ -25,10 +36,10 @@ class TopicCounters(Counters):
 
     __slots__ = ("topic", "total")
 
-    def __init__(self, topic: str, total: Counters | None = None) -> None:
+    def __init__(self, topic: str, total: TotalCounters | None = None) -> None:
         super().__init__()
         self.topic = topic
-        self.total = Counters() if total is None else total
+        self.total = TotalCounters() if total is None else total
         """The counters of all topics together, including deleted ones."""
 
     def count_loss(self) -> None:

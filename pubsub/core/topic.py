@@ -3,7 +3,7 @@
 from time import time_ns
 
 from pubsub.core.client import Client
-from pubsub.core.counters import Counters, TopicCounters, TopicStatistics
+from pubsub.core.counters import TopicCounters, TopicStatistics, TotalCounters
 from pubsub.core.history import History, Replay
 from pubsub.core.outbox import Outbox
 from pubsub.core.publication import Encode, Frame, Publication
@@ -27,7 +27,7 @@ class Topic:
         *,
         encode: Encode,
         history: History | None = None,
-        total: Counters | None = None,
+        total: TotalCounters | None = None,
     ) -> None:
         self.name = name
         self.subscribers: dict[Client, Outbox] = {}
@@ -72,6 +72,7 @@ class Topic:
         counters.messages += 1
         total = counters.total
         total.messages += 1
+        total.offered += count
         total.delivered += count
         publication.subscribers = count
         return publication
