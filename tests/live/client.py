@@ -145,7 +145,9 @@ class Client:
 
     def has_input(self) -> bool:
         """Return whether there is anything to read."""
-        return bool(self._events or select.select([self._socket], [], [], 0)[0])
+        poll = select.poll()  # `select.select` takes no descriptor above 1,023
+        poll.register(self._socket, select.POLLIN)
+        return bool(self._events or poll.poll(0))
 
     def receive_pong(self) -> bytes:
         """Return the payload of the next frame, which must be a pong."""
