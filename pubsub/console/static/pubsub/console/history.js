@@ -4,7 +4,7 @@
  * @module history
  */
 
-import { member } from "./json-text.js";
+import { member } from "./chatroom/source-text.js";
 
 export const MAX_ENTRIES = 2000;
 export const MAX_CHARACTERS = 4_000_000;

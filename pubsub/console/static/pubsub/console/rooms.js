@@ -275,7 +275,7 @@ export class Rooms extends RoomsTarget {
     } else if (news.kind === "revoked") {
       this.#setState(room, "refused", REVOKED);
       this.#add(room, notice(`${REVOKED}.`));
-    } else {
+    } else if (news.kind === "gap") {
       const lost = `The connection was lost from ${timeOf(news.from)} to ${timeOf(news.until)}.`;
       this.#add(room, notice(`${lost} Messages sent in that time may be missing here.`));
     }
