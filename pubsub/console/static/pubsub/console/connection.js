@@ -19,6 +19,9 @@ const REASONS = {
   3504: "too many connections",
 };
 
+/** @type {Record<import("./chatroom.js").Transport, string>} */
+const TRANSPORTS = { websocket: "WebSocket", sse: "server-sent events" };
+
 /** @typedef {import("./chatroom.js").StateChange} StateChange */
 
 /** @param {StateChange} change */
@@ -35,6 +38,7 @@ function describe({ state, code = 0, reason, retryAt }) {
 export function showConnection(chat) {
   const pill = byId("connection");
   const text = byId("connection-text");
+  const transport = byId("connection-transport");
   const button = byId("connection-retry");
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
@@ -55,6 +59,8 @@ export function showConnection(chat) {
     }
     pill.dataset.state = change.state;
     text.textContent = describe(change);
+    transport.textContent = change.transport ? TRANSPORTS[change.transport] : "";
+    transport.dataset.transport = change.transport;
     button.hidden = change.state !== "waiting" && change.state !== "closed";
     if (change.state !== "waiting") return;
     // Screen readers announce the change once, not every second of the countdown.

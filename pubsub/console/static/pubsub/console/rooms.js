@@ -5,8 +5,9 @@
  */
 
 import { newId } from "./chatroom.js";
-import { timeOf } from "./dom.js";
+import { count, timeOf } from "./dom.js";
 import { History, entryOf } from "./history.js";
+import * as rest from "./rest.js";
 import { joined } from "./storage.js";
 
 /** @typedef {import("./history.js").Entry} Entry */
@@ -36,6 +37,8 @@ export class Joined {
   /** Whether it was joined before the page was loaded, and has not been acknowledged since. */
   restored = false;
   history = new History();
+  /** @type {import("./chatroom.js").Presence | null} `null` if the server does not show it. */
+  presence = null;
 
   /** @param {string} name */
   constructor(name) {
@@ -48,6 +51,7 @@ export class Joined {
  * @property {null} change The list has changed.
  * @property {null} membership The server has acknowledged that a room was joined or left.
  * @property {null} unauthorized The server wants a token first.
+ * @property {Joined} presence Other people are in a room.
  * @property {{room: Joined, entry: Entry}} added There is a new entry.
  * @property {{room: Joined, entry: Chat}} entry An entry has changed.
  */
@@ -206,24 +210,48 @@ export class Rooms extends RoomsTarget {
   #subscribe(room) {
     const wasGone = room.state === "gone";
     room.state = "joining";
-    this.#chat
-      .subscribe(room.name, {
-        lastN: REPLAY,
-        onEvent: (event) => this.#add(room, entryOf(event)),
-        onNotice: (notice) => this.#onNotice(room, notice),
-      })
-      .then(
-        () => {
-          room.restored = false;
-          this.#setState(room, "joined");
-          this.#emit("membership", null);
-          if (wasGone) this.#add(room, notice("The room was created again."));
-        },
-        (error) => {
-          if (error.code === "TOPIC_NOT_FOUND") this.#lose(room);
-          else if (error.code !== "CANCELLED") this.#refuse(room, error);
-        },
-      );
+    room.presence = null;
+    const options = {
+      lastN: REPLAY,
+      /** @param {import("./chatroom.js").ChatEvent} event */
+      onEvent: (event) => this.#add(room, entryOf(event)),
+      /** @param {import("./chatroom.js").Notice} notice */
+      onNotice: (notice) => this.#onNotice(room, notice),
+      /** @param {import("./chatroom.js").Presence} presence */
+      onPresence: (presence) => {
+        room.presence = presence;
+        this.#emit("presence", room);
+      },
+    };
+    this.#chat.subscribe(room.name, options).then(
+      () => {
+        room.restored = false;
+        this.#setState(room, "joined");
+        this.#emit("membership", null);
+        if (wasGone) this.#add(room, notice("The room was created again."));
+        this.#watchPresence(room, options);
+      },
+      (error) => {
+        if (error.code === "TOPIC_NOT_FOUND") this.#lose(room);
+        else if (error.code !== "CANCELLED") this.#refuse(room, error);
+      },
+    );
+  }
+
+  /**
+   * Ask for the members of a room, if its topic has presence.
+   *
+   * @param {Joined} room
+   * @param {import("./chatroom.js").SubscriptionOptions} options Those of the subscription.
+   */
+  async #watchPresence(room, options) {
+    try {
+      const { presence } = await rest.topic(room.name);
+      if (!presence || this.joined.get(room.name) !== room || room.state !== "joined") return;
+      await this.#chat.subscribe(room.name, { ...options, presence });
+    } catch {
+      // The room works without it.
+    }
   }
 
   /** Subscribe again to the rooms that were refused: on a new connection, or with a new token. */
@@ -275,9 +303,11 @@ export class Rooms extends RoomsTarget {
     } else if (news.kind === "revoked") {
       this.#setState(room, "refused", REVOKED);
       this.#add(room, notice(`${REVOKED}.`));
-    } else if (news.kind === "gap") {
-      const lost = `The connection was lost from ${timeOf(news.from)} to ${timeOf(news.until)}.`;
-      this.#add(room, notice(`${lost} Messages sent in that time may be missing here.`));
+    } else if (news.kind === "recovered") {
+      const text = `${count(news.count, "message")} recovered`;
+      this.#add(room, { ...notice(text), isDivider: true });
+    } else {
+      this.#add(room, notice(textOfGap(news)));
     }
   }
 
@@ -324,6 +354,16 @@ export class Rooms extends RoomsTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** @param {import("./chatroom.js").GapNotice} gap */
+function textOfGap({ from, until, lost, atMost }) {
+  if (lost !== undefined) {
+    return `${count(lost, "message")} could not be recovered here, because this page was too slow.`;
+  }
+  const when = `The connection was lost from ${timeOf(from)} to ${timeOf(until)}.`;
+  if (atMost === undefined) return `${when} Messages sent in that time may be missing here.`;
+  return `${when} Up to ${count(atMost, "message")} could not be recovered.`;
 }
 
 /**

@@ -280,7 +280,8 @@ export class StreamLink {
     const headers = {};
     if (token) headers.Authorization = `Bearer ${token}`;
     if (body) headers["Content-Type"] = "application/json";
-    if (body && this.#clientId) headers["X-Client-Id"] = this.#clientId;
+    // So that the server leaves out the client's own messages, live and when it recovers others.
+    if ((body || signal) && this.#clientId) headers["X-Client-Id"] = this.#clientId;
     const url = new URL(path, this.#base);
     const response = await fetch(url, { method, headers, body, signal, cache: "no-store" });
     if (response.ok) return response;
