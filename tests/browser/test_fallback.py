@@ -135,9 +135,7 @@ def test_page(server: Server, open_page: OpenPage) -> None:
     page.add_init_script(BLOCKED)
     page.reload()
     joined(page, "t")
-    expect(page.locator("#connection")).to_have_text(
-        re.compile("Connected\\s+server-sent events\\s")
-    )
+    expect(page.locator("#connection")).to_have_text(re.compile("Connected\\s+SSE\\s"))
     say(page, "Hello")
     expect(page.locator(".message.acknowledged")).to_have_count(1)
     server.connect().publish("t", {"name": "Boris", "text": "Hi"})

@@ -19,8 +19,11 @@ const REASONS = {
   3504: "too many connections",
 };
 
-/** @type {Record<import("./chatroom.js").Transport, string>} */
-const TRANSPORTS = { websocket: "WebSocket", sse: "server-sent events" };
+/** @type {Record<import("./chatroom.js").Transport, [name: string, explanation: string]>} */
+const TRANSPORTS = {
+  websocket: ["WebSocket", "Messages travel over a WebSocket"],
+  sse: ["SSE", "No WebSocket can be opened, so messages travel as server-sent events and over REST"],
+};
 
 /** @typedef {import("./chatroom.js").StateChange} StateChange */
 
@@ -59,7 +62,9 @@ export function showConnection(chat) {
     }
     pill.dataset.state = change.state;
     text.textContent = describe(change);
-    transport.textContent = change.transport ? TRANSPORTS[change.transport] : "";
+    const [name, explanation] = change.transport ? TRANSPORTS[change.transport] : ["", ""];
+    transport.textContent = name;
+    transport.title = explanation;
     transport.dataset.transport = change.transport;
     button.hidden = change.state !== "waiting" && change.state !== "closed";
     if (change.state !== "waiting") return;

@@ -30,7 +30,7 @@ const PRESENCE_INTERVAL = 10_000;
 /** A comment that says why the stream ends: a WebSocket's close code and reason. */
 const ENDING = /^(\d{4}) (.*)$/;
 
-/** The close code for which the server has no better one. */
+/** The close code of a connection that ends without one. */
 const LOST = 1006;
 
 /**
@@ -67,6 +67,11 @@ class Stream {
 
   get signal() {
     return this.#controller.signal;
+  }
+
+  /** Whether the server has acknowledged all topics, which it does before anything else. */
+  get isAcknowledged() {
+    return this.acknowledged.size === this.topics.size;
   }
 
   end() {
@@ -166,21 +171,24 @@ export class StreamLink {
       await this.#request("GET", "livez");
       return this.#answer(command, { type: "pong" });
     }
-    const resource = command.type === "history" ? pathOfHistory(command) : pathOf(command, "presence");
-    const text = await this.#request("GET", resource);
-    return this.#handOn(text, { type: command.type, request_id: command.request_id });
+    const { request_id } = command;
+    if (command.type === "presence") {
+      return this.#receive(withFields(await this.#requestMembers(command), { request_id }));
+    }
+    const text = await this.#request("GET", pathOfHistory(command));
+    return this.#receive(withFields(text, { type: "history", request_id }));
   }
 
   /** @param {Request} command */
   async #subscribe(command) {
     const { topic = "", last_n: lastN = 0, presence = false, request_id } = command;
     // The server has to refuse presence before there is a subscription.
-    const members = presence ? await this.#request("GET", pathOf(command, "presence")) : "";
+    const members = presence ? await this.#requestMembers(command) : "";
     const entry = this.#topics.get(topic);
     if (entry) {
       entry.presence ||= presence;
       this.#answer(command, { type: "ack", topic, status: "ok" });
-      if (members) this.#handOn(members, { type: "presence" });
+      if (members) this.#receive(members);
       return;
     }
     this.#topics.set(topic, { lastN, presence, request: request_id });
@@ -222,11 +230,16 @@ export class StreamLink {
     this.#answer(command, { type: "ack", status: "ok" });
   }
 
+  /** @param {{topic?: string}} command */
+  #requestMembers(command) {
+    return this.#request("GET", pathOf(command, "presence"));
+  }
+
   async #refreshPresence() {
     for (const [topic, { presence, request }] of this.#topics) {
       if (!presence || request) continue;
       try {
-        this.#handOn(await this.#request("GET", pathOf({ topic }, "presence")), { type: "presence" });
+        this.#receive(await this.#requestMembers({ topic }));
       } catch {
         return; // the stream tells when the connection is lost or the topic is gone
       }
@@ -239,16 +252,6 @@ export class StreamLink {
    */
   #answer({ request_id }, reply) {
     this.#receive(JSON.stringify({ ...reply, request_id, ts: new Date().toISOString() }));
-  }
-
-  /**
-   * Pass on an answer of REST, which stays as it was written, as a message.
-   *
-   * @param {string} text An object that is not empty.
-   * @param {object} more
-   */
-  #handOn(text, more) {
-    this.#receive(`${JSON.stringify(more).slice(0, -1)},${text.trim().slice(1)}`);
   }
 
   /**
@@ -313,6 +316,7 @@ export class StreamLink {
   #replace() {
     if (this.#isClosed || this.#next || !this.#isOutdated) return;
     this.#isOutdated = false;
+    this.#current?.seen.clear();
     if (this.#topics.size) {
       this.#next = new Stream(new Set(this.#topics.keys()));
       this.#read(this.#next);
@@ -423,7 +427,7 @@ export class StreamLink {
       this.#receive(JSON.stringify({ ...ack, request_id: request }));
       if (request && entry.presence) this.#refreshPresence();
     }
-    if (stream === this.#next && stream.acknowledged.size === stream.topics.size) {
+    if (stream === this.#next && stream.isAcknowledged) {
       setTimeout(() => this.#adopt(stream), this.#current ? OVERLAP : 0);
     }
   }
@@ -446,7 +450,8 @@ export class StreamLink {
    */
   #onEnd(stream, { code, reason }) {
     if (stream === this.#current && this.#next) {
-      this.#current = null; // its successor is on its way
+      if (this.#next.isAcknowledged) this.#adopt(this.#next);
+      else this.#current = null;
     } else if ([...stream.topics].some((topic) => this.#topics.has(topic))) {
       this.#lose(code, reason);
     } else if (stream === this.#current) {
@@ -518,6 +523,16 @@ export class StreamLink {
  */
 function pathOf({ topic = "" }, ...more) {
   return ["topics", encodeURIComponent(topic), ...more].join("/");
+}
+
+/**
+ * Add fields to an object without touching how the others are written.
+ *
+ * @param {string} text An object as JSON; neither it nor `fields` is empty.
+ * @param {object} fields
+ */
+function withFields(text, fields) {
+  return `${JSON.stringify(fields).slice(0, -1)},${text.trim().slice(1)}`;
 }
 
 /** @param {Request} command */
