@@ -1059,9 +1059,10 @@ export class ChatRoom extends ChatRoomTarget {
   /** Another stream has taken over a subscription. @param {Ack} ack */
   #onContinued(ack) {
     const subscription = this.#subscriptions.get(ack.topic);
-    if (!subscription?.active || subscription.recovery || !ack.epoch) return;
+    if (!subscription?.active) return;
     subscription.clientId = ack.client_id ?? "";
-    this.#onResumed(subscription, ack);
+    const isBehind = subscription.isComparable(ack) && (ack.offset ?? 0) > subscription.horizon;
+    if (ack.recovered === false && isBehind) this.#recovery.begin(subscription);
   }
 
   /** @param {ChatEvent} event */
