@@ -52,17 +52,23 @@ class Server:
         )
         self._clients: list[Client] = []
         self.port = port or self._announced_port()
-        self._wait_until_it_listens()
+        self._wait_until_it_serves()
 
     def _announced_port(self) -> int:
         while not (found := ADDRESS.search(self.log())):
             self._check_that_it_runs()
         return int(next(filter(None, found.groups())))
 
-    def _wait_until_it_listens(self) -> None:
+    def _wait_until_it_serves(self) -> None:
+        """Wait for the event loop: the kernel accepts connections before it runs.
+
+        Only then has the server installed its signal handlers and logged how it started.
+        """
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
+                with socket.create_connection(("127.0.0.1", self.port)) as probe:
+                    probe.shutdown(socket.SHUT_WR)
+                    probe.recv(1)  # returns when the server has closed its side too
             except ConnectionRefusedError:
                 self._check_that_it_runs()
             else:
