@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.auth.support import SECRET
 from tests.live import conftest as live
 from tests.live.server import Server
+from tests.live.waiting import PATIENCE
 
 ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
-TIMEOUT = 10_000
+TIMEOUT = PATIENCE * 1000
+"""Milliseconds for each action and expectation."""
+
 
 # The browser tests use the same servers as the live tests.
 server, shared_server, start_server = live.server, live.shared_server, live.start_server
@@ -69,6 +72,7 @@ def chromium() -> str:
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """Start one browser for all tests."""
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ROOT)
         yield browser

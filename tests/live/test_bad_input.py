@@ -10,6 +10,7 @@ from tests.bad_messages import BAD_MESSAGES, command, subscribe_with
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import Server
+from tests.live.waiting import wait_until
 
 
 @pytest.mark.parametrize("name", BAD_MESSAGES)
@@ -165,5 +166,4 @@ def test_disconnection_in_the_middle_of_a_frame(server: Server) -> None:
     client.ask(type="ping")
     client.send_bytes(b"\x81\xfe\xff\xff\0\0\0\0{")
     client.reset()
-    while server.request("GET", "/health")[1]["clients"]:
-        pass
+    wait_until(lambda: not server.request("GET", "/health")[1]["clients"])
