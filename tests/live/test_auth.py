@@ -16,6 +16,7 @@ from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import DAPHNE, PROJECT, UVICORN, Server
 from tests.live.test_protocol import TS, assert_text
+from tests.live.waiting import PATIENCE
 
 SETTINGS = {"CHATROOM_JWT_SECRET": SECRET, "CHATROOM_AUTO_CREATE_TOPICS": "true"}
 
@@ -308,7 +309,7 @@ def test_bad_setting_stops_the_start(settings: dict[str, str], message: str) -> 
         env={**os.environ, **{f"CHATROOM_{name}": value for name, value in settings.items()}},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert result.returncode == 1
     assert result.stderr.startswith(f"chatroom: {message}"), result.stderr

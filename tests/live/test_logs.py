@@ -18,6 +18,7 @@ from websockets.frames import Opcode
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import DAPHNE, PROJECT, RUNSERVER, UVICORN, Server
+from tests.live.waiting import PATIENCE, accepts_connections, wait_until
 
 HOSTS = {"DJANGO_ALLOWED_HOSTS": "localhost,127.0.0.1"}
 SECRET = "s3cr3t-0paque"  # the test's own
@@ -35,7 +36,7 @@ def events(server: Server, name: str) -> list[dict[str, Any]]:
 
 def handshake(port: int, *headers: bytes, path: bytes = b"/ws") -> socket.socket:
     """Open a WebSocket with headers as they are; return its socket once there is an answer."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     standard = (
         b"Host: localhost",
         b"Upgrade: websocket",
@@ -221,13 +222,12 @@ def serve_with(stderr: int, port: int, **environment: str) -> "subprocess.Popen[
 
 def use(process: "subprocess.Popen[bytes]", port: int) -> None:
     """Show that a server serves: a flood of refusals, a publication, a slow client, a stop."""
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            assert process.poll() is None
-        else:
-            break
+
+    def listens() -> bool:
+        assert process.poll() is None
+        return accepts_connections(port)
+
+    wait_until(listens)
     subscriber, publisher = Client(port), Client(port)
     for _ in range(20):
         with pytest.raises(InvalidHandshake):
@@ -238,7 +238,7 @@ def use(process: "subprocess.Popen[bytes]", port: int) -> None:
     subscriber.close()
     publisher.close()
     process.terminate()
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """Waiting for a server: how long at most, and for what nothing announces."""
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -7,6 +8,15 @@ PATIENCE = 60.0
 """Seconds after which something that must happen fails a test, on a machine under heavy load."""
 
 PAUSE = 0.005
+
+
+def accepts_connections(port: int) -> bool:
+    """Return whether a server listens on this port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def wait_until(
