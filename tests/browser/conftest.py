@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from tests.auth.support import SECRET
 from tests.live import conftest as live
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 from tests.live.waiting import PATIENCE
 
 ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -26,18 +26,13 @@ server, shared_server, start_server = live.server, live.shared_server, live.star
 @pytest.fixture(scope="session")
 def guarded_server() -> Iterator[Server]:
     """A server that requires a token; topics are created when they are first used."""
-    server = Server(
+    with running_server(
         CHATROOM_AUTH="required",
         CHATROOM_JWT_SECRET=SECRET,
         CHATROOM_ALLOWED_ORIGINS="*",
         CHATROOM_AUTO_CREATE_TOPICS="true",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 class OpenPage(Protocol):

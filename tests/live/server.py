@@ -10,7 +10,8 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -200,3 +201,16 @@ class Server:
                 r"Traceback|WARNING|ERROR|CRITICAL|Exception|never awaited|\"level\":\"[wec]", line
             )
         ]
+
+
+@contextmanager
+def running_server(*command: str, **environment: str) -> Iterator[Server]:
+    """Run a server that has to end with status 0 and without a complaint in its log."""
+    server = Server(*command, **environment)
+    try:
+        yield server
+        server.reset_clients()
+        assert server.stop() == 0
+        assert server.complaints() == []
+    finally:
+        server.close()

@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 from tests.auth.support import SECRET, token
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
-from tests.live.server import DAPHNE, PROJECT, UVICORN, Server
+from tests.live.server import DAPHNE, PROJECT, UVICORN, Server, running_server
 from tests.live.test_protocol import TS, assert_text
 from tests.live.waiting import PATIENCE
 
@@ -29,14 +29,9 @@ def assert_raw(text: str, pattern: str) -> None:
 @pytest.fixture(scope="module")
 def required() -> Iterator[Server]:
     """A Daphne that requires a token."""
-    server = Server(CHATROOM_AUTH="required", **SETTINGS)
-    try:
+    with running_server(CHATROOM_AUTH="required", **SETTINGS) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
         assert "eyJ" not in server.log()  # no token is ever logged
-    finally:
-        server.close()
 
 
 def subscribe(client: Client, topic: str) -> Any:

@@ -8,12 +8,11 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 from tests.live.waiting import PATIENCE, wait_until
 
 COUNT = 200
@@ -29,17 +28,14 @@ HANDSHAKE = (
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server without a garbage collector that disconnects clients for several reasons."""
-    server = Server(
+    with running_server(
         *("-m", "daphne", "-p", "0", "tests.live.host.counted_objects:application"),
         CHATROOM_AUTO_CREATE_TOPICS="true",
         CHATROOM_OVERFLOW="disconnect",
         CHATROOM_QUEUE_SIZE="2",
         CHATROOM_RATE_LIMIT="20",
-    )
-    with closing(server):
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
 
 
 def connect(server: Server, path: str = "/ws") -> socket.socket:
