@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from tests.live.server import Server, running_server
 from tests.live.waiting import PATIENCE, wait_until
 
-COUNT = 200
+COUNT = 100
 TOGETHER = 50
 """Connections that are open at the same time."""
 
