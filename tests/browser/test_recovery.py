@@ -1,16 +1,16 @@
 """What `chatroom.js` does about messages that it has missed, and about lost acknowledgements."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute
 
 from tests.browser import test_client
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
-open_server, server, site = test_client.open_server, test_client.server, test_client.site
+server, site = test_client.server, test_client.site
 client, fake = test_client.client, test_client.fake
 
 FOLLOW = """(topic) => {
@@ -21,6 +21,14 @@ FOLLOW = """(topic) => {
             heard.push([kind, count ?? dropped ?? lost ?? atMost ?? null]),
     });
 }"""
+
+
+@pytest.fixture(scope="module")
+def open_server() -> Iterator[Server]:
+    """A server that replays little, and is quick to notify of members."""
+    limits = {"CHATROOM_RECOVERY_LIMIT": "100", "CHATROOM_PRESENCE_INTERVAL": "0.1"}
+    with running_server(CHATROOM_ALLOWED_ORIGINS="*", **limits) as server:
+        yield server
 
 
 @pytest.fixture
@@ -101,7 +109,7 @@ def test_recovery(server: Server, client: Page, relay: Relay) -> None:
 
 
 def test_gap(server: Server, client: Page, relay: Relay) -> None:
-    """A gap is only reported where the history no longer reaches back, or belongs to another topic."""
+    """A gap is only reported where the history no longer reaches back, or is another one."""
     server.create_topic("t", history=2)
     publisher = server.connect()
     relay.start()
@@ -121,7 +129,7 @@ def test_gap(server: Server, client: Page, relay: Relay) -> None:
 
 
 def test_recovery_page_by_page(server: Server, client: Page, relay: Relay) -> None:
-    """More than the server replays is requested in pages, and what happens meanwhile is in order."""
+    """What the server does not replay is requested, and live messages keep their place."""
     server.create_topic("t", history=1000)
     publisher = server.connect()
     relay.start()
@@ -260,7 +268,7 @@ def test_once_without_another_connection(
 
 
 def test_presence(server: Server, client: Page, relay: Relay) -> None:
-    """The list of members follows who comes and goes, and is complete again after a reconnection."""
+    """The list of members follows who comes and goes, also across a reconnection."""
     server.create_topic("t", presence=True)
     server.create_topic("plain")
     relay.start()
