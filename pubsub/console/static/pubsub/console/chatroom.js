@@ -41,73 +41,6 @@ export { ChatError, newId };
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} State */
 
 /**
- * @typedef {object} ChatEvent A message published to a topic.
- * @property {string} topic
- * @property {{id: string, payload: unknown}} message
- * @property {string} ts When the server accepted the message (RFC 3339, UTC).
- * @property {string} [user] The user who published it, according to the server. Left out if the
- *     publisher was not authenticated.
- * @property {number} [offset] Its place in the topic's history, if the topic keeps one.
- * @property {boolean} [recovered] Whether it was missed at first and requested afterwards.
- * @property {string} text The frame as received, with every number exactly as it was written.
- */
-
-/**
- * The server dropped messages because this client read too slowly. The topic keeps no history from
- * which they could be recovered.
- *
- * @typedef {object} SlowNotice
- * @property {"slow"} kind
- * @property {string} topic
- * @property {number} dropped How many messages were dropped.
- */
-
-/**
- * Messages that were missed follow; they are marked as `recovered`.
- *
- * @typedef {object} RecoveredNotice
- * @property {"recovered"} kind
- * @property {string} topic
- * @property {number} count How many.
- */
-
-/**
- * The connection was lost for a while, or the client was too slow, and messages may be missing.
- *
- * @typedef {object} GapNotice
- * @property {"gap"} kind
- * @property {string} topic
- * @property {Date} from When the last frame arrived before the connection was lost.
- * @property {Date} until When the subscription was restored.
- * @property {number} [lost] Exactly how many messages are missing, if that is known.
- * @property {number} [atMost] How many messages are missing at most, if only that is known.
- */
-
-/**
- * The subscription has ended: the topic was deleted, or subscribing again was refused.
- *
- * @typedef {object} DeletedNotice
- * @property {"deleted"} kind
- * @property {string} topic
- * @property {ChatError} [error] Why subscribing again was refused, if it was.
- */
-
-/**
- * The subscription has ended, because a renewed token does not cover the topic or the user has lost
- * the permission. It is not restored by a reconnection.
- *
- * @typedef {object} RevokedNotice
- * @property {"revoked"} kind
- * @property {string} topic
- */
-
-/**
- * News of a subscription, other than messages.
- *
- * @typedef {SlowNotice | RecoveredNotice | GapNotice | DeletedNotice | RevokedNotice} Notice
- */
-
-/**
  * A token, or a function that gets one. A function is called before each connection and before each
  * renewal; if it returns nothing, the connection is made without a token.
  *
@@ -169,15 +102,22 @@ export { ChatError, newId };
  */
 
 /** @typedef {import("./chatroom/members.js").Presence} Presence */
-/** @typedef {import("./chatroom/messages.js").Ack} Ack */
-/** @typedef {import("./chatroom/messages.js").AuthAck} AuthAck */
-/** @typedef {import("./chatroom/messages.js").Command} Command */
-/** @typedef {import("./chatroom/messages.js").ErrorMessage} ErrorMessage */
-/** @typedef {import("./chatroom/messages.js").Info} Info */
-/** @typedef {import("./chatroom/messages.js").Pong} Pong */
-/** @typedef {import("./chatroom/messages.js").Position} Position */
-/** @typedef {import("./chatroom/messages.js").PresenceMessage} PresenceMessage */
-/** @typedef {import("./chatroom/messages.js").ServerMessage} ServerMessage */
+/** @typedef {import("./chatroom/types.js").ChatEvent} ChatEvent */
+/** @typedef {import("./chatroom/types.js").SlowNotice} SlowNotice */
+/** @typedef {import("./chatroom/types.js").RecoveredNotice} RecoveredNotice */
+/** @typedef {import("./chatroom/types.js").GapNotice} GapNotice */
+/** @typedef {import("./chatroom/types.js").DeletedNotice} DeletedNotice */
+/** @typedef {import("./chatroom/types.js").RevokedNotice} RevokedNotice */
+/** @typedef {import("./chatroom/types.js").Notice} Notice */
+/** @typedef {import("./chatroom/types.js").Ack} Ack */
+/** @typedef {import("./chatroom/types.js").AuthAck} AuthAck */
+/** @typedef {import("./chatroom/types.js").Command} Command */
+/** @typedef {import("./chatroom/types.js").ErrorMessage} ErrorMessage */
+/** @typedef {import("./chatroom/types.js").Info} Info */
+/** @typedef {import("./chatroom/types.js").Pong} Pong */
+/** @typedef {import("./chatroom/types.js").Position} Position */
+/** @typedef {import("./chatroom/types.js").PresenceMessage} PresenceMessage */
+/** @typedef {import("./chatroom/types.js").ServerMessage} ServerMessage */
 /** @typedef {import("./chatroom/socket-link.js").Link} Link */
 /** @typedef {import("./chatroom/subscription.js").SubscriptionOptions} SubscriptionOptions */
 /** @typedef {import("./chatroom/recovery.js").HistoryPage} HistoryPage */

@@ -4,8 +4,8 @@
  * @module members
  */
 
-/** @typedef {import("./messages.js").Member} Member */
-/** @typedef {import("./messages.js").PresenceMessage} PresenceMessage */
+/** @typedef {import("./types.js").Member} Member */
+/** @typedef {import("./types.js").PresenceMessage} PresenceMessage */
 
 /**
  * @typedef {object} Presence

@@ -9,11 +9,11 @@
 
 import { elements, member } from "./source-text.js";
 
-/** @typedef {import("../chatroom.js").ChatEvent} ChatEvent */
-/** @typedef {import("../chatroom.js").Notice} Notice */
+/** @typedef {import("./types.js").ChatEvent} ChatEvent */
+/** @typedef {import("./types.js").Notice} Notice */
 /** @typedef {import("./errors.js").ChatError} ChatError */
-/** @typedef {import("./messages.js").HistoryMessage} HistoryMessage */
-/** @typedef {import("./messages.js").Position} Position */
+/** @typedef {import("./types.js").HistoryMessage} HistoryMessage */
+/** @typedef {import("./types.js").Position} Position */
 /** @typedef {import("./subscription.js").Loss} Loss */
 /** @typedef {import("./subscription.js").Subscription} Subscription */
 /** @typedef {HistoryMessage & {text: string}} HistoryPage `text`: the answer as received. */

@@ -15,7 +15,7 @@
  *     given as JSON and as a value. Only a WebSocket sends a text that is no command.
  * @property {() => void} close Ends the connection. None of the handlers is called any more.
  */
-/** @typedef {import("./messages.js").Command} Command */
+/** @typedef {import("./types.js").Command} Command */
 
 /**
  * What happens to a connection.

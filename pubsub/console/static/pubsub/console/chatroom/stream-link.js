@@ -10,8 +10,8 @@
 
 import { itemsOf } from "./event-stream.js";
 
-/** @typedef {import("./messages.js").Command & {request_id: string}} Request */
-/** @typedef {import("./messages.js").Position} Position */
+/** @typedef {import("./types.js").Command & {request_id: string}} Request */
+/** @typedef {import("./types.js").Position} Position */
 /** @typedef {import("./socket-link.js").Link} Link */
 /** @typedef {import("./socket-link.js").Handlers} Handlers */
 
@@ -414,7 +414,7 @@ export class StreamLink {
 
   /**
    * @param {Stream} stream
-   * @param {import("./messages.js").Ack} ack
+   * @param {import("./types.js").Ack} ack
    */
   #onAck(stream, ack) {
     const { topic, client_id = "" } = ack;

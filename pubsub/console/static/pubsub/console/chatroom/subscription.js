@@ -6,12 +6,12 @@
 
 import { Members } from "./members.js";
 
-/** @typedef {import("../chatroom.js").ChatEvent} ChatEvent */
-/** @typedef {import("../chatroom.js").Notice} Notice */
+/** @typedef {import("./types.js").ChatEvent} ChatEvent */
+/** @typedef {import("./types.js").Notice} Notice */
 /** @typedef {import("./errors.js").ChatError} ChatError */
 /** @typedef {import("./members.js").Presence} Presence */
-/** @typedef {import("./messages.js").Ack} Ack */
-/** @typedef {import("./messages.js").Position} Position */
+/** @typedef {import("./types.js").Ack} Ack */
+/** @typedef {import("./types.js").Position} Position */
 
 /**
  * @typedef {object} SubscriptionOptions

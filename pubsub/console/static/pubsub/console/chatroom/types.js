@@ -1,10 +1,80 @@
 /**
- * The types of the messages on the wire; docs/protocol.md describes them.
+ * Types: of what a subscription brings, and of the messages on the wire, which docs/protocol.md
+ * describes. There is nothing here to execute.
  *
- * @module messages
+ * @module types
  */
 
 export {};
+
+/** @typedef {import("./errors.js").ChatError} ChatError */
+
+/**
+ * @typedef {object} ChatEvent A message published to a topic.
+ * @property {string} topic
+ * @property {{id: string, payload: unknown}} message
+ * @property {string} ts When the server accepted the message (RFC 3339, UTC).
+ * @property {string} [user] The user who published it, according to the server. Left out if the
+ *     publisher was not authenticated.
+ * @property {number} [offset] Its place in the topic's history, if the topic keeps one.
+ * @property {boolean} [recovered] Whether it was missed at first and requested afterwards.
+ * @property {string} text The frame as received, with every number exactly as it was written.
+ */
+
+/**
+ * The server dropped messages because this client read too slowly. The topic keeps no history from
+ * which they could be recovered.
+ *
+ * @typedef {object} SlowNotice
+ * @property {"slow"} kind
+ * @property {string} topic
+ * @property {number} dropped How many messages were dropped.
+ */
+
+/**
+ * Messages that were missed follow; they are marked as `recovered`.
+ *
+ * @typedef {object} RecoveredNotice
+ * @property {"recovered"} kind
+ * @property {string} topic
+ * @property {number} count How many.
+ */
+
+/**
+ * The connection was lost for a while, or the client was too slow, and messages may be missing.
+ *
+ * @typedef {object} GapNotice
+ * @property {"gap"} kind
+ * @property {string} topic
+ * @property {Date} from When the last frame arrived before the connection was lost.
+ * @property {Date} until When the subscription was restored.
+ * @property {number} [lost] Exactly how many messages are missing, if that is known.
+ * @property {number} [atMost] How many messages are missing at most, if only that is known.
+ */
+
+/**
+ * The subscription has ended: the topic was deleted, or subscribing again was refused.
+ *
+ * @typedef {object} DeletedNotice
+ * @property {"deleted"} kind
+ * @property {string} topic
+ * @property {ChatError} [error] Why subscribing again was refused, if it was.
+ */
+
+/**
+ * The subscription has ended, because a renewed token does not cover the topic or the user has lost
+ * the permission. It is not restored by a reconnection.
+ *
+ * @typedef {object} RevokedNotice
+ * @property {"revoked"} kind
+ * @property {string} topic
+ */
+
+/**
+ * News of a subscription, other than messages.
+ *
+ * @typedef {SlowNotice | RecoveredNotice | GapNotice | DeletedNotice | RevokedNotice} Notice
+ */
 
 /**
  * @typedef {object} Position A place in the history of a topic.
