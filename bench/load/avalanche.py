@@ -1,0 +1,202 @@
+"""How the clients of a server that is restarted come back, and what they miss.
+
+Whoever runs this load has to start the server again as soon as its process has ended.
+"""
+
+import os
+import random
+import select
+import signal
+import socket
+import time
+from typing import Any
+
+from bench.load.dialects import KEPT_TOPIC, Dialect
+from bench.load.fleet import Publisher, Subscriber, Tally, open_all, settle
+from bench.load.loop import Loop
+from bench.load.meter import Meter, percentile
+
+RATE = 2
+"""Publications a second, before, during and after the restart."""
+
+BEFORE, AFTER = 2.0, 2.0
+"""Seconds of publications before the signal, and after all are back."""
+
+STOP_TIMEOUT = 20.0
+"""Seconds after SIGTERM until SIGKILL."""
+
+RETURN_TIMEOUT = 60.0
+"""Seconds after SIGTERM by which a client has to be back."""
+
+PROBE_PAUSE = 0.02
+"""Seconds between an answer and the next request for ``/health``."""
+
+
+class Probe:
+    """Asks for ``/health``, over a new connection each time, as load balancers do.
+
+    Servers that have no such page answer with an error, which is an answer as well.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._socket: socket.socket | None = None
+        self._begin = 0.0
+        self.restart()
+        self.ask()
+
+    def restart(self) -> None:
+        """Forget the answers so far."""
+        self._slowest = self._longest_silence = 0.0
+        self._last_answer = time.perf_counter()
+
+    def read(self) -> tuple[float, float]:
+        """Return the slowest answer and the longest time between two answers, in seconds.
+
+        The request that has not been answered yet counts in both.
+        """
+        now = time.perf_counter()
+        waiting = now - self._begin if self._socket else 0.0
+        return max(self._slowest, waiting), max(self._longest_silence, now - self._last_answer)
+
+    def ask(self) -> None:
+        """Begin to connect."""
+        self._begin = time.perf_counter()
+        self._socket = self._loop.connect(self)
+
+    def connected(self) -> None:
+        """Send the request."""
+        assert self._socket
+        self._socket.sendall(
+            b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+
+    def readable(self) -> None:
+        """Record the answer, of which the first bytes are enough."""
+        assert self._socket
+        if not self._socket.recv(4096):
+            raise ConnectionError("the server closed a connection")
+        now = time.perf_counter()
+        self._slowest = max(self._slowest, now - self._begin)
+        self._longest_silence = max(self._longest_silence, now - self._last_answer)
+        self._last_answer = now
+        self.lost()
+
+    def lost(self) -> None:
+        """Ask again after a pause."""
+        assert self._socket
+        self._loop.close(self._socket)
+        self._socket = None
+        self._loop.after(PROBE_PAUSE, self.ask)
+
+
+class Restart:
+    """The end of a server's process: SIGTERM, and SIGKILL if that is not enough."""
+
+    def __init__(self, loop: Loop, pid: int) -> None:
+        self._process = os.pidfd_open(pid)
+        self.begin = time.perf_counter()
+        signal.pidfd_send_signal(self._process, signal.SIGTERM)
+        loop.after(STOP_TIMEOUT, self._kill)
+
+    def _kill(self) -> None:
+        if not self.ended():
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+    def ended(self) -> bool:
+        """Return whether the process has ended."""
+        return bool(select.select([self._process], [], [], 0)[0])
+
+
+def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[str, Any]:
+    """Stop the server while clients are subscribed, and wait until all are back.
+
+    Args:
+        port: Where the server listens.
+        dialect: Its wire format.
+        pid: Its process.
+        clients: How many subscribers there are.
+        seed: Of the random delays before a client reconnects.
+
+    Raises:
+        TimeoutError: The clients cannot subscribe in the first place.
+    """
+    chances = random.Random(seed)
+    loop, tally = Loop(port), Tally()
+    most = int((BEFORE + RETURN_TIMEOUT + AFTER + 1) * RATE)
+    subscribers = [
+        Subscriber(loop, dialect.session(KEPT_TOPIC), chances, tally, most) for _ in range(clients)
+    ]
+    publisher = Publisher(loop, dialect, KEPT_TOPIC, chances)
+    probe = Probe(loop)
+    meter = Meter()
+    open_all(loop, [publisher, *subscribers])
+    opening_seconds, (opening_slowest, _) = time.perf_counter() - meter.begin, probe.read()
+    publication = Publication(loop, publisher)
+    keep_turning(loop, BEFORE)
+    tally.restart()
+    probe.restart()
+    restart = Restart(loop, pid)
+    back = wait_until_back(loop, restart, subscribers)
+    slowest, silence = probe.read()
+    keep_turning(loop, AFTER)
+    publication.end()
+    expected = clients * publisher.published
+    settle(loop, tally, expected)
+    _, share = meter.read()
+    return {
+        **{f"back_p{p}_s": percentile(back, p) for p in (50, 95, 100)},
+        "back_percent": 100 * sum(seconds < RETURN_TIMEOUT for seconds in back) / clients,
+        "silence_s": silence,
+        "slowest_answer_ms": slowest * 1e3,
+        "delivered_percent": 100 * tally.received / expected,
+        "lost": expected - tally.received,
+        "duplicates": tally.duplicates,
+        "published": publisher.published,
+        "unknown": publisher.unknown,
+        "told": tally.not_recovered,
+        "opening_s": opening_seconds,
+        "opening_slowest_ms": opening_slowest * 1e3,
+        "generator_share": share,
+        "seed": seed,
+    }
+
+
+class Publication:
+    """Publishes `RATE` messages a second until it is ended."""
+
+    def __init__(self, loop: Loop, publisher: Publisher) -> None:
+        self._loop = loop
+        self._publisher = publisher
+        self._over = False
+        self._publish()
+
+    def end(self) -> None:
+        """Publish no more."""
+        self._over = True
+
+    def _publish(self) -> None:
+        if not self._over:
+            self._publisher.publish()
+            self._loop.after(1 / RATE, self._publish)
+
+
+def keep_turning(loop: Loop, seconds: float) -> None:
+    """Let things happen for a while."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        loop.turn()
+
+
+def wait_until_back(loop: Loop, restart: Restart, subscribers: list[Subscriber]) -> list[float]:
+    """Wait until all have subscribed to the new process; return after how many seconds, in order.
+
+    A client that does not come back counts with `RETURN_TIMEOUT`.
+    """
+    missing = set(subscribers)
+    while missing and time.perf_counter() < restart.begin + RETURN_TIMEOUT:
+        keep_turning(loop, 0.1)
+        missing = {one for one in missing if not one.ready or one.ready_since < restart.begin}
+    return sorted(
+        RETURN_TIMEOUT if one in missing else one.ready_since - restart.begin for one in subscribers
+    )
