@@ -17,6 +17,7 @@ from pubsub.buckets import Buckets
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
+from pubsub.expiry import forget_regularly
 from pubsub.lag import EventLoopLag
 from pubsub.origins import Origins
 from pubsub.protocol import replies
@@ -55,6 +56,11 @@ class Runtime:
             config,
             # Without tokens no event has a user, so not even the question is asked.
             encode=replies.encode_event_with_user if self.access.is_on else replies.encode_event,
+            encode_kept=(
+                replies.encode_event_with_offset_and_user
+                if self.access.is_on
+                else replies.encode_event_with_offset
+            ),
             describe_loss=replies.encode_loss,
         )
         self.tally = Tally()
@@ -79,6 +85,7 @@ class Runtime:
             self._make_timers()
             self.lag.start(loop)
             self.broker.take_ownership()
+            forget_regularly(self.broker, loop)
         return self.broker
 
     async def _enter(self) -> None:
