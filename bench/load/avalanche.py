@@ -28,6 +28,9 @@ STOP_TIMEOUT = 20.0
 RETURN_TIMEOUT = 60.0
 """Seconds after SIGTERM by which a client has to be back."""
 
+WATCH = 0.02
+"""Seconds between two looks at the process."""
+
 PROBE_PAUSE = 0.02
 """Seconds between an answer and the next request for ``/health``."""
 
@@ -90,22 +93,30 @@ class Probe:
         self._loop.after(PROBE_PAUSE, self.ask)
 
 
-class Restart:
+class Stop:
     """The end of a server's process: SIGTERM, and SIGKILL if that is not enough."""
 
     def __init__(self, loop: Loop, pid: int) -> None:
-        self._process = os.pidfd_open(pid)
         self.begin = time.perf_counter()
+        self.seconds = 0.0
+        """How long it took; 0 as long as the process has not ended."""
+        self._loop = loop
+        self._process = os.pidfd_open(pid)
+        self._poll = select.poll()
+        self._poll.register(self._process, select.POLLIN)
         signal.pidfd_send_signal(self._process, signal.SIGTERM)
         loop.after(STOP_TIMEOUT, self._kill)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._poll.poll(0):
+            self.seconds = time.perf_counter() - self.begin
+        else:
+            self._loop.after(WATCH, self._watch)
 
     def _kill(self) -> None:
-        if not self.ended():
+        if not self.seconds:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
-
-    def ended(self) -> bool:
-        """Return whether the process has ended."""
-        return bool(select.select([self._process], [], [], 0)[0])
 
 
 def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[str, Any]:
@@ -136,8 +147,8 @@ def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[
     keep_turning(loop, BEFORE)
     tally.restart()
     probe.restart()
-    restart = Restart(loop, pid)
-    back = wait_until_back(loop, restart, subscribers)
+    stop = Stop(loop, pid)
+    back = wait_until_back(loop, stop, subscribers)
     slowest, silence = probe.read()
     keep_turning(loop, AFTER)
     publication.end()
@@ -147,6 +158,7 @@ def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[
     return {
         **{f"back_p{p}_s": percentile(back, p) for p in (50, 95, 100)},
         "back_percent": 100 * sum(seconds < RETURN_TIMEOUT for seconds in back) / clients,
+        "stop_s": stop.seconds,
         "silence_s": silence,
         "slowest_answer_ms": slowest * 1e3,
         "delivered_percent": 100 * tally.received / expected,
@@ -188,15 +200,15 @@ def keep_turning(loop: Loop, seconds: float) -> None:
         loop.turn()
 
 
-def wait_until_back(loop: Loop, restart: Restart, subscribers: list[Subscriber]) -> list[float]:
+def wait_until_back(loop: Loop, stop: Stop, subscribers: list[Subscriber]) -> list[float]:
     """Wait until all have subscribed to the new process; return after how many seconds, in order.
 
     A client that does not come back counts with `RETURN_TIMEOUT`.
     """
     missing = set(subscribers)
-    while missing and time.perf_counter() < restart.begin + RETURN_TIMEOUT:
+    while missing and time.perf_counter() < stop.begin + RETURN_TIMEOUT:
         keep_turning(loop, 0.1)
-        missing = {one for one in missing if not one.ready or one.ready_since < restart.begin}
+        missing = {one for one in missing if not one.ready or one.ready_since < stop.begin}
     return sorted(
-        RETURN_TIMEOUT if one in missing else one.ready_since - restart.begin for one in subscribers
+        RETURN_TIMEOUT if one in missing else one.ready_since - stop.begin for one in subscribers
     )
