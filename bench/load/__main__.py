@@ -77,13 +77,23 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     ),
     "jitter": (
         "clients that lose their connections at random",
-        lambda of: jitter.run(of.port, of.dialect, of.pid, of.clients, of.messages, of.seed),
-        {"clients": 1000, "messages": 750, "seed": 1},
+        lambda of: jitter.run(
+            of.port,
+            of.dialect,
+            of.pid,
+            of.clients,
+            of.messages,
+            jitter.Profile(of.outage_ms / 1000, of.connected_ms / 1000),
+            of.seed,
+        ),
+        {"clients": 1000, "messages": 750, "outage-ms": 2000, "connected-ms": 10_000, "seed": 1},
     ),
     "avalanche": (
-        "a restart of the server, after SIGTERM; whoever runs this has to start it again",
-        lambda of: avalanche.run(of.port, of.dialect, of.pid, of.clients, of.seed),
-        {"clients": 5000, "seed": 1},
+        "SIGTERM with clients connected, which come back; the caller starts the server again",
+        lambda of: avalanche.run(
+            of.port, of.dialect, of.pid, of.clients, of.rate, of.margin_ms / 1000, of.seed
+        ),
+        {"clients": 5000, "rate": 2, "margin-ms": 2000, "seed": 1},
     ),
     "stop": (
         "SIGTERM with clients connected",

@@ -9,24 +9,20 @@ import select
 import signal
 import socket
 import time
-from typing import Any
 
 from bench.load.dialects import KEPT_TOPIC, Dialect
 from bench.load.fleet import Publisher, Subscriber, Tally, open_all, settle
 from bench.load.loop import Loop
 from bench.load.meter import Meter, percentile
 
-RATE = 2
-"""Publications a second, before, during and after the restart."""
-
-BEFORE, AFTER = 2.0, 2.0
-"""Seconds of publications before the signal, and after all are back."""
-
 STOP_TIMEOUT = 20.0
 """Seconds after SIGTERM until SIGKILL."""
 
 RETURN_TIMEOUT = 60.0
 """Seconds after SIGTERM by which a client has to be back."""
+
+QUIET = 2.0
+"""Seconds without a delivery, in the end, after which no more is expected."""
 
 WATCH = 0.02
 """Seconds between two looks at the process."""
@@ -119,7 +115,9 @@ class Stop:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
 
-def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[str, Any]:
+def run(
+    port: int, dialect: Dialect, pid: int, clients: int, rate: int, margin: float, seed: int
+) -> dict[str, float]:
     """Stop the server while clients are subscribed, and wait until all are back.
 
     Args:
@@ -127,6 +125,8 @@ def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[
         dialect: Its wire format.
         pid: Its process.
         clients: How many subscribers there are.
+        rate: Publications a second, before, during and after the restart.
+        margin: Seconds of publications before the signal, and again after all are back.
         seed: Of the random delays before a client reconnects.
 
     Raises:
@@ -134,7 +134,7 @@ def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[
     """
     chances = random.Random(seed)
     loop, tally = Loop(port), Tally()
-    most = int((BEFORE + RETURN_TIMEOUT + AFTER + 1) * RATE)
+    most = int((margin + RETURN_TIMEOUT + margin + 1) * rate)
     subscribers = [
         Subscriber(loop, dialect.session(KEPT_TOPIC), chances, tally, most) for _ in range(clients)
     ]
@@ -143,17 +143,17 @@ def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[
     meter = Meter()
     open_all(loop, [publisher, *subscribers])
     opening_seconds, (opening_slowest, _) = time.perf_counter() - meter.begin, probe.read()
-    publication = Publication(loop, publisher)
-    keep_turning(loop, BEFORE)
+    publication = Publication(loop, publisher, 1 / rate)
+    keep_turning(loop, margin)
     tally.restart()
     probe.restart()
     stop = Stop(loop, pid)
     back = wait_until_back(loop, stop, subscribers)
     slowest, silence = probe.read()
-    keep_turning(loop, AFTER)
+    keep_turning(loop, margin)
     publication.end()
     expected = clients * publisher.published
-    settle(loop, tally, expected)
+    settle(loop, tally, subscribers, expected, QUIET)
     _, share = meter.read()
     return {
         **{f"back_p{p}_s": percentile(back, p) for p in (50, 95, 100)},
@@ -175,11 +175,12 @@ def run(port: int, dialect: Dialect, pid: int, clients: int, seed: int) -> dict[
 
 
 class Publication:
-    """Publishes `RATE` messages a second until it is ended."""
+    """Publishes messages at an interval, in seconds, until it is ended."""
 
-    def __init__(self, loop: Loop, publisher: Publisher) -> None:
+    def __init__(self, loop: Loop, publisher: Publisher, interval: float) -> None:
         self._loop = loop
         self._publisher = publisher
+        self._interval = interval
         self._over = False
         self._publish()
 
@@ -190,7 +191,7 @@ class Publication:
     def _publish(self) -> None:
         if not self._over:
             self._publisher.publish()
-            self._loop.after(1 / RATE, self._publish)
+            self._loop.after(self._interval, self._publish)
 
 
 def keep_turning(loop: Loop, seconds: float) -> None:

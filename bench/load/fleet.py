@@ -21,9 +21,6 @@ PADDING = "x" * 72
 SETTLE_TIMEOUT = 15.0
 """Seconds for what is still under way after the last publication; afterwards it is lost."""
 
-QUIET = 4.0
-"""Seconds without a delivery after which no more is expected. Clients may be offline for two."""
-
 
 @dataclass
 class Tally:
@@ -122,7 +119,10 @@ class Publisher(Link):
         self._due.append(self.published)
         self.published += 1
         if self.ready:
-            self._flush()
+            try:
+                self._flush()
+            except OSError:
+                self.lost()
 
     def take(self, text: bytes) -> None:
         """Count acknowledgements."""
@@ -168,13 +168,24 @@ def open_all(loop: Loop, links: Iterable[Link]) -> None:
             raise TimeoutError(f"{len(waiting) + len(opening)} clients cannot subscribe")
 
 
-def settle(loop: Loop, tally: Tally, expected: int) -> None:
-    """Wait for deliveries until none is missing, or until no more can be expected."""
+def settle(
+    loop: Loop, tally: Tally, subscribers: Iterable[Subscriber], expected: int, quiet: float
+) -> None:
+    """Wait until no delivery is missing and all subscribers are connected.
+
+    Args:
+        loop: Drives the subscribers.
+        tally: Counts their deliveries.
+        subscribers: The subscribers.
+        expected: How many deliveries there should be in the end.
+        quiet: Seconds without a delivery after which no more is expected.
+    """
     deadline = time.perf_counter() + SETTLE_TIMEOUT
     received, since = tally.received, time.perf_counter()
-    while tally.received < expected and (now := time.perf_counter()) < deadline:
+    while tally.received < expected or not all(one.ready for one in subscribers):
         loop.turn()
+        now = time.perf_counter()
         if tally.received > received:
             received, since = tally.received, now
-        elif now - since > QUIET:
+        elif now > min(deadline, since + quiet):
             break

@@ -6,7 +6,7 @@ two seconds after every 15 to 20: https://github.com/anycable/nodejs-websocket-b
 
 import random
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 from bench.load.dialects import KEPT_TOPIC, Dialect
 from bench.load.fleet import Publisher, Subscriber, Tally, open_all, settle
@@ -17,11 +17,18 @@ from bench.load.meter import Meter, percentile
 RATE = 50
 """Publications a second."""
 
-LONGEST_OUTAGE = 2.0
-"""Seconds; an outage lasts between nothing and this, each duration with the same probability."""
+QUIET = 1.0
+"""Seconds without a delivery, after the longest outage, after which no more is expected."""
 
-CONNECTED = 2.0, 10.0
-"""The fewest and the most seconds between the end of an outage and the next one."""
+
+class Profile(NamedTuple):
+    """How often connections are lost, and for how long."""
+
+    outage: float
+    """The most seconds that a client is offline; every duration up to it is equally likely."""
+
+    connected: float
+    """The most seconds between the end of an outage and the next one; the fewest are a fifth."""
 
 
 class Outages:
@@ -31,18 +38,20 @@ class Outages:
         chances: Gives the times.
     """
 
-    def __init__(self, loop: Loop, chances: random.Random) -> None:
+    def __init__(self, loop: Loop, profile: Profile, chances: random.Random) -> None:
         self.count = 0
         self.seconds = 0.0
         """The duration of all of them, each until the client begins to reconnect."""
         self._loop = loop
+        self._profile = profile
         self._chances = chances
         self._over = False
 
     def begin(self, links: list[Subscriber]) -> None:
         """Plan the first outage of each client."""
         for link in links:
-            self._loop.after(self._chances.uniform(0, CONNECTED[1]), partial(self._drop, link))
+            first = self._chances.uniform(0, self._profile.connected)
+            self._loop.after(first, partial(self._drop, link))
 
     def end(self) -> None:
         """Begin no more outages."""
@@ -51,8 +60,9 @@ class Outages:
     def _drop(self, link: Link) -> None:
         if self._over:
             return
-        outage = self._chances.uniform(0, LONGEST_OUTAGE)
-        connected = self._chances.uniform(*CONNECTED)
+        longest = self._profile.connected
+        outage = self._chances.uniform(0, self._profile.outage)
+        connected = self._chances.uniform(longest / 5, longest)
         self._loop.after(outage + connected, partial(self._drop, link))
         if link.ready:
             link.drop()
@@ -62,8 +72,14 @@ class Outages:
 
 
 def run(
-    port: int, dialect: Dialect, pid: int | None, clients: int, messages: int, seed: int
-) -> dict[str, Any]:
+    port: int,
+    dialect: Dialect,
+    pid: int | None,
+    clients: int,
+    messages: int,
+    profile: Profile,
+    seed: int,
+) -> dict[str, float]:
     """Publish `RATE` messages a second to clients that lose their connections.
 
     Args:
@@ -72,6 +88,7 @@ def run(
         pid: Its process.
         clients: How many subscribers there are.
         messages: How many messages are published.
+        profile: Of the outages.
         seed: Of the random times, so that they are the same in each run.
 
     Raises:
@@ -86,7 +103,7 @@ def run(
     publisher = Publisher(loop, dialect, KEPT_TOPIC, chances)
     open_all(loop, [*subscribers, publisher])
     tally.restart()
-    outages = Outages(loop, chances)
+    outages = Outages(loop, profile, chances)
     meter = Meter(pid)
     outages.begin(subscribers)
     for number in range(messages):
@@ -95,7 +112,7 @@ def run(
     while publisher.published < messages:
         loop.turn()
     expected = clients * messages
-    settle(loop, tally, expected)
+    settle(loop, tally, subscribers, expected, profile.outage + QUIET)
     elapsed, share = meter.read()
     back = sorted(tally.opening_seconds)
     offline = outages.seconds + sum(back)
