@@ -70,7 +70,7 @@ GROUPS = {
 """The groups in which results are shown, in this order."""
 
 
-RECONNECTING = ("chatroom", NAME, "go", "group-send", "ws", "socketio")
+RECONNECTING = ("chatroom", NAME, "go", "group-send", "ws")
 """The peers whose clients are made to reconnect, besides those that do nothing else."""
 
 
@@ -259,6 +259,7 @@ SCENARIOS = (
             lower("back_p95_s", "SIGTERM until 95 % are back", "95 % back, s", "s", 2),
             lower("back_p50_s", "SIGTERM until half are back", "half back, s", "s", 2),
             lower("back_p100_s", "SIGTERM until all are back", "all back, s", "s", 2),
+            Metric("back_percent", "clients back within 60 s", "back in 60 s, %", "%", digits=1),
             lower("silence_s", "longest time without an answer", "no answer, s", "s", 2),
             lower("slowest_answer_ms", "slowest answer meanwhile", "slowest answer, ms", "ms"),
             Metric("delivered_percent", "messages delivered", "delivered, %", "%", digits=2),

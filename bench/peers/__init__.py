@@ -127,7 +127,7 @@ PEERS = (
     ),
     Peer(
         "chatroom-no-recovery",
-        "chat room on Daphne, clients that do not recover",
+        "chat room without recovery",
         daphne(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,
         dialect="chatroom-no-recovery",
@@ -135,7 +135,7 @@ PEERS = (
     ),
     Peer(
         "chatroom-drain",
-        f"chat room on Daphne, with a drain of {DRAIN_SECONDS} s",
+        f"chat room with a drain of {DRAIN_SECONDS} s",
         daphne(CHAT_ROOM),
         {**CHAT_ROOM_ENVIRONMENT, "CHATROOM_DRAIN_SECONDS": str(DRAIN_SECONDS)},
         groups=("avalanche",),
@@ -207,7 +207,7 @@ PEERS = (
     ),
     Peer(
         "socketio-node",
-        "Socket.IO on Node.js",
+        "Socket.IO, Node.js",
         ("node", str(FOLDER / "socket_io.cjs"), "{port}"),
         NODE_ENVIRONMENT,
         dialect="socketio",
@@ -216,7 +216,7 @@ PEERS = (
     ),
     Peer(
         "socketio-node-recovery",
-        "Socket.IO on Node.js, connection state recovery",
+        "Socket.IO with recovery",
         ("node", str(FOLDER / "socket_io.cjs"), "{port}", "recovery"),
         NODE_ENVIRONMENT,
         dialect="socketio",
