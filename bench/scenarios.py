@@ -235,7 +235,7 @@ SCENARIOS = (
         "jitter",
         "jitter",
         "jitter, 1,000 clients",
-        "1,000 clients",
+        "jitter",
         ("jitter", "--clients", "1000", "--messages", "750"),
         (
             Metric("delivered_percent", "messages delivered", "delivered, %", "%", digits=2),
@@ -253,7 +253,7 @@ SCENARIOS = (
         "avalanche",
         "avalanche",
         "a restart with 5,000 clients",
-        "5,000 clients",
+        "restart",
         ("avalanche", "--clients", "5000"),
         (
             lower("back_p95_s", "SIGTERM until 95 % are back", "95 % back, s", "s", 2),
@@ -264,7 +264,9 @@ SCENARIOS = (
             lower("slowest_answer_ms", "slowest answer meanwhile", "slowest answer, ms", "ms"),
             Metric("delivered_percent", "messages delivered", "delivered, %", "%", digits=2),
             lower("lost", "deliveries lost", "lost", "", compared=False),
-            Metric("told", "clients told of a gap", "told", compared=False),
+            Metric(
+                "told", "clients told that messages may be missing", "told of a gap", compared=False
+            ),
             lower("opening_s", "5,000 first subscriptions", "first subscriptions, s", "s", 2),
             lower(
                 "opening_slowest_ms", "slowest answer during these", "slowest of these, ms", "ms"

@@ -102,17 +102,13 @@ class Publisher(Link):
 
     def __init__(self, loop: Loop, dialect: Dialect, topic: str, delays: random.Random) -> None:
         super().__init__(loop, dialect.session(None), delays)
-        self._frame = lambda number: dialect.publish(topic, f"{number:0{DIGITS}}{PADDING}")
+        self._dialect = dialect
+        self._topic = topic
         self._due: deque[int] = deque()
         self._unacknowledged: deque[int] = deque()
         self.published = 0
         self.unknown = 0
         """Messages of which it is not known whether they were published before a loss."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything is acknowledged."""
-        return not self._due and not self._unacknowledged
 
     def publish(self) -> None:
         """Publish the next message, now or as soon as there is a connection."""
@@ -144,7 +140,8 @@ class Publisher(Link):
 
     def _flush(self) -> None:
         while self._due:
-            self._send(self._frame(self._due[0]))
+            text = f"{self._due[0]:0{DIGITS}}{PADDING}"
+            self._send(self._dialect.publish(self._topic, text))
             self._unacknowledged.append(self._due.popleft())
 
 
@@ -171,7 +168,7 @@ def open_all(loop: Loop, links: Iterable[Link]) -> None:
 def settle(
     loop: Loop, tally: Tally, subscribers: Iterable[Subscriber], expected: int, quiet: float
 ) -> None:
-    """Wait until no delivery is missing and all subscribers are connected.
+    """Wait until no delivery is missing and all subscribers are connected, or for `SETTLE_TIMEOUT`.
 
     Args:
         loop: Drives the subscribers.
@@ -187,5 +184,5 @@ def settle(
         now = time.perf_counter()
         if tally.received > received:
             received, since = tally.received, now
-        elif now > min(deadline, since + quiet):
+        if now > min(deadline, since + quiet):
             break

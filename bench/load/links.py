@@ -44,6 +44,8 @@ class Link:
         self._attempt = 0
         """Attempts since the client was last ready."""
         self._connections = 0
+        self._begin = 0.0
+        """When the newest connection was begun, by `time.perf_counter`."""
 
     @property
     def ready(self) -> bool:
