@@ -86,6 +86,14 @@ def test_replay_counts_only_when_it_has_arrived(session: ChatRoomSession) -> Non
     assert recover(session) == {"epoch": "e", "offset": 5, "client_id": "d"}
 
 
+def test_old_position_is_kept_until_an_event_of_a_new_epoch(session: ChatRoomSession) -> None:
+    """A client that is lost right after it was told of a gap is told of it again."""
+    session.last_event = EVENT.format(0, 7).encode()
+    session.start()
+    session.take(ack(epoch="f", offset=2, client_id="d", recovered=False))
+    assert recover(session) == {"epoch": "e", "offset": 7, "client_id": "d"}
+
+
 def test_events_of_another_epoch_are_a_new_position(session: ChatRoomSession) -> None:
     """After a restart the position is one of the new epoch, as soon as an event has arrived."""
     session.start()
