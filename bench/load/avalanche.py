@@ -134,7 +134,7 @@ def run(
     """
     chances = random.Random(seed)
     loop, tally = Loop(port), Tally()
-    most = int((margin + RETURN_TIMEOUT + margin + 1) * rate)
+    most = int(2 * (margin + RETURN_TIMEOUT) * rate)
     subscribers = [
         Subscriber(loop, dialect.session(KEPT_TOPIC), chances, tally, most) for _ in range(clients)
     ]
