@@ -52,6 +52,9 @@ class Request(Protocol):
     channel: Any
     """Its connection; ``None`` once that is lost."""
 
+    def is_upgrade(self) -> bool:
+        """Return whether it is the handshake of a WebSocket."""
+
     def start(self) -> None:
         """Start its application."""
 
@@ -70,7 +73,9 @@ class HttpConnections:
         self._all_closed = asyncio.Event()
         self._starting: dict[Any, float] = {}
         """When each was started: requests, and the WebSocket protocols that took one over."""
-        self._waiting: deque[Request] = deque()
+        self._waiting: tuple[deque[Request], deque[Request]] = (deque(), deque())
+        """Requests, and handshakes."""
+        self._last_started = 0
         self._is_starting = False
 
     def add(self, channel: Channel) -> None:
@@ -86,8 +91,12 @@ class HttpConnections:
     # --- Turns ---
 
     def start(self, request: Request) -> None:
-        """Start the application for a request, at once or when others have answered."""
-        self._waiting.append(request)
+        """Start the application for a request, at once or when others have answered.
+
+        Requests and handshakes take turns with each other, so that a server with thousands of
+        clients at its door still answers its health checks, and the other way round.
+        """
+        self._waiting[request.is_upgrade()].append(request)
         self._start_waiting()
 
     def handed_over(self, request: Request, successor: Any) -> None:
@@ -108,8 +117,12 @@ class HttpConnections:
             return  # one that was answered while it was started; the loop below goes on
         self._is_starting = True
         try:
-            while self._waiting and len(self._starting) < MAX_STARTING and not self.stopping:
-                request = self._waiting.popleft()
+            while len(self._starting) < MAX_STARTING and not self.stopping:
+                self._last_started = 1 - self._last_started
+                queue = self._waiting[self._last_started] or self._waiting[1 - self._last_started]
+                if not queue:
+                    return
+                request = queue.popleft()
                 if request.channel is not None:  # the client is still there
                     self._starting[request] = time.monotonic()
                     request.start()
