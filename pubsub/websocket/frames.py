@@ -11,6 +11,7 @@ FINAL_CLOSE = 0x88
 FINAL_PING = 0x89
 FINAL_PONG = 0x8A
 MASKED = 0x80
+COMPRESSED = 0x40
 
 MAX_PLAIN_LENGTH = (1 << 16) - 1
 """Bytes of the longest text that `parse_text` parses."""
@@ -95,6 +96,12 @@ def text_header(length: int) -> bytes:
 def text_frame(payload: bytes) -> bytes:
     """Return an unmasked, unfragmented text frame (RFC 6455 §5.6)."""
     return text_header(len(payload)) + payload
+
+
+def compressed_text_frame(payload: bytes) -> bytes:
+    """Return an unfragmented text frame whose payload is compressed (RFC 7692 §6)."""
+    header = text_header(len(payload))
+    return bytes((header[0] | COMPRESSED,)) + header[1:] + payload
 
 
 def ping_frame(payload: bytes = b"") -> bytes:

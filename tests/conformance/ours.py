@@ -13,7 +13,7 @@ from pubsub.transport.timeouts import Timeouts
 MAX_MESSAGE_BYTES = 16 << 20
 """The longest message that the suite sends (section 9)."""
 
-CONFIG = Configuration(max_message_bytes=MAX_MESSAGE_BYTES)
+CONFIG = Configuration(max_message_bytes=MAX_MESSAGE_BYTES, compression=True)
 TIMEOUTS = Timeouts(write_timeout=CONFIG.write_timeout, ping_interval=CONFIG.ping_interval)
 
 
