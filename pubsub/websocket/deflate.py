@@ -29,8 +29,9 @@ LEVEL: Final = 6
 _EMPTY_BLOCK = b"\x00\x00\xff\xff"
 """What the end of a message leaves out of an empty block without compression (RFC 7692 §7.2.1)."""
 
-_FINAL_BLOCK = b"\x03\x00"
-"""An empty block that is marked as the last one (RFC 1951 §3.2.3)."""
+_END = _EMPTY_BLOCK + b"\x03\x00"
+"""The same, and an empty block that is marked as the last one (RFC 1951 §3.2.3): data that is cut
+short has another meaning with it, and the decompressor does not come to its end."""
 
 _PARAMETER = re.compile(
     r"((?:server|client)_no_context_takeover|client_max_window_bits)"
@@ -77,6 +78,22 @@ def deflate(payload: bytes) -> bytes:
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -WINDOW_BITS)
     data = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
     return data[: -len(_EMPTY_BLOCK)]
+
+
+def inflate(payload: bytes, max_bytes: int) -> bytes:
+    """Return what a complete message was compressed from: the fast path of `Inflate`.
+
+    Raises:
+        ValueError: It is corrupt, or longer than ``max_bytes``; `Inflate` will find out which.
+    """
+    decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        data = decompressor.decompress(payload + _END, max_bytes)
+    except zlib.error:
+        raise ValueError("invalid compressed data") from None
+    if not decompressor.eof or decompressor.unused_data:
+        raise ValueError("incomplete")
+    return data
 
 
 class InflateFailed(ParseFailed):
@@ -152,8 +169,7 @@ class Inflate(Extension):
             return None
         if self._decompressor.eof:
             return b""
-        # A block marked as the last one shows whether it is where a block may begin.
-        rest = self._inflate(_EMPTY_BLOCK + _FINAL_BLOCK)
+        rest = self._inflate(_END)
         if not self._decompressor.eof:
             raise _corrupt()
         return rest

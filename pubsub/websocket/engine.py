@@ -1,8 +1,8 @@
 """Turns what a peer sends into events: the one owner of the incoming side of RFC 6455 (and 7692).
 
-`frames.parse_text` is the fast path. Fragments, control frames, long or compressed messages and
-violations of the protocol go to wsproto, frame by frame. Its parser is created when a connection
-first needs it and dropped at the next message boundary, so an idle connection does not pay for it.
+`frames.parse_text` is the fast path. Fragments, control frames, long messages and violations of
+the protocol go to wsproto, frame by frame. Its parser is created when a connection first needs it
+and dropped at the next message boundary, so an idle connection does not pay for it.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
-from pubsub.websocket.deflate import Inflate, InflateFailed
+from pubsub.websocket.deflate import Inflate, InflateFailed, inflate
 from pubsub.websocket.frames import (
+    COMPRESSED,
+    FINAL_TEXT,
     MAX_PLAIN_LENGTH,
     NOT_PLAIN,
     frame_sizes,
@@ -25,6 +27,8 @@ TAIL = 1024
 
 REASONS = {CloseReason.INVALID_FRAME_PAYLOAD_DATA: "invalid UTF-8"}
 """Reasons of close frames; wsproto's own name its classes."""
+
+COMPRESSED_TEXT = FINAL_TEXT | COMPRESSED
 
 TOO_BIG = int(CloseReason.MESSAGE_TOO_BIG)
 
@@ -150,6 +154,13 @@ class Engine:
             if text is not None:
                 self._position = end
                 return text
+            if end == NOT_PLAIN and self._inflates:
+                text, end = parse_text(
+                    data, position, self._max_plain, COMPRESSED_TEXT, self._inflate_text
+                )
+                if text is not None:
+                    self._position = end
+                    return text
             if end != NOT_PLAIN:
                 return None
         return self._next_slowly(data, position)
@@ -202,6 +213,11 @@ class Engine:
             self._drop_parser(slow)
         return event
 
+    def _inflate_text(self, payload: bytes) -> str:
+        data = inflate(payload, self._max_plain)
+        self._inflated += len(data)
+        return data.decode()
+
     def _drop_parser(self, slow: "_SlowParser") -> None:
         self._inflated += slow.inflated
         slow.drop()
@@ -212,7 +228,7 @@ class _SlowParser:
     """One message, or one control frame before it, in wsproto's parser."""
 
     __slots__ = (
-        *("_head", "_inflate", "_seen", "_max_message", "_parser", "_tail"),
+        *("_head", "_inflate", "_max_message", "_parser", "_seen", "_tail"),
         *("in_message", "rest", "size"),
     )
 
