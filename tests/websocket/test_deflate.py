@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.headers import parse_extension
 
 from pubsub.websocket import deflate
-from pubsub.websocket.deflate import MIN_BYTES, WINDOW_BITS, negotiate
+from pubsub.websocket.deflate import MIN_BYTES, WINDOW_BITS, Inflate, negotiate
 from pubsub.websocket.engine import PARTIAL, TAIL, Engine, Event, Fault, Ping, TooLarge
 from pubsub.websocket.frames import compressed_text_frame
 from tests.websocket.streams import (
@@ -253,9 +253,15 @@ CORRUPT = {
     "reserved block type": b"\x07",
     "reference to before the beginning": b"\x02\x06\x00",
     "cut short": payload_of(b"some text and some more text")[:-3],
+    "cut short in a block without compression": payload_of(b"x" * 100, level=0)[:-60],
     "after the last block": payload_of(b"x", flush=zlib.Z_FINISH) + b"\x00",
     "another stream": payload_of(b"x", flush=zlib.Z_FINISH)[:-1] + payload_of(b"y"),
 }
+
+
+def test_library_has_no_part_in_the_handshake() -> None:
+    """What wsproto would offer is nothing."""
+    assert not Inflate(LIMIT).offer()
 
 
 @pytest.mark.parametrize("payload", CORRUPT.values(), ids=CORRUPT.keys())
