@@ -40,7 +40,7 @@ class Scenario:
     timeout: float = 60.0
     """Seconds that it may take in addition to the measurement itself."""
 
-    takes: Callable[[Peer], bool] = lambda peer: True
+    takes: Callable[[Peer], bool] = lambda peer: not peer.compressed
     """Which peers take part."""
 
 
@@ -55,6 +55,7 @@ GROUPS = {
     "fairness": "Fairness: another client's pings during publications to 10,000 subscribers",
     "questions": "Questions: a client's pings while 10 others ask about 1,000,000 subscriptions",
     "slow": "Slow clients",
+    "compression": "Compression of events of 2 KiB for 100 subscribers",
     "rest": "Publication over REST",
 }
 """The groups in which results are shown, in this order."""
@@ -76,7 +77,9 @@ def fanout(subscribers: int, window: int, *, quick: bool = False) -> Scenario:
         connections=subscribers,
         quick=quick,
         compared=quick,
-        takes=lambda peer: subscribers < 5000 or window == 1 or not peer.by_group,
+        takes=lambda peer: (
+            not peer.compressed and (subscribers < 5000 or window == 1 or not peer.by_group)
+        ),
     )
 
 
@@ -211,6 +214,18 @@ SCENARIOS = (
         fresh_server=True,
         timeout=180,
         takes=lambda peer: peer.name == "chatroom",
+    ),
+    Scenario(
+        "compression",
+        "compression",
+        "100 events of 2 KiB a second to 100 subscribers",
+        "2 KiB of JSON",
+        ("compression", "--subscribers", "100", "--rate", "100"),
+        (
+            lower("bytes_per_delivery", "size of an event", "bytes each", "bytes"),
+            lower("server_us", "processor time of a delivery", "µs each", "µs", 1),
+        ),
+        takes=lambda peer: peer.compressed or peer.name in ("chatroom", "ws"),
     ),
     Scenario(
         "rest",

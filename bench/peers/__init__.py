@@ -47,6 +47,9 @@ class Peer:
     dialect: str = "chatroom"
     """The wire format that the load has to use (`bench.load.dialects`)."""
 
+    compressed: bool = False
+    """Whether it compresses; it is measured in nothing else."""
+
     rest: bool = False
     """Whether messages can be published over HTTP."""
 
@@ -115,6 +118,14 @@ PEERS = (
         dialect="chatroom-token",
     ),
     Peer(
+        "chatroom-deflate",
+        "chat room on Daphne, compressed",
+        daphne(CHAT_ROOM),
+        {**CHAT_ROOM_ENVIRONMENT, "CHATROOM_COMPRESSION": "true"},
+        dialect="chatroom-deflate",
+        compressed=True,
+    ),
+    Peer(
         "chatroom-uvicorn",
         "chat room on uvicorn",
         uvicorn(CHAT_ROOM),
@@ -175,8 +186,17 @@ PEERS = (
     Peer(
         "ws",
         "Node.js ws",
-        ("node", str(FOLDER / "ws.js"), "{port}"),
+        ("node", str(FOLDER / "ws.cjs"), "{port}"),
         {"NODE_PATH": str(toolchains.NODE_MODULES), "NODE_ENV": "production"},
+        prepare=toolchains.install_ws,
+    ),
+    Peer(
+        "ws-deflate",
+        "Node.js ws, compressed",
+        ("node", str(FOLDER / "ws.cjs"), "{port}", "deflate"),
+        {"NODE_PATH": str(toolchains.NODE_MODULES), "NODE_ENV": "production"},
+        dialect="chatroom-deflate",
+        compressed=True,
         prepare=toolchains.install_ws,
     ),
     Peer(
