@@ -22,20 +22,22 @@ from pubsub.core.errors import (
     WrongThread,
 )
 from pubsub.core.histogram import Histogram
-from pubsub.core.history import History, HistoryBudget, Replay
+from pubsub.core.history import History, HistoryBudget
 from pubsub.core.listing import Listing
 from pubsub.core.names import validate_name
+from pubsub.core.once import RecentIds
+from pubsub.core.options import NOT_GIVEN, GivenOptions, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.publication import Encode, Frame, Publication
-from pubsub.core.topic import Topic
+from pubsub.core.publication import Encode, Frame, Position, Publication
+from pubsub.core.topic import HistoryPage, Recover, Subscribed, Topic
 
 
 @dataclass(frozen=True, slots=True)
 class TopicCreated:
-    """A topic was created. It keeps its last ``history_size`` messages."""
+    """A topic was created."""
 
     topic: str
-    history_size: int
+    options: TopicOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,14 @@ class Broker:
 
     Args:
         config: The bounds of topics, subscriptions and outboxes.
-        encode: Encodes the event of a publication.
+        encode: Encodes the event of a publication to a topic without history.
+        encode_kept: Encodes one to a topic with history, whose publications have offsets; by
+            default the same.
         describe_loss: Builds the notice for a client that lost events: the topic, their number.
         announce: The seam for other processes. It is called once for every publication and every
             change of topics, whatever caused it, after the change has taken effect here. It must
             return at once and must not raise.
+        clock: Returns the time in seconds by which kept messages and ids expire.
     """
 
     def __init__(
@@ -99,11 +104,14 @@ class Broker:
         config: Configuration,
         *,
         encode: Encode,
+        encode_kept: Encode | None = None,
         describe_loss: Callable[[str, int], Frame],
         announce: Callable[[Change], None] = _announce_nothing,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self._encode = encode
+        self._encode_kept = encode_kept or encode
         self._describe_loss = describe_loss
         self._announce = announce
         self._owner = get_ident()
@@ -115,11 +123,17 @@ class Broker:
         self._last_joined = 0
         self._subscriptions = 0
         self._total = TotalCounters()
-        self._histories = HistoryBudget(config.history_bytes)
+        self._histories = HistoryBudget(config.history_bytes, clock)
+        self._recent_ids = RecentIds(config.once_seconds, clock)
+        self._default_options = TopicOptions(history=config.history_size, overflow=config.overflow)
         self._delivering = False
         self._other_publications = 0
+        self._recoveries = {True: 0, False: 0}
+        self._repetitions = 0
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
+        for name in config.topics.names:
+            self._create(name, NOT_GIVEN)
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
@@ -165,8 +179,11 @@ class Broker:
         client.topics.clear()
         client.outbox.close()
 
-    def create_topic(self, name: str, *, history_size: int | None = None) -> None:
-        """Create a topic that keeps ``history_size`` messages (``None``: the configured number).
+    def create_topic(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
+        """Create a topic with the options that are given.
+
+        Others are those of the first matching rule in the setting ``topics``, and then those of
+        the configuration.
 
         Raises:
             InvalidTopicName: The name breaks the rule for topic names.
@@ -174,7 +191,16 @@ class Broker:
             LimitExceeded: There are ``max_topics`` topics already.
         """
         self._check_caller()
-        self._create(validate_name(name), history_size)
+        self._create(validate_name(name), given)
+
+    def topic(self, name: str) -> Topic:
+        """Return a topic, to look at.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+        """
+        self._check_caller()
+        return self._existing(name)
 
     def delete_topic(self, name: str, notice: Frame) -> None:
         """Delete a topic; its subscribers get ``notice`` and stay connected.
@@ -193,12 +219,15 @@ class Broker:
         topic.close()
         self._announce(TopicDeleted(name))
 
-    def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Replay | None:
-        """Subscribe a client, and return the past events to replay to it, if there are any.
+    def subscribe(
+        self, client: Client, name: str, *, last_n: int = 0, recover: Recover | None = None
+    ) -> Subscribed:
+        """Subscribe a client, and return what the subscription begins with.
 
         The caller must put its acknowledgement and then the replay into the outbox before it
         awaits anything, so that there is neither a gap nor a duplicate before the live events.
-        Subscribing again changes nothing, and gives no second replay.
+        Subscribing again changes nothing, and gives no second replay: nothing is recovered then,
+        because events that were sent already would be sent again.
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
@@ -206,10 +235,10 @@ class Broker:
         """
         self._check_caller()
         if name in client.topics:
-            return None
+            return self._counted(self._topics[name].again(recover))
         if len(client.topics) >= self.config.max_subscriptions:
             # Even at the limit, a missing topic or an invalid name is the more useful error.
-            if self.config.auto_create_topics:
+            if name not in self._topics and self._creates(name):
                 validate_name(name)
             else:
                 self._existing(name)
@@ -218,7 +247,12 @@ class Broker:
         topic.subscribers[client] = client.outbox
         client.topics[name] = None
         self._subscriptions += 1
-        return topic.replay(last_n, client)
+        return self._counted(topic.past(client, last_n, recover, self.config.recovery_limit))
+
+    def _counted(self, subscribed: Subscribed) -> Subscribed:
+        if subscribed.recovered is not None:
+            self._recoveries[subscribed.recovered] += 1
+        return subscribed
 
     def unsubscribe(self, client: Client, name: str) -> None:
         """End a subscription.
@@ -241,14 +275,22 @@ class Broker:
         *,
         publisher: Client | None = None,
         user: str | None = None,
+        once: bool = False,
     ) -> Publication:
         """Put an event into the outbox of every subscriber of a topic except the publisher.
 
-        ``user`` is the authenticated user who publishes, if there is one.
+        Args:
+            name: The topic.
+            message_id: A UUID.
+            payload: What the encoder understands.
+            publisher: The client that publishes and gets no copy, if there is one.
+            user: The authenticated user who publishes, if there is one.
+            once: Deliver nothing if a message with this id was published to the topic with
+                ``once`` in the last ``once_seconds``, by whoever.
 
         Returns:
             What the topic made of it; its ``subscribers`` is the number of these subscribers,
-            including those whose outbox is full.
+            including those whose outbox is full. A `Repetition` if it was not delivered.
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
@@ -259,6 +301,11 @@ class Broker:
         if get_ident() != self._owner or self._delivering:
             self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
+        if once:
+            first = self._recent_ids.find(topic.once_ids, message_id)
+            if first is not None:
+                self._repetitions += 1
+                return topic.repetition(message_id, first)
         publish = topic.publish if self._total.messages & _UNTIMED else self._timed(topic)
         self._delivering = True
         try:
@@ -267,6 +314,8 @@ class Broker:
             self._delivering = False
         if publisher is None:
             self._other_publications += 1
+        if once:
+            self._recent_ids.remember(topic.once_ids, publication)
         self._announce(publication)
         return publication
 
@@ -278,6 +327,35 @@ class Broker:
             return publication
 
         return publish
+
+    def history(self, name: str, *, since: Position | None = None, limit: int) -> HistoryPage:
+        """Return messages that a topic keeps: all publishers' messages, oldest first.
+
+        Without ``since`` they are the newest ones, otherwise the oldest ones after that position.
+        If it is of another epoch or in the future, they are the oldest ones of all, and the page is
+        not complete.
+
+        Args:
+            name: The topic.
+            since: The position of the last message that is not needed.
+            limit: The largest number of messages; there are fewer if they exceed `MAX_PAGE_BYTES`.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoHistory: The topic keeps no messages.
+        """
+        self._check_caller()
+        return self._existing(name).history_page(since, limit)
+
+    def forget_expired(self) -> bool:
+        """Release messages and ids that have expired; return whether there are more of them.
+
+        Call it now and then: they no longer count anyway, but take memory. One call takes a few
+        milliseconds at most.
+        """
+        self._check_caller()
+        more_events = self._histories.expire()
+        return self._recent_ids.forget_expired() or more_events
 
     def subscriber_counts(self) -> dict[str, int]:
         """Return the number of subscribers of each topic, sorted by topic name.
@@ -310,6 +388,9 @@ class Broker:
             delivered=total.delivered,
             dropped=total.dropped,
             dropped_from_history=total.dropped_from_history,
+            recovered=self._recoveries[True],
+            not_recovered=self._recoveries[False],
+            repetitions=self._repetitions,
             history_bytes=self._histories.used,
             history_evicted=self._histories.evicted,
         )
@@ -370,19 +451,30 @@ class Broker:
             yield [client.statistics() for client in found]
             self._check_caller()
 
-    def _create(self, name: str, history_size: int | None) -> Topic:
+    def _create(self, name: str, given: GivenOptions) -> Topic:
         if name in self._topics:
             raise TopicExists(name)
         if len(self._topics) >= self.config.max_topics:
             raise LimitExceeded("topics", self.config.max_topics)
-        if history_size is None:
-            history_size = self.config.history_size
-        history = History(history_size, self._histories) if history_size else None
-        topic = Topic(name, encode=self._encode, history=history, total=self._total)
+        given = given.else_of(self.config.topics.options_for(name))
+        options = given.over(self._default_options)
+        history = self._new_history(options)
+        topic = Topic(
+            name,
+            encode=self._encode if history is None else self._encode_kept,
+            options=options,
+            history=history,
+            total=self._total,
+        )
         self._topics[name] = topic
         self._topics_by_name.add(topic)
-        self._announce(TopicCreated(name, history_size))
+        self._announce(TopicCreated(name, options))
         return topic
+
+    def _new_history(self, options: TopicOptions) -> History | None:
+        if not options.history:
+            return None
+        return History(options.history, self._histories, options.history_seconds)
 
     def _existing(self, name: str) -> Topic:
         topic = self._topics.get(name)
@@ -391,9 +483,17 @@ class Broker:
         return topic
 
     def _existing_or_created(self, name: str) -> Topic:
-        if self.config.auto_create_topics and name not in self._topics:
-            return self._create(validate_name(name), None)
+        if name not in self._topics and self._creates(name):
+            return self._create(validate_name(name), NOT_GIVEN)
         return self._existing(name)
+
+    def _creates(self, name: str) -> bool:
+        """Return whether subscribe and publish may create the topic."""
+        config = self.config
+        if not config.topics:
+            return config.auto_create_topics
+        asked = config.topics.options_for(name).auto_create
+        return config.auto_create_topics if asked is None else asked
 
     def _check_caller(self) -> None:
         if get_ident() != self._owner:
