@@ -58,10 +58,11 @@ _last_joined: tuple[Sequence[Frame], bytes] = ((), b"")
 
 
 def serialize(batch: Sequence[Frame]) -> bytes:
-    """Return a batch as the bytes of WebSocket frames, compressed where that makes them smaller.
+    """Return a batch as the bytes of WebSocket frames, with long events compressed.
 
-    As in `transport.serialize`, all subscribers of a topic get the same frames in turn, so each
-    frame keeps its form, and the last result is kept here.
+    A reply is never compressed: it is for one client, which could make the server compress as much
+    as it asks for. As in `transport.serialize`, all subscribers of a topic get the same frames in
+    turn, so each frame keeps its form, and the last result is kept here.
     """
     global _last_joined
     last, data = _last_joined
@@ -72,7 +73,7 @@ def serialize(batch: Sequence[Frame]) -> bytes:
 
 
 def _compress(frame: Frame) -> bytes:
-    if frame.size >= deflate.MIN_BYTES:
+    if frame.size >= deflate.MIN_BYTES and frame.counters is not None:
         payload = deflate.deflate(frame.payload)
         if len(payload) < frame.size:
             frame.compressed = compressed_text_frame(payload)

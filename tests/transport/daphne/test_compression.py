@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame
 from pubsub.transport.daphne import compression, foreign
 from pubsub.transport.daphne.compression import DeflateTransport, serialize
@@ -27,6 +28,8 @@ ON = {"compression": True}
 
 OFFER = (ClientPerMessageDeflateFactory(),)
 
+TOPIC = TopicCounters("t")
+
 LONG = b'{"symbol":"AAPL","price":99.50}' * 50
 
 
@@ -37,6 +40,16 @@ def names_are_looked_for_again() -> Iterator[None]:
         cached.cache_clear()
     yield
     compression._missing_names.cache_clear()
+
+
+def event(payload: bytes) -> Frame:
+    """Return the frame of an event."""
+    return Frame(payload, TOPIC)
+
+
+def publish(session: Session, *texts: str) -> None:
+    """Write events to the client."""
+    session.transport.write([event(text.encode()) for text in texts])
 
 
 async def connect(server: Daphne, *, offer: Any = OFFER) -> Session:
@@ -65,8 +78,8 @@ async def test_offer_is_accepted(encrypted: bool, tls: dict[str, Any]) -> None:
         message = WireFrame(FINAL | TEXT | 0x40, deflate(b"question"))
         await session.client.send_bytes(bytes(message))
         await session.peer.until(lambda: session.peer.read == ["question"])
-        session.write("short")
-        session.write(LONG.decode(), "last")
+        publish(session, "short")
+        publish(session, LONG.decode(), "last")
         answers = [await session.client.receive_text() for _ in range(3)]
         assert answers == ["short", LONG.decode(), "last"]
         assert session.transport.sent_bytes < len(LONG) / 2
@@ -87,7 +100,7 @@ async def test_plain_connection(config: dict[str, Any], offer: Any) -> None:
         session = await connect(server, offer=offer)
         assert type(session.transport) is DaphneTransport
         assert extensions(session) == []
-        session.write(LONG.decode())
+        publish(session, LONG.decode())
         assert await session.client.receive_text() == LONG.decode()
         assert session.transport.sent_bytes == len(text_frame(LONG))
 
@@ -146,7 +159,7 @@ async def test_missing_name(
 
 def test_frame_is_compressed_once() -> None:
     """All compressed connections share one form, and all others the plain one."""
-    frame = Frame(LONG)
+    frame = event(LONG)
     data = serialize([frame])
     assert data == compressed_text_frame(deflate(LONG))
     assert serialize([frame, frame]) == data * 2
@@ -157,7 +170,7 @@ def test_frame_is_compressed_once() -> None:
 
 def test_frame_that_was_sent_uncompressed_before() -> None:
     """It is compressed from the form that was kept."""
-    frame = Frame(LONG)
+    frame = event(LONG)
     serialize_plain([frame])
     assert serialize([frame]) == compressed_text_frame(deflate(LONG))
 
@@ -169,19 +182,24 @@ def test_frame_that_was_sent_uncompressed_before() -> None:
 )
 def test_frame_that_is_not_worth_it(payload: bytes) -> None:
     """It keeps one form for all connections."""
-    frame = Frame(payload)
+    frame = event(payload)
     assert serialize([frame]) == text_frame(payload)
     assert serialize_plain([frame]) is frame.compressed
 
 
+def test_reply_is_not_compressed() -> None:
+    """It is for one client, which could ask for any number of them."""
+    assert serialize([Frame(LONG)]) == text_frame(LONG)
+
+
 def test_shortest_frame_that_is_compressed() -> None:
     """It has 1 KiB."""
-    assert len(serialize([Frame(b"x" * MIN_BYTES)])) < 50
+    assert len(serialize([event(b"x" * MIN_BYTES)])) < 50
 
 
 def test_serialized_frames_are_shared() -> None:
     """A batch that many subscribers receive in turn is joined once, beside the plain one."""
-    batch = [Frame(b"a"), Frame(LONG)]
+    batch = [event(b"a"), event(LONG)]
     data, plain = serialize(batch), serialize_plain(batch)
     assert serialize(list(batch)) is data
     assert serialize_plain(list(batch)) is plain
@@ -199,7 +217,7 @@ async def test_full_socket_and_room_again() -> None:
         texts = []
         while transport.writable:
             texts.append(f"{len(texts)} {incompressible if len(texts) % 2 else 'short'}")
-            session.write(texts[-1])
+            publish(session, texts[-1])
         assert transport.backlog
         assert [await session.client.receive_text() for _ in texts] == texts
         await session.peer.until(lambda: transport.writable)
