@@ -112,8 +112,8 @@ class Inflate(Extension):
     between two fragments makes it take the rest of the message for uncompressed.
 
     Args:
-        max_bytes: The size that a message may be inflated to. It is never exceeded by more than one
-            byte, whatever has arrived, so this is all that a message can take.
+        max_bytes: The size that a message may be inflated to. Inflation stops one byte above it,
+            whatever has arrived.
     """
 
     name = NAME
