@@ -8,8 +8,10 @@ from typing import Any, Protocol, cast
 from pubsub.transport.daphne.http_limits import HttpLimits
 
 MAX_STARTING = 100
-"""Applications that may be at work without having answered. The event loop serves all of them in
-turn, so a thousand at once would keep a WebSocket's message waiting for a second."""
+"""Applications that may be at work without having answered a request or a WebSocket's handshake.
+The event loop serves all of them in turn, so a thousand at once would keep a WebSocket's message
+waiting for a second. Thousands of clients that reconnect after a restart would all be served so
+slowly that they give up and come again; one that has left before its turn costs nothing."""
 
 STARTING_SECONDS = 1.0
 """Seconds after which an application that has not answered no longer counts: it waits for
@@ -66,7 +68,8 @@ class HttpConnections:
         self._channels: set[Channel] = set()
         self._interval = min(CHECK_INTERVAL, limits.request_timeout / 4)
         self._all_closed = asyncio.Event()
-        self._starting: dict[Request, float] = {}
+        self._starting: dict[Any, float] = {}
+        """When each was started: requests, and the WebSocket protocols that took one over."""
         self._waiting: deque[Request] = deque()
         self._is_starting = False
 
@@ -87,8 +90,16 @@ class HttpConnections:
         self._waiting.append(request)
         self._start_waiting()
 
-    def answered(self, request: Request) -> None:
-        """Note that a request is answered, at least in part, or lost. Safe to call again."""
+    def handed_over(self, request: Request, successor: Any) -> None:
+        """Let a WebSocket protocol keep the turn of its handshake until that is answered."""
+        if (since := self._starting.pop(request, None)) is not None:
+            self._starting[successor] = since
+
+    def answered(self, request: Any) -> None:
+        """Note that a request or handshake is answered, at least in part, or lost.
+
+        Safe to call again.
+        """
         if self._starting.pop(request, None) is not None:
             self._start_waiting()
 

@@ -30,6 +30,12 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a request take as long as it does on a busy machine, unless a test sets less."""
+    monkeypatch.setattr(http_connections, "STARTING_SECONDS", 60.0)
+
+
 async def ask(stack: AsyncExitStack, site: Site, *requests: bytes) -> list[Connection]:
     """Send each of these requests on a connection of its own."""
     connections = [await stack.enter_async_context(site.connect()) for _ in requests]
@@ -58,6 +64,31 @@ async def test_more_requests_than_may_start() -> None:
         site.may_answer.set()
         for connection in late:
             assert await connection.read_response() == (200, b"0")
+
+
+async def test_handshake_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered when there is room, and no frame that came meanwhile is lost."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    frame = b"\x81\x82\0\0\0\0hi"
+    async with running_site() as site, AsyncExitStack() as stack:
+        first, late = await ask(stack, site, get("/wait"), HANDSHAKE)
+        await site.until(lambda: asking(site) == 2)
+        await late.send(frame[:3])
+        await late.send(frame[3:])
+        await site.until(lambda: b"".join(site.channels[-1]._dataBuffer) == frame)
+        site.may_answer.set()
+        assert await first.read_response() == (200, b"waited")
+        assert (await late.read_head())[0] == 101
+        await site.until(lambda: site.events == ["hi"])
+
+
+async def test_accepted_handshake_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebSocket keeps nobody waiting, however long it lasts."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    monkeypatch.setattr(http_connections, "STARTING_SECONDS", 3600)
+    async with running_site() as site, AsyncExitStack() as stack:
+        for websocket in await ask(stack, site, HANDSHAKE, HANDSHAKE):
+            assert (await websocket.read_head())[0] == 101
 
 
 async def test_request_that_has_begun_to_answer_makes_room(
@@ -216,8 +247,12 @@ async def test_stop_with_a_response_that_is_not_read(
         assert site.requests == ["/large"]
 
 
-async def test_stop_with_a_response_that_is_read(stack: AsyncExitStack) -> None:
+async def test_stop_with_a_response_that_is_read(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It arrives in full, and the server waits no longer than for that."""
+    for timeout in ("FINISH_TIMEOUT", "END_TIMEOUT", "FLUSH_TIMEOUT"):
+        monkeypatch.setattr(http_connections, timeout, 60.0)
     async with running_site() as site:
         (slow,) = await ask(stack, site, get("/large"))
         slow.writer.transport.pause_reading()
