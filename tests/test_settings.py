@@ -46,6 +46,7 @@ BAD_VALUES = {
     "PRESENCE_MAX": "0",
     "TOPICS": "orders, news",
     "AUTO_CREATE_TOPICS": "maybe",
+    "COMPRESSION": "maybe",
     "MAX_MESSAGE_BYTES": "64K",
     "RATE_LIMIT": "unlimited",
     "RATE_BURST": "-1",
