@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pubsub import conf
 from pubsub.checks import check_settings
 from pubsub.core.configuration import Configuration
-from pubsub.core.options import Overflow
+from pubsub.core.options import Overflow, TopicRules
 from pubsub.runtime import get_runtime
 
 PROJECT = Path(__file__).parents[1]
@@ -179,6 +179,11 @@ def test_bad_topics(topics: str, complaint: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         conf.configuration_from({"TOPICS": topics})
     assert re.fullmatch(f"CHATROOM_TOPICS:? {complaint}", str(error.value)), str(error.value)
+
+
+def test_no_topics() -> None:
+    """An empty value names no topics."""
+    assert conf.configuration_from({"TOPICS": " "}).topics == TopicRules()
 
 
 def test_more_topics_than_allowed() -> None:
