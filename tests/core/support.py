@@ -39,7 +39,7 @@ def describe_presence(notice: Notice) -> Frame:
     return reply(repr(notice))
 
 
-ARGUMENTS = ("encode", "announce", "clock", "call_later")
+ARGUMENTS = ("encode", "describe_presence", "announce", "clock", "call_later")
 """Arguments of a broker that tests replace."""
 
 
@@ -48,12 +48,8 @@ def make_broker(announce: Callable[[Change], None] | None = None, **more: Any) -
     arguments = {name: more.pop(name) for name in ARGUMENTS if name in more}
     if announce is not None:
         arguments["announce"] = announce
-    return Broker(
-        Configuration(**more),
-        describe_loss=describe_loss,
-        describe_presence=describe_presence,
-        **{"encode": encode, **arguments},
-    )
+    by_default = {"encode": encode, "describe_presence": describe_presence}
+    return Broker(Configuration(**more), describe_loss=describe_loss, **by_default | arguments)
 
 
 def make_history(capacity: int, max_bytes: int = 1 << 30) -> History:
