@@ -415,6 +415,18 @@ def test_many_changes_between_watchers() -> None:
     assert [names(notice) for notice in room.read(watcher)] == [[watcher.id]]
 
 
+def test_crowd_that_joins_at_once() -> None:
+    """However many join and ask, the end of the interval takes one encoding and one frame each."""
+    room = Room()
+    watchers = [room.watch() for _ in range(5_000)]
+    room.elapse()
+    assert len(room.notices) == 1
+    assert [len(room.read(watcher)) for watcher in watchers] == [1] * 4_999 + [0]
+    room.broker.disconnect(watchers.pop())
+    room.elapse()
+    assert len(room.notices) == 2
+
+
 # --- Topics ---
 
 
