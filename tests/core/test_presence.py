@@ -403,6 +403,17 @@ def test_many_changes() -> None:
     assert names(notice) == [watcher.id]
 
 
+def test_changes_that_cancel_out_take_no_room() -> None:
+    """Any number of members may join and leave within an interval without being told."""
+    room = Room(presence_max=1)
+    watcher = room.watch()
+    room.elapse()
+    for _ in range(10):
+        room.broker.disconnect(room.join())
+    room.elapse()
+    assert room.read(watcher) == []
+
+
 def test_many_changes_between_watchers() -> None:
     """What is kept for watchers that came at different moments is bounded in total."""
     room = Room(presence_max=5)
