@@ -139,6 +139,8 @@ class Broker:
         self._default_options = TopicOptions(history=config.history_size, overflow=config.overflow)
         self._delivering = False
         self._other_publications = 0
+        self._recoveries = {True: 0, False: 0}
+        self._repetitions = 0
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
         for name in config.topics.names:
@@ -289,7 +291,17 @@ class Broker:
             self._check_presence(name)
         if name in client.topics:
             topic = self._topics[name]
-            return self._with_presence(topic.again(recover), topic, client, presence)
+            subscribed = topic.again(recover)
+        else:
+            topic = self._add_subscriber(client, name)
+            subscribed = topic.past(client, last_n, recover, self.config.recovery_limit)
+        if subscribed.recovered is not None:
+            self._recoveries[subscribed.recovered] += 1
+        if presence:
+            subscribed = subscribed._replace(presence=_presence_of(topic).watch(client))
+        return subscribed
+
+    def _add_subscriber(self, client: Client, name: str) -> Topic:
         if len(client.topics) >= self.config.max_subscriptions:
             # Even at the limit, a missing topic or an invalid name is the more useful error.
             if name not in self._topics and self._creates(name):
@@ -303,8 +315,7 @@ class Broker:
         self._subscriptions += 1
         if topic.presence is not None:
             topic.presence.join(client)
-        past = topic.past(client, last_n, recover, self.config.recovery_limit)
-        return self._with_presence(past, topic, client, presence)
+        return topic
 
     def presence(self, name: str) -> Notice:
         """Return who is subscribed to a topic.
@@ -369,6 +380,7 @@ class Broker:
         if once:
             first = self._recent_ids.find(topic.once_ids, message_id)
             if first is not None:
+                self._repetitions += 1
                 return topic.repetition(message_id, first)
         publish = topic.publish if self._total.messages & _UNTIMED else self._timed(topic)
         self._delivering = True
@@ -452,6 +464,9 @@ class Broker:
             delivered=total.delivered,
             dropped=total.dropped,
             dropped_from_history=total.dropped_from_history,
+            recovered=self._recoveries[True],
+            not_recovered=self._recoveries[False],
+            repetitions=self._repetitions,
             history_bytes=self._histories.used,
             history_evicted=self._histories.evicted,
         )
@@ -543,13 +558,6 @@ class Broker:
             options = self._existing(name).options
         if not options.presence:
             raise NoPresence(name)
-
-    def _with_presence(
-        self, subscribed: Subscribed, topic: Topic, client: Client, asked: bool
-    ) -> Subscribed:
-        if not asked:
-            return subscribed
-        return subscribed._replace(presence=_presence_of(topic).watch(client))
 
     def _new_history(self, options: TopicOptions) -> History | None:
         if not options.history:
