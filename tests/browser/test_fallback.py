@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.auth.support import token
 from tests.browser import test_client
 from tests.browser.conftest import OpenPage
 from tests.browser.test_client import PAGE, Site
@@ -144,6 +145,30 @@ def test_page(server: Server, open_page: OpenPage) -> None:
     page.get_by_label("Raw frame").fill("{}")
     page.get_by_role("button", name="Send frame").click()
     expect(page.locator("#editor-result")).to_contain_text("there is no WebSocket")
+
+
+def test_tokens(guarded_server: Server, site: Site, open_page: OpenPage) -> None:
+    """A token is sent with every request, renewed in place, and judged when the client connects."""
+    site.html = PAGE.replace("localhost:9090", f"127.0.0.1:{guarded_server.port}")
+    page = open_page(site)
+    page.add_init_script(BLOCKED)
+    page.reload()
+    rights = {"subscribe": ["own"], "publish": ["own"]}
+    page.evaluate("(token) => start({minDelay: 1, token})", token("42", **rights))
+    assert page.evaluate(FOLLOW, "own")["type"] == "ack"
+    assert page.evaluate("outcome(room.subscribe('other'))")["code"] == "FORBIDDEN"
+    bad, good = token(secret="x" * 32), token("42", subscribe=["*"], publish=["*"])
+    renew = "(token) => outcome(room.setToken(token))"
+    assert page.evaluate(renew, bad)["code"] == "UNAUTHORIZED"
+    assert page.evaluate(renew, good)["value"]["status"] == "ok"
+    assert page.evaluate("room.subscribe('other')")["type"] == "ack"
+    other = guarded_server.connect(headers={"Authorization": f"Bearer {token(**rights)}"})
+    other.publish("own", "news")
+    assert heard(page, 1) == [["news", False]]
+    page.evaluate("room.close()")
+    for text, state in ((bad, "closed"), (token(ttl=-100), "closed"), (good, "open")):
+        page.evaluate("(token) => { start({minDelay: 1, token}); }", text)
+        page.wait_for_function("(state) => room.state === state", arg=state)
 
 
 def test_presence(server: Server, client: Page) -> None:

@@ -30,8 +30,13 @@ const PRESENCE_INTERVAL = 10_000;
 /** A comment that says why the stream ends: a WebSocket's close code and reason. */
 const ENDING = /^(\d{4}) (.*)$/;
 
-/** The close code of a connection that ends without one. */
+/** The close code of a connection that ends without one, and those of bad tokens. */
 const LOST = 1006;
+const EXPIRED = 3005;
+const INVALID_TOKEN = 3500;
+
+/** A small resource that is refused with 401 if the token is bad, whatever it covers. */
+const JUDGES_TOKEN = "topics?limit=1";
 
 /**
  * @typedef {object} Entry A topic that is subscribed to.
@@ -142,14 +147,25 @@ export class StreamLink {
 
   async #open() {
     try {
-      await this.#request("GET", "livez");
-    } catch {
-      this.#lose();
+      await this.#request("GET", this.#token ? JUDGES_TOKEN : "livez");
+    } catch (error) {
+      if (error instanceof Refusal && error.status === 401) this.#onBadToken(error);
+      else this.#lose();
       return;
     }
     if (this.#isClosed) return;
     this.wasOpen = true;
     this.#handlers.onOpen();
+  }
+
+  /**
+   * Say why, and end with the close code that a WebSocket would have.
+   *
+   * @param {Refusal} refusal
+   */
+  #onBadToken({ error }) {
+    this.#receive(JSON.stringify({ type: "error", error, ts: new Date().toISOString() }));
+    this.#lose(/expired/.test(error.message) ? EXPIRED : INVALID_TOKEN);
   }
 
   #lose(code = LOST, reason = "") {
@@ -224,7 +240,7 @@ export class StreamLink {
   /** @param {Request} command */
   async #authenticate(command) {
     const { token = "" } = command;
-    await this.#request("GET", "topics?limit=1", { token });
+    await this.#request("GET", JUDGES_TOKEN, { token });
     this.#token = token;
     this.#change();
     this.#answer(command, { type: "ack", status: "ok" });
