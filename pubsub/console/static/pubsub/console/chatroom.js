@@ -930,7 +930,8 @@ export class ChatRoom extends ChatRoomTarget {
     if (!subscription.lostAt) return;
     const { topic, lostAt } = subscription;
     subscription.lostAt = null;
-    this.#notify(subscription, { kind: "gap", topic, from: lostAt, until: new Date() });
+    const until = new Date();
+    this.#notify(subscription, { kind: "gap", topic, cause: "disconnected", from: lostAt, until });
   }
 
   // --- Recovery ---

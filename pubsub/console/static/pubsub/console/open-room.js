@@ -156,11 +156,11 @@ export class OpenRoom {
    * An entry of a joined room has changed.
    *
    * @param {Joined} room
-   * @param {import("./history.js").Chat} entry
+   * @param {Entry} entry
    */
   onChanged(room, entry) {
     if (room === this.#room) this.#conversation.onChanged(entry);
-    if (entry.status === "refused") this.#announcer.announceNow(`Not sent: ${entry.problem}`);
+    if (entry.kind === "chat" && entry.status === "refused") this.#announcer.announceNow(`Not sent: ${entry.problem}`);
   }
 
   /**

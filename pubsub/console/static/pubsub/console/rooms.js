@@ -39,6 +39,12 @@ export class Joined {
   history = new History();
   /** @type {import("./chatroom.js").Presence | null} `null` if the server does not show it. */
   presence = null;
+  /**
+   * The divider before the messages that are being recovered, and their number.
+   *
+   * @type {{entry: NoticeEntry, count: number} | null}
+   */
+  recovered = null;
 
   /** @param {string} name */
   constructor(name) {
@@ -53,7 +59,7 @@ export class Joined {
  * @property {null} unauthorized The server wants a token first.
  * @property {Joined} presence Other people are in a room.
  * @property {{room: Joined, entry: Entry}} added There is a new entry.
- * @property {{room: Joined, entry: Chat}} entry An entry has changed.
+ * @property {{room: Joined, entry: Entry}} entry An entry has changed.
  */
 
 const RoomsTarget = /** @type {new () => import("./chatroom.js").Dispatcher<RoomsEvents>} */ (
@@ -214,7 +220,10 @@ export class Rooms extends RoomsTarget {
     const options = {
       lastN: REPLAY,
       /** @param {import("./chatroom.js").ChatEvent} event */
-      onEvent: (event) => this.#add(room, entryOf(event)),
+      onEvent: (event) => {
+        if (!event.recovered) room.recovered = null;
+        this.#add(room, entryOf(event));
+      },
       /** @param {import("./chatroom.js").Notice} notice */
       onNotice: (notice) => this.#onNotice(room, notice),
       /** @param {import("./chatroom.js").Presence} presence */
@@ -304,10 +313,30 @@ export class Rooms extends RoomsTarget {
       this.#setState(room, "refused", REVOKED);
       this.#add(room, notice(`${REVOKED}.`));
     } else if (news.kind === "recovered") {
-      const text = `${count(news.count, "message")} recovered`;
-      this.#add(room, { ...notice(text), isDivider: true });
+      this.#onRecovered(room, news.count);
     } else {
+      room.recovered = null;
       this.#add(room, notice(textOfGap(news)));
+    }
+  }
+
+  /**
+   * Announce messages that follow, together with those that were recovered just before.
+   *
+   * @param {Joined} room
+   * @param {number} more How many.
+   */
+  #onRecovered(room, more) {
+    const previous = room.recovered;
+    const number = more + (previous?.count ?? 0);
+    const text = `${count(number, "message")} recovered`;
+    const entry = previous?.entry ?? { ...notice(text), isDivider: true };
+    room.recovered = { entry, count: number };
+    if (previous) {
+      entry.text = text;
+      this.#emit("entry", { room, entry });
+    } else {
+      this.#add(room, entry);
     }
   }
 
@@ -357,9 +386,12 @@ export class Rooms extends RoomsTarget {
 }
 
 /** @param {import("./chatroom.js").GapNotice} gap */
-function textOfGap({ from, until, lost, atMost }) {
-  if (lost !== undefined) {
-    return `${count(lost, "message")} could not be recovered here, because this page was too slow.`;
+function textOfGap({ cause, from, until, lost, atMost }) {
+  if (cause === "slow") {
+    const number = lost ?? atMost;
+    const messages = number === undefined ? "Messages" : count(number, "message");
+    const upTo = lost === undefined && number !== undefined ? "Up to " : "";
+    return `${upTo}${messages} could not be recovered here, because this page was too slow.`;
   }
   const when = `The connection was lost from ${timeOf(from)} to ${timeOf(until)}.`;
   if (atMost === undefined) return `${when} Messages sent in that time may be missing here.`;

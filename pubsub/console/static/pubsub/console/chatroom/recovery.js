@@ -55,7 +55,8 @@ export class Recovery {
    */
   begin(subscription, loss) {
     if (!subscription.recovery) {
-      this.#run(subscription, { since: subscription.lostAt ?? new Date(), loss });
+      const cause = loss ? "slow" : "disconnected";
+      this.#run(subscription, { since: subscription.lostAt ?? new Date(), cause, loss });
       return;
     }
     subscription.recovery.loss = undefined; // two losses cannot be told apart in one gap
@@ -142,8 +143,8 @@ export class Recovery {
   #notifyOfGap(subscription, missing) {
     const { topic, recovery } = subscription;
     const until = new Date();
-    const from = recovery?.since ?? until;
-    this.#room.notify(subscription, { kind: "gap", topic, from, until, ...missing });
+    const { since: from = until, cause = "disconnected" } = recovery ?? {};
+    this.#room.notify(subscription, { kind: "gap", topic, cause, from, until, ...missing });
   }
 }
 

@@ -43,9 +43,9 @@ export class Subscription {
   members = new Members();
   /**
    * Set while missed messages are being requested: when the last message before them was received,
-   * and what the server has dropped, if that is why they were missed.
+   * why they were missed, and what the server has dropped, if that is why.
    *
-   * @type {{since: Date, loss: Loss | undefined} | null}
+   * @type {{since: Date, cause: "disconnected" | "slow", loss: Loss | undefined} | null}
    */
   recovery = null;
   /** The id under which the client was subscribed, for the next connection. */

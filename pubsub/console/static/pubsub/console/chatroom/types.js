@@ -37,7 +37,7 @@ export {};
  * @typedef {object} RecoveredNotice
  * @property {"recovered"} kind
  * @property {string} topic
- * @property {number} count How many.
+ * @property {number} count How many, up to the next notice of this kind.
  */
 
 /**
@@ -46,6 +46,8 @@ export {};
  * @typedef {object} GapNotice
  * @property {"gap"} kind
  * @property {string} topic
+ * @property {"disconnected" | "slow"} cause Whether the connection was lost, or the server dropped
+ *     messages because this client read too slowly.
  * @property {Date} from When the last frame arrived before the connection was lost.
  * @property {Date} until When the subscription was restored.
  * @property {number} [lost] Exactly how many messages are missing, if that is known.
