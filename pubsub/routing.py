@@ -1,21 +1,55 @@
-"""The WebSocket routes, the check of the origin, and ASGI's lifespan."""
+"""The routes beside Django's: WebSockets, some HTTP endpoints, and ASGI's lifespan."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
+from django.core.handlers.asgi import get_script_prefix
 from django.urls import path, re_path
 
-from pubsub import __version__, logs
+from pubsub import __version__, logs, publishing
 from pubsub.consumers import ChatConsumer
 from pubsub.hosts import is_allowed_host
 from pubsub.origins import is_own
-from pubsub.paths import is_ours
+from pubsub.paths import below_mount, is_ours
 from pubsub.processes import neighbours
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import daphne
+
+HTTP_ROUTES: Mapping[tuple[str, str], publishing.Application] = {
+    ("POST", "messages"): publishing.publish_many,
+    ("POST", "topics/*/messages"): publishing.publish_one,
+}
+"""The applications for methods and paths below the place of `pubsub.urls`; `*` is a topic."""
+
+
+def http_application(django: Any) -> publishing.Application:
+    """Return the ASGI application for ``http``: Django's, and some endpoints beside it.
+
+    Django has views for these endpoints as well, which give the same answers several times more
+    slowly. They serve projects without this application, and those with an authorizer.
+
+    Args:
+        django: What ``get_asgi_application()`` returns.
+    """
+
+    async def route(scope: Any, receive: Any, send: Any) -> None:
+        await (_beside_django(scope) or django)(scope, receive, send)
+
+    return route
+
+
+def _beside_django(scope: Mapping[str, Any]) -> publishing.Application | None:
+    path = below_mount(scope["path"].removeprefix(get_script_prefix(scope)))
+    if path is None or not publishing.is_sufficient():
+        return None
+    if path.startswith("topics/") and path.count("/") == 2:
+        before, topic, after = path.split("/")
+        path = f"{before}/*/{after}" if topic else path
+    return HTTP_ROUTES.get((scope["method"], path))
+
 
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 

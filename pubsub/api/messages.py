@@ -1,19 +1,18 @@
-"""The endpoint that publishes a message."""
+"""The endpoints that publish messages."""
 
 from typing import Any
 
 from django.http import HttpRequest
 from ninja import Router
 
-from pubsub.api.access import identify
-from pubsub.api.limits import count_publication
-from pubsub.api.requests import get_broker, read_body
-from pubsub.api.schemas import ErrorBody, Published, json_body
-from pubsub.protocol import bodies
+from pubsub.api.publications import publish_batch, publish_message
+from pubsub.api.schemas import BatchResults, ErrorBody, Published, json_body
+from pubsub.protocol.batch import Batch
 from pubsub.protocol.messages import Publication
-from pubsub.runtime import get_runtime
 
 router = Router(tags=["Messages"])
+
+_ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
 @router.post(
@@ -22,22 +21,32 @@ router = Router(tags=["Messages"])
     openapi_extra=json_body(
         Publication,
         plain={"payload": {"order_id": "ORD-123", "amount": 99.5}},
-        with_id={"id": "550e8400-e29b-41d4-a716-446655440000", "payload": "hello"},
+        with_id={"id": _ID, "payload": "hello"},
     ),
     summary="Publish a message",
 )
 async def publish(request: HttpRequest, name: str) -> Any:
     """Publish a message to a topic. The payload reaches subscribers byte for byte."""
-    asker = await identify(request, "publish")
-    await asker.check(name)
-    count_publication(asker.bucket)
-    publication = bodies.decode_publication(read_body(request))
-    message_id = str(publication.id)
-    published = get_broker(request).publish(name, message_id, publication.payload, user=asker.user)
-    get_runtime().tally.rest_publications += 1
-    return {
-        "status": "published",
-        "topic": name,
-        "id": message_id,
-        "subscribers": published.subscribers,
-    }
+    return await publish_message(request, name)
+
+
+@router.post(
+    "/messages",
+    response={200: BatchResults, (400, 401, 403, 413, 415): ErrorBody},
+    openapi_extra=json_body(
+        Batch,
+        plain={
+            "messages": [
+                {"topic": "orders", "payload": {"order_id": "ORD-123", "amount": 99.5}},
+                {"topic": "news", "id": _ID, "payload": "hello"},
+            ]
+        },
+    ),
+    summary="Publish many messages",
+)
+async def publish_many(request: HttpRequest) -> Any:
+    """Publish up to 1,000 messages, of up to 1 MiB together, in their order.
+
+    Each of them is published or refused by itself; `results` has the outcomes in the same order.
+    """
+    return await publish_batch(request)

@@ -56,6 +56,12 @@ class Published(Schema):
     subscribers: int = Field(description="Subscribers of the topic, including slow ones.")
 
 
+class BatchResults(Schema):
+    results: list[Published | ErrorBody] = Field(
+        description="What became of each message, in the order of the request."
+    )
+
+
 class Health(Schema):
     status: Literal["ok", "split"] = Field(
         description="`split` if several processes serve one port, each with its own topics.",
