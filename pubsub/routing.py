@@ -1,5 +1,6 @@
 """The routes beside Django's: WebSockets, some HTTP endpoints, and ASGI's lifespan."""
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from pubsub.hosts import is_allowed_host
 from pubsub.origins import is_own
 from pubsub.paths import below_mount, is_ours
 from pubsub.processes import neighbours
+from pubsub.protocol.batch import MAX_BATCH_BYTES
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import daphne
 
@@ -61,7 +63,8 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
 
     Args:
         whole_site: Limit the request bodies of all paths to ``max_message_bytes``. By default
-            only those of `pubsub.urls` are limited, because other views may accept uploads.
+            only those of `pubsub.urls` are limited, because other views may accept uploads. The
+            limit of ``POST /messages`` is `MAX_BATCH_BYTES`.
 
     Raises:
         ImproperlyConfigured: The setting ``CHATROOM`` is invalid.
@@ -70,8 +73,8 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     config = runtime.config
     daphne.install(
         daphne.HttpLimits(
-            max_body=config.max_message_bytes,
-            is_bounded=(lambda path: True) if whole_site else is_ours,
+            max_handshake_body=config.max_message_bytes,
+            max_body=functools.partial(_max_body, config.max_message_bytes, whole_site),
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
             accepts_websockets=runtime.accepts_websockets,
@@ -96,6 +99,13 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
+
+
+def _max_body(usual: int, whole_site: bool, path: str) -> int | None:
+    """Return the largest size in bytes of a request body for a path; ``None`` for no limit."""
+    if below_mount(path.removeprefix(settings.FORCE_SCRIPT_NAME or "")) == "messages":
+        return MAX_BATCH_BYTES
+    return usual if whole_site or is_ours(path) else None
 
 
 class BrowserOriginValidator:

@@ -54,6 +54,12 @@ class Published(Schema):
     topic: str = Field(examples=["orders"])
     id: str = Field(description="The message's id.")
     subscribers: int = Field(description="Subscribers of the topic, including slow ones.")
+    offset: int | None = Field(
+        None, description="The message's position, if the topic keeps history."
+    )
+    duplicate: Literal[True] | None = Field(
+        None, description="Present if the message was published before, and so not once more."
+    )
 
 
 class BatchResults(Schema):

@@ -90,4 +90,4 @@ def decode_item(item: Raw, *, max_bytes: int) -> BatchPublication:
         refuse_unknown(fields, BatchPublication)
         topic = required_string(fields, "topic")
         publication = publication_slowly(fields, text)
-        return BatchPublication(topic=topic, id=publication.id, payload=publication.payload)
+        return BatchPublication(topic=topic, **msgspec.structs.asdict(publication))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from pubsub.core.errors import PubSubError
 from pubsub.core.publication import Publication
@@ -19,6 +19,8 @@ class Published(Struct):
     topic: str
     id: str
     subscribers: int
+    offset: int | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
 
 
 class Refused(Struct):
@@ -47,6 +49,8 @@ def published(publication: Publication) -> Published:
         publication.topic,
         publication.id,
         publication.subscribers,
+        UNSET if publication.offset is None else publication.offset,
+        True if publication.duplicate else UNSET,
     )
 
 

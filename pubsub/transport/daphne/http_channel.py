@@ -134,11 +134,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _body_limit(self, request: "Request") -> int | None:
         limits = self.connections.limits
+        if request.is_upgrade():
+            return limits.max_handshake_body
         root = request.requestHeaders.getRawHeaders(ROOT_PATH)
         root_path = unquote(root[-1].decode("latin-1")) if root else request.server.root_path
         path = unquote(self._path.split(b"?", 1)[0].decode("latin-1"))
-        bounded = request.is_upgrade() or limits.is_bounded(path.removeprefix(root_path))
-        return limits.max_body if bounded else None
+        return limits.max_body(path.removeprefix(root_path))
 
     def allContentReceived(self) -> None:  # noqa: N802
         """Start the application, unless the request was refused or the server stops."""
