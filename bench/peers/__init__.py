@@ -115,6 +115,13 @@ PEERS = (
         dialect="chatroom-token",
     ),
     Peer(
+        "chatroom-views",
+        "chat room on Daphne, Django's views",
+        daphne("bench.peers.django_views:application"),
+        CHAT_ROOM_ENVIRONMENT,
+        rest=True,
+    ),
+    Peer(
         "chatroom-uvicorn",
         "chat room on uvicorn",
         uvicorn(CHAT_ROOM),
