@@ -17,6 +17,7 @@ from pubsub.buckets import Buckets
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
+from pubsub.expiry import forget_regularly
 from pubsub.lag import EventLoopLag
 from pubsub.origins import Origins
 from pubsub.protocol import replies
@@ -84,6 +85,7 @@ class Runtime:
             self._make_timers()
             self.lag.start(loop)
             self.broker.take_ownership()
+            forget_regularly(self.broker, loop)
         return self.broker
 
     async def _enter(self) -> None:
