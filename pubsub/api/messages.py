@@ -1,14 +1,19 @@
-"""The endpoints that publish messages."""
+"""The endpoints that publish messages, and the one that returns past ones."""
 
 from typing import Any
 
 from django.http import HttpRequest
 from ninja import Router
 
+from pubsub.api import history
+from pubsub.api.access import identify
 from pubsub.api.publications import publish_batch, publish_message
-from pubsub.api.schemas import BatchResults, ErrorBody, Published, json_body
+from pubsub.api.requests import get_broker, get_turns
+from pubsub.api.schemas import BatchResults, ErrorBody, History, Published, json_body
 from pubsub.protocol.batch import Batch
 from pubsub.protocol.messages import Publication
+from pubsub.protocol.replies import encode_history_body
+from pubsub.responses import json_response
 
 router = Router(tags=["Messages"])
 
@@ -22,12 +27,29 @@ _ID = "550e8400-e29b-41d4-a716-446655440000"
         Publication,
         plain={"payload": {"order_id": "ORD-123", "amount": 99.5}},
         with_id={"id": _ID, "payload": "hello"},
+        once={"id": _ID, "payload": "hello", "once": True},
     ),
     summary="Publish a message",
 )
 async def publish(request: HttpRequest, name: str) -> Any:
     """Publish a message to a topic. The payload reaches subscribers byte for byte."""
     return await publish_message(request, name)
+
+
+@router.get(
+    "/topics/{name}/messages",
+    response={200: History, (400, 401, 403, 404): ErrorBody},
+    openapi_extra={"parameters": history.PARAMETERS},
+    summary="Get past messages",
+)
+async def get_messages(request: HttpRequest, name: str) -> Any:
+    """Get messages that a topic keeps, oldest first: the newest, or those after a position."""
+    asker = await identify(request, "subscribe")
+    await asker.check(name)
+    since, limit = history.read_query(request)
+    await get_turns().wait()
+    page = get_broker(request).history(name, since=since, limit=limit)
+    return json_response(encode_history_body(name, page))
 
 
 @router.post(

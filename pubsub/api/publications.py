@@ -93,7 +93,9 @@ def _publish(
     broker: Broker, runtime: Runtime, asker: Asker, topic: str, publication: Publication
 ) -> results.Published:
     message_id = str(uuid.uuid4()) if publication.id is UNSET else publication.id
-    published = broker.publish(topic, message_id, publication.payload, user=asker.user)
+    published = broker.publish(
+        topic, message_id, publication.payload, user=asker.user, once=publication.once
+    )
     runtime.tally.rest_publications += 1
     return results.published(published)
 

@@ -37,6 +37,26 @@ class TopicSummary(Schema):
     subscribers: int
 
 
+class TopicDetails(Schema):
+    name: str = Field(examples=["orders"])
+    history: int = Field(description="Messages that the topic keeps; 0 for none.")
+    history_seconds: float | None = Field(
+        description="Seconds for which a message is kept; null for no limit."
+    )
+    presence: bool = Field(description="Whether subscribers may ask who is there.")
+    overflow: str = Field(description="What a full outbox does with an event of this topic.")
+    epoch: str | None = Field(None, description="Left out if the topic keeps no history.")
+    offset: int | None = Field(
+        None, description="Of the newest message. Left out if the topic keeps no history."
+    )
+    messages: int = Field(description="Messages published since the topic was created.")
+    subscribers: int
+    delivered: int = Field(
+        description="Counted once for every subscriber that a message was queued for."
+    )
+    dropped: int = Field(description="Counted once for every subscriber that lost a message.")
+
+
 class Listing(Schema):
     """What every listing has in addition, on all pages but the last."""
 
@@ -60,6 +80,25 @@ class Published(Schema):
     duplicate: Literal[True] | None = Field(
         None, description="Present if the message was published before, and so not once more."
     )
+
+
+class PastMessage(Schema):
+    offset: int
+    message: dict[str, Any] = Field(description="With its `id` and its `payload`.")
+    ts: str = Field(description="When it was accepted (RFC 3339).")
+    user: str | None = Field(None, description="The authenticated user who published it.")
+
+
+class History(Schema):
+    topic: str = Field(examples=["orders"])
+    ts: str
+    epoch: str
+    offset: int = Field(description="Of the newest message of the topic.")
+    complete: bool = Field(
+        description="Whether no message is missing between the position asked for, or the first "
+        "message here, and the last one here."
+    )
+    messages: list[PastMessage]
 
 
 class BatchResults(Schema):
