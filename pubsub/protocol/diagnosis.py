@@ -7,7 +7,7 @@ rejects a few things that RFC 8259 allows (lone surrogates in escapes, integers 
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Never
 
 from msgspec import UNSET, Raw, UnsetType
@@ -294,21 +294,6 @@ def _member(text: str, key: str) -> str:
             source = text[start:end]
         position = _after_space(text, end)
     return source
-
-
-def array_items(text: str, key: str) -> Iterator[str]:
-    """Yield the source text of each item of a member that is an array.
-
-    ``text`` must be a valid JSON object that has this member.
-    """
-    source = _member(text, key)
-    position = _after_space(source, 1)
-    while source[position] != "]":
-        _, end = _decoder.raw_decode(source, position)
-        yield source[position:end]
-        position = _after_space(source, end)
-        if source[position] == ",":
-            position = _after_space(source, position + 1)
 
 
 def _after_space(text: str, position: int) -> int:
