@@ -1,16 +1,16 @@
 """The endpoints that publish messages, as ASGI applications beside Django's.
 
-Django's handler, its middlewares, its URL resolver and django-ninja take most of the time of so
-short a request. Here it passes the chat room's own middlewares, and then the same function as in
-Django's view, so the rules and the responses are the same. Middlewares of the project are not
-called; where requests depend on them, because an authorizer decides about the users of sessions,
-all requests go to Django.
+Django's handler, its URL resolver and django-ninja take most of the time of so short a request.
+Here it passes the chat room's own middlewares, and then the same function as in Django's view, so
+the rules and the responses are the same. In a project with other middlewares, which may add rules
+of their own or find the user of a session, all requests go to Django.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
 from typing import Any, cast
 
+from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
@@ -22,17 +22,23 @@ from pubsub.middleware import GetResponse, cors, json_errors
 from pubsub.protocol.batch import MAX_BATCH_BYTES
 from pubsub.runtime import get_runtime
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
+"""An ASGI application."""
 
 Endpoint = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-def is_sufficient() -> bool:
-    """Return whether no request depends on Django's middlewares."""
-    return get_runtime().access.authorizer is None
+_MIDDLEWARES = frozenset({"pubsub.middleware.cors", "pubsub.middleware.json_errors"})
+
+_WITHOUT_EFFECT = frozenset({"servestatic.middleware.ServeStaticMiddleware"})
+"""Middlewares that do nothing to these requests."""
+
+
+def replaces_django() -> bool:
+    """Return whether the project has no middlewares that are not called here."""
+    return set(settings.MIDDLEWARE) - _WITHOUT_EFFECT == _MIDDLEWARES
 
 
 def application(endpoint: Endpoint) -> Application:
@@ -47,7 +53,7 @@ def application(endpoint: Endpoint) -> Application:
     # This is the order of Django's handler: it handles what an endpoint raises unexpectedly.
     respond = cors(json_errors(cast(GetResponse, convert_exception_to_response(answer))))
 
-    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(scope: dict[str, Any], receive: Receive, send: Any) -> None:
         body = await _read_body(receive, most=_max_body())
         if body is None:
             return

@@ -27,25 +27,25 @@ HTTP_ROUTES: Mapping[tuple[str, str], publishing.Application] = {
 """The applications for methods and paths below the place of `pubsub.urls`; `*` is a topic."""
 
 
-def http_application(django: Any) -> publishing.Application:
+def http_application(django_application: publishing.Application) -> publishing.Application:
     """Return the ASGI application for ``http``: Django's, and some endpoints beside it.
 
     Django has views for these endpoints as well, which give the same answers several times more
-    slowly. They serve projects without this application, and those with an authorizer.
+    slowly. They serve projects without this application, and those with middlewares of their own.
 
     Args:
-        django: What ``get_asgi_application()`` returns.
+        django_application: What ``get_asgi_application()`` returns.
     """
 
-    async def route(scope: Any, receive: Any, send: Any) -> None:
-        await (_beside_django(scope) or django)(scope, receive, send)
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await (_beside_django(scope) or django_application)(scope, receive, send)
 
-    return route
+    return application
 
 
 def _beside_django(scope: Mapping[str, Any]) -> publishing.Application | None:
     path = below_mount(scope["path"].removeprefix(get_script_prefix(scope)))
-    if path is None or not publishing.is_sufficient():
+    if path is None or not publishing.replaces_django():
         return None
     if path.startswith("topics/") and path.count("/") == 2:
         before, topic, after = path.split("/")
