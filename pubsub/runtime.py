@@ -92,7 +92,7 @@ class Runtime:
         self.enter()
 
     def publish_from_any_thread(
-        self, topic: str, payload: Any, *, message_id: str | None = None
+        self, topic: str, payload: Any, *, message_id: str | None = None, once: bool = False
     ) -> int:
         """Publish from any thread; see `pubsub.publish`."""
         publish = functools.partial(
@@ -100,6 +100,7 @@ class Runtime:
             topic,
             check_message_id(message_id) if message_id else str(uuid.uuid4()),
             replies.encode_payload(payload),
+            once=once,
         )
         return self._call_from_any_thread(
             publish, otherwise="publish over REST to the one that does"
