@@ -9,8 +9,7 @@ from pubsub.api import history
 from pubsub.api.access import identify
 from pubsub.api.publications import publish_batch, publish_message
 from pubsub.api.requests import get_broker, get_turns
-from pubsub.api.schemas import BatchResults, ErrorBody, History, Published, json_body
-from pubsub.protocol.batch import Batch
+from pubsub.api.schemas import BatchResults, ErrorBody, History, Published, batch_body, json_body
 from pubsub.protocol.messages import Publication
 from pubsub.protocol.replies import encode_history_body
 from pubsub.responses import json_response
@@ -55,8 +54,7 @@ async def get_messages(request: HttpRequest, name: str) -> Any:
 @router.post(
     "/messages",
     response={200: BatchResults, (400, 401, 403, 413, 415): ErrorBody},
-    openapi_extra=json_body(
-        Batch,
+    openapi_extra=batch_body(
         plain={
             "messages": [
                 {"topic": "orders", "payload": {"order_id": "ORD-123", "amount": 99.5}},

@@ -5,6 +5,8 @@ from typing import Any, Literal
 import msgspec
 from ninja import Field, Schema
 
+from pubsub.protocol.batch import MAX_BATCH_MESSAGES, Batch, BatchPublication
+
 # --- Responses -----------------------------------------------------------------------------------
 
 
@@ -199,7 +201,38 @@ class Disconnected(Schema):
 
 def json_body(structure: type[msgspec.Struct], **examples: dict[str, Any]) -> dict[str, Any]:
     """Return the OpenAPI description of a body that `pubsub.protocol.bodies` decodes."""
-    schema = msgspec.json.schema(structure)["$defs"][structure.__name__]
+    return _body(_schema(structure), examples)
+
+
+def batch_body(**examples: dict[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that `pubsub.protocol.batch` decodes."""
+    other = {"description": "Anything else is refused by itself; the other messages are published."}
+    messages = {
+        "type": "array",
+        "items": {"anyOf": [_schema(BatchPublication), other]},
+        "maxItems": MAX_BATCH_MESSAGES,
+    }
+    return _body({**_schema(Batch), "properties": {"messages": messages}}, examples)
+
+
+def _schema(structure: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schema of a structure, without references, which OpenAPI would not find."""
+    schema = msgspec.json.schema(structure)
+    inlined: dict[str, Any] = _inlined({"$ref": schema["$ref"]}, schema["$defs"])
+    return inlined
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}
+
+
+def _body(schema: dict[str, Any], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "requestBody": {
             "required": True,

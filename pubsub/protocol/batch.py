@@ -26,7 +26,7 @@ MAX_BATCH_BYTES = 1024 * 1024
 
 
 class BatchPublication(Publication, kw_only=True):
-    """One message of a batch; the server generates a missing id."""
+    """A message and its topic; the server generates a missing id."""
 
     # A plain string: the broker checks the names of topics that do not exist.
     topic: Annotated[str, Meta(description=TOPIC_NAME_RULE.removeprefix("must be "))]
@@ -35,14 +35,11 @@ class BatchPublication(Publication, kw_only=True):
 class Batch(Struct, forbid_unknown_fields=True):
     """The body of ``POST /messages``."""
 
-    messages: Annotated[list[BatchPublication], Meta(max_length=MAX_BATCH_MESSAGES)]
-
-
-class _Items(Struct, forbid_unknown_fields=True):
     messages: list[Raw]
+    """Each item should be a `BatchPublication`."""
 
 
-_items_decoder = msgspec.json.Decoder(_Items)
+_batch_decoder = msgspec.json.Decoder(Batch)
 _members_decoder = msgspec.json.Decoder(dict[str, Raw])
 _array_decoder = msgspec.json.Decoder(list[Raw])
 _publication_decoder = msgspec.json.Decoder(BatchPublication)
@@ -62,7 +59,7 @@ def split_batch(body: bytes) -> list[Raw]:
     """
     body_text(body)  # msgspec would accept a payload that is not UTF-8
     try:
-        items = _items_decoder.decode(body).messages
+        items = _batch_decoder.decode(body).messages
     except (msgspec.MsgspecError, RecursionError):
         items = _split_again(body)
     if len(items) > MAX_BATCH_MESSAGES:
