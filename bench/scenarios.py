@@ -89,9 +89,6 @@ def fanout(subscribers: int, window: int, *, quick: bool = False) -> Scenario:
     )
 
 
-REST_PEERS = ("chatroom", "chatroom-views", "chatroom-uvicorn")
-"""The peers whose REST endpoints are compared beyond a single publication."""
-
 SCENARIOS = (
     fanout(1, 1),
     fanout(1, 8),
@@ -242,7 +239,7 @@ SCENARIOS = (
         ("rest", "--connections", "1"),
         (PUBLICATIONS, SERVER_COST),
         connections=2,
-        takes=lambda peer: peer.name in REST_PEERS,
+        takes=lambda peer: peer.rest,
     ),
     Scenario(
         "rest-batch",
@@ -252,6 +249,6 @@ SCENARIOS = (
         ("batch", "--subscribers", "10", "--size", "1000"),
         (PUBLICATIONS, DELIVERIES, SERVER_COST),
         connections=11,
-        takes=lambda peer: peer.name in REST_PEERS,
+        takes=lambda peer: peer.batches,
     ),
 )

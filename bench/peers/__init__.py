@@ -50,6 +50,9 @@ class Peer:
     rest: bool = False
     """Whether messages can be published over HTTP."""
 
+    batches: bool = False
+    """Whether many messages can be published in one HTTP request."""
+
     by_group: bool = False
     """Whether it publishes with `group_send`."""
 
@@ -105,6 +108,7 @@ PEERS = (
         daphne(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
         quick=True,
     ),
     Peer(
@@ -120,6 +124,7 @@ PEERS = (
         daphne("bench.peers.django_views:application"),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
     ),
     Peer(
         "chatroom-uvicorn",
@@ -127,6 +132,7 @@ PEERS = (
         uvicorn(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
     ),
     Peer(
         "chatroom-granian",
@@ -134,6 +140,7 @@ PEERS = (
         granian(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
     ),
     Peer(
         "go",

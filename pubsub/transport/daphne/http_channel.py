@@ -190,6 +190,18 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._deadline = time.monotonic() + KEEP_ALIVE_TIMEOUT
         super().requestDone(request)
 
+    def flush(self) -> None:
+        """Write a small response to the socket at once.
+
+        Twisted would register the socket, wait for it in another turn of the event loop, and
+        unregister it. It still does for what the kernel does not take, and to close a connection.
+        """
+        tcp = self.transport
+        is_tcp = isinstance(tcp, FileDescriptor)  # TLS has written everything to it already
+        if is_tcp and tcp.connected and tcp._tempDataLen and not tcp.disconnecting:
+            # An error remains: Twisted's own write will hit it and handle it.
+            tcp.doWrite()
+
     def resumeProducing(self) -> None:  # noqa: N802
         """Everything that was written has left."""
         super().resumeProducing()
@@ -402,8 +414,10 @@ class Request(WebRequest):  # type: ignore[misc]
 
     def finish(self) -> None:
         """Finish the response, and let another request have its turn."""
-        connections = self._connections
+        connections, channel = self._connections, self.channel
         super().finish()
+        if channel is not None:
+            channel.flush()
         connections.answered(self)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
