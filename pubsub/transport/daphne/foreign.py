@@ -202,7 +202,6 @@ HTTP: Table = {
         "disconnecting": "whether it is closed once everything is sent",
         "loseWriteConnection": "closes one direction",
         "doWrite": "writes to the socket now",
-        "connected": "whether the socket is open",
     },
     "twisted.internet.abstract:FileDescriptor.__init__": {"_tempDataLen": "more bytes that wait"},
     "twisted.internet.tcp:Port": {

@@ -191,16 +191,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().requestDone(request)
 
     def flush(self) -> None:
-        """Write a small response to the socket at once.
+        """Write a response to the socket at once.
 
         Twisted would register the socket, wait for it in another turn of the event loop, and
-        unregister it. It still does for what the kernel does not take, and to close a connection.
+        unregister it. It still does for what the kernel does not take, for errors, with TLS, and to
+        close a connection.
         """
-        tcp = self.transport
-        is_tcp = isinstance(tcp, FileDescriptor)  # TLS has written everything to it already
-        if is_tcp and tcp.connected and tcp._tempDataLen and not tcp.disconnecting:
-            # An error remains: Twisted's own write will hit it and handle it.
-            tcp.doWrite()
+        if self.persistent and isinstance(self.transport, FileDescriptor):
+            self.transport.doWrite()  # type: ignore[no-untyped-call]
 
     def resumeProducing(self) -> None:  # noqa: N802
         """Everything that was written has left."""
