@@ -24,6 +24,10 @@ REJECTED_BYTES = 4
 """Bytes of a rejected message that cost one unit; building the error text needs a second, slower
 parse."""
 
+INFLATED_BYTES = 4
+"""Bytes inflated from a compressed message that cost one unit. Without compression, the time that
+the network takes for them holds a client back."""
+
 TOKEN = 500
 """A token: about 100 µs to verify its signature and compile its patterns."""
 

@@ -25,7 +25,7 @@ from pubsub.protocol.messages import AnyCommand, Publish
 from pubsub.protocol.replies import encode_error, encode_refusal
 from pubsub.runtime import Runtime
 from pubsub.tally import AuthFailure
-from pubsub.transport.base import OTHER, Message, Reason, Transport
+from pubsub.transport.base import Message, Other, Reason, Transport
 from pubsub.websocket.engine import TooLarge
 
 logger = logging.getLogger(__name__)
@@ -153,10 +153,10 @@ class Connection:
             message = next_message()
             if message is None:
                 return
-            if message is OTHER:
-                self._budget -= fairness.OTHER_FRAME
+            if isinstance(message, Other):
+                self._budget -= message.cost
             else:
-                self._receive(message)  # type: ignore[arg-type]  # OTHER is the only one
+                self._receive(message)
             if self._budget <= 0 and not self._paused:
                 self._pause()
                 asyncio.get_running_loop().call_soon(self._resume)

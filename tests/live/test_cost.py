@@ -18,6 +18,7 @@ COUNTED = ("-m", "daphne", "-p", "0", "tests.live.host.counted:application")
 SUBSCRIBERS = 30
 ROUNDS = 20
 PUBLISH = {"type": "publish", "topic": "orders", "message": {"id": UUID, "payload": 1}}
+LONG = {**PUBLISH, "message": {"id": UUID, "payload": "x" * 2000}}
 
 
 def count(server: Server, at_a_time: int) -> Counter[str]:
@@ -28,15 +29,19 @@ def count(server: Server, at_a_time: int) -> Counter[str]:
 
 
 def count_calls(
-    server: Server, subscribers: list[Client], publisher: Client, at_a_time: int = 1
+    server: Server,
+    subscribers: list[Client],
+    publisher: Client,
+    at_a_time: int = 1,
+    command: Mapping[str, Any] = PUBLISH,
 ) -> Counter[str]:
     """Publish ``at_a_time`` messages per round and count the server's calls."""
-    publisher.send_all([PUBLISH])  # warms the cache of the encoded topic name
+    publisher.send_all([command])  # warms the cache of the encoded topic name
     for client in (*subscribers, publisher):
         client.receive()
     server.request("GET", "/count/start")
     for _ in range(ROUNDS):
-        publisher.send_all([PUBLISH] * at_a_time)
+        publisher.send_all([command] * at_a_time)
         for client in (*subscribers, publisher):
             for _ in range(at_a_time):
                 client.receive()
@@ -84,6 +89,22 @@ def test_publications_over_rest(start_server: StartServer) -> None:
     assert counts[f"writes to {subscriber.port}"] == ROUNDS + 1
     assert counts["threads"] == 0
     assert counts["tasks"] < 1.5 * ROUNDS
+
+
+def test_publications_to_compressed_connections(start_server: StartServer) -> None:
+    """A long event is compressed once, and all that negotiated it get it in one write a tick."""
+    server = start_server(*COUNTED, CHATROOM_COMPRESSION="true")
+    server.create_topic("orders")
+    subscribers = [server.connect(compression=number % 3 > 0) for number in range(SUBSCRIBERS)]
+    for client in subscribers:
+        assert client.ask(type="subscribe", topic="orders")["type"] == "ack"
+    publisher = server.connect(compression=True)
+    counts = count_calls(server, subscribers, publisher, 4, LONG)
+    assert counts["compressions"] == 4 * ROUNDS
+    assert counts["encodings"] == 2 * 4 * ROUNDS
+    assert counts["hops"] < 3 * ROUNDS
+    counts = count_calls(server, subscribers, publisher)
+    assert counts["compressions"] == 0
 
 
 def subscribers_with(server: Server, headers: Mapping[str, str]) -> list[Client]:
