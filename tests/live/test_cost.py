@@ -178,3 +178,37 @@ def test_publications_of_users(tmp_path: Path, authorizer: str) -> None:
             assert_cheap(count_calls(server, subscribers, publisher))
             question.send(b"y")
         assert asking.receive()["type"] == "ack"
+
+
+def test_presence(start_server: StartServer) -> None:
+    """A notice of presence is encoded once, and written once to each watcher, without tasks."""
+    server = start_server(*COUNTED, CHATROOM_PRESENCE_INTERVAL="0.1")
+    server.create_topic("orders", presence=True)
+    watchers = [server.subscriber("orders", presence=True) for _ in range(SUBSCRIBERS)]
+    joining = [server.connect() for _ in range(ROUNDS)]
+    members: set[str] = set()
+    for watcher in watchers:
+        while len(members) < SUBSCRIBERS:  # all have been told of all
+            members |= {
+                each["client_id"]
+                for notice in [watcher.receive()]
+                for each in notice.get("members", notice.get("joined"))
+            }
+        members.clear()
+    server.request("GET", "/count/start")
+    for client in joining:
+        client.send(type="subscribe", topic="orders")
+    for client in joining:
+        assert client.receive()["type"] == "ack"
+    notices = [0] * SUBSCRIBERS
+    for number, watcher in enumerate(watchers):
+        told = 0
+        while told < ROUNDS:
+            told += len(watcher.receive()["joined"])
+            notices[number] += 1
+    counts = Counter(server.request("GET", "/count/stop")[1])
+    assert len(set(notices)) == 1
+    assert counts["encodings"] == ROUNDS + notices[0]
+    assert [counts[f"writes to {watcher.port}"] for watcher in watchers] == notices
+    assert counts["tasks"] < ROUNDS / 2
+    assert counts["threads"] == 0

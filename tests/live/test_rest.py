@@ -364,6 +364,7 @@ def test_openapi_and_its_page(server: Server) -> None:
         ("/topics/{name}", "get"),
         ("/topics/{name}", "delete"),
         ("/topics/{name}/messages", "get"),
+        ("/topics/{name}/presence", "get"),
         ("/topics/{name}/messages", "post"),
         ("/messages", "post"),
         ("/health", "get"),
