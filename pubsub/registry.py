@@ -152,6 +152,17 @@ class Registry:
 
     # --- Questions ---
 
+    def exclude_for(self, client_id: str, user: str | None) -> Client | None:
+        """Return the connected client whose own publication over REST it should not receive.
+
+        Args:
+            client_id: The id that the publisher gives as its own.
+            user: The authenticated user who publishes. A client of anybody else is left alone, or
+                a publisher could hide messages from others.
+        """
+        entry = self._by_client.get(client_id)
+        return entry.connection.client if entry is not None and entry.user == user else None
+
     def of_client(self, client_id: str) -> Entry | None:
         """Return the entry of a client, if it is connected."""
         return self._by_client.get(client_id)
