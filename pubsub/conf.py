@@ -12,12 +12,15 @@ from django.utils.module_loading import import_string
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.configuration import Configuration
+from pubsub.core.options import GivenOptions, TopicRules
 
 _CONFIGURATIONS: tuple[type[Any], ...] = (Configuration, AccessConfiguration)
 
 _FIELDS = {
     field.name.upper(): field for each in _CONFIGURATIONS for field in dataclasses.fields(each)
 }
+
+_OPTIONS = tuple(field.name for field in dataclasses.fields(GivenOptions))
 
 SETTING_NAMES: tuple[str, ...] = tuple(_FIELDS)
 
@@ -112,8 +115,44 @@ def _convert(configuration: type[T], values: Mapping[str, Any]) -> T:
         raise _improper(error) from None
 
 
+def _topic_rules(value: Any) -> TopicRules:
+    """Return the rules for topics that ``value`` describes: an object, or JSON for one.
+
+    Raises:
+        ImproperlyConfigured: It is something else, or a name or an option in it is invalid.
+    """
+    expected = _FIELDS["TOPICS"].metadata["expected"]
+    try:
+        given = msgspec.json.decode(value) if isinstance(value, str) else value
+    except msgspec.MsgspecError as error:
+        raise ImproperlyConfigured(
+            f"CHATROOM_TOPICS must be {expected} ({error}), not {value!r}"
+        ) from None
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise ImproperlyConfigured(f"CHATROOM_TOPICS must be {expected}, not {value!r}")
+    try:
+        return TopicRules({name: _options(name, options) for name, options in given.items()})
+    except ValueError as error:
+        raise ImproperlyConfigured(f"CHATROOM_TOPICS: {error}") from None
+
+
+def _options(name: str, options: Any) -> GivenOptions:
+    if not isinstance(options, Mapping):
+        raise ValueError(f"the options of {name!r} must be an object")
+    for option in options:
+        if option not in _OPTIONS:
+            known = ", ".join(_OPTIONS)
+            raise ValueError(f"{name!r} has an unknown option {option!r}; known are {known}")
+    try:
+        return msgspec.convert(options, GivenOptions)
+    except ValueError as error:
+        raise ValueError(f"the options of {name!r} are invalid: {error}") from None
+
+
 def _value(name: str, value: Any) -> Any:
     field = _FIELDS[name]
+    if isinstance(field.default, TopicRules):
+        return value if isinstance(value, TopicRules) else _topic_rules(value)
     given = value
     if isinstance(field.default, tuple) and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]

@@ -55,6 +55,11 @@ class Runtime:
             config,
             # Without tokens no event has a user, so not even the question is asked.
             encode=replies.encode_event_with_user if self.access.is_on else replies.encode_event,
+            encode_kept=(
+                replies.encode_event_with_offset_and_user
+                if self.access.is_on
+                else replies.encode_event_with_offset
+            ),
             describe_loss=replies.encode_loss,
         )
         self.tally = Tally()

@@ -25,7 +25,7 @@ def subscribe_with(last_n: str) -> str:
 TOPIC_RULE = "topic must be 1 to 128 printable characters without white space or /"
 REQUEST_ID_RULE = "request_id must be a string of at most 128 characters"
 LAST_N_RULE = "last_n must be an integer of at least 0"
-KNOWN_TYPES = "known types are subscribe, unsubscribe, publish, ping, auth"
+KNOWN_TYPES = "known types are subscribe, unsubscribe, publish, ping, auth, history, presence"
 
 BAD_MESSAGES = {
     "not JSON": ("hello", "message is not valid JSON: "),

@@ -11,7 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from pubsub import conf
 from pubsub.checks import check_settings
-from pubsub.core.configuration import Configuration, Overflow
+from pubsub.core.configuration import Configuration
+from pubsub.core.options import Overflow
 from pubsub.runtime import get_runtime
 
 PROJECT = Path(__file__).parents[1]
@@ -36,8 +37,14 @@ BAD_VALUES = {
     "WRITE_TIMEOUT": "-1",
     "PING_INTERVAL": "0",
     "REQUEST_TIMEOUT": "soon",
-    "HISTORY_SIZE": "1001",
+    "HISTORY_SIZE": "1000001",
     "HISTORY_BYTES": "256M",
+    "RECOVERY_LIMIT": "0",
+    "ONCE_SECONDS": "0",
+    "PRESENCE_INTERVAL": "0",
+    "PRESENCE_LINGER": "-1",
+    "PRESENCE_MAX": "0",
+    "TOPICS": "orders, news",
     "AUTO_CREATE_TOPICS": "maybe",
     "MAX_MESSAGE_BYTES": "64K",
     "RATE_LIMIT": "unlimited",
@@ -150,3 +157,30 @@ def test_system_check(settings: pytest.FixtureRequest) -> None:
     settings.CHATROOM = {"QUEUE_SIZE": 0}
     (error,) = check_settings(None)
     assert "CHATROOM_QUEUE_SIZE must be a whole number" in error.msg
+
+
+@pytest.mark.parametrize(
+    ("topics", "complaint"),
+    [
+        ("[1]", r"must be a JSON object of .*, not '\[1\]'"),
+        ('{"a b": {}}', "name 'a b': topic must be 1 to 128 printable characters .*"),
+        ('{"a": []}', "the options of 'a' must be an object"),
+        ('{"a": {"size": 1}}', "'a' has an unknown option 'size'; known are history, .*"),
+        ('{"a": {"history": "many"}}', "the options of 'a' are invalid: Expected `int .*"),
+        ('{"a*": {"history": -1}}', "the options of 'a.*' are invalid: history must be .*"),
+        ('{"a": {"history_seconds": 0}}', ".* history_seconds must be .*"),
+        ('{"a": {"overflow": "explode"}}', "the options of 'a' are invalid: Invalid enum .*"),
+    ],
+    ids=range(8),
+)
+def test_bad_topics(topics: str, complaint: str) -> None:
+    """Whatever is wrong with the topics that should exist from the start is named."""
+    with pytest.raises(ImproperlyConfigured) as error:
+        conf.configuration_from({"TOPICS": topics})
+    assert re.fullmatch(f"CHATROOM_TOPICS:? {complaint}", str(error.value)), str(error.value)
+
+
+def test_more_topics_than_allowed() -> None:
+    """No more topics can exist from the start than are allowed at all."""
+    with pytest.raises(ImproperlyConfigured, match="CHATROOM_TOPICS must be no more"):
+        conf.configuration_from({"TOPICS": {"a": {}, "b": {}}, "MAX_TOPICS": 1})

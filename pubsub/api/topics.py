@@ -44,7 +44,7 @@ async def create_topic(request: HttpRequest) -> Any:
     topic = bodies.decode_new_topic(read_body(request))
     await asker.check(topic.name)
     try:
-        get_broker(request).create_topic(topic.name, history_size=topic.history)
+        get_broker(request).create_topic(topic.name, topic.options)
     except InvalidTopicName:
         raise BadRequest(f"name {TOPIC_NAME_RULE}") from None
     return Status(201, {"status": "created", "topic": topic.name})

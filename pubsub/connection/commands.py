@@ -9,13 +9,32 @@ and returns its cost beyond `fairness.COMMAND`. If it raises a `PubSubError`, th
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from msgspec import UNSET
+
 from pubsub import fairness
 from pubsub.connection.session import Session
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
+from pubsub.core.publication import Position
+from pubsub.core.topic import NOTHING_PAST, Recover
+from pubsub.protocol import messages
 from pubsub.protocol.errors import BadRequest
-from pubsub.protocol.messages import Auth, Command, Ping, Publish, Subscribe, Unsubscribe
-from pubsub.protocol.replies import encode_ack, encode_pong
+from pubsub.protocol.messages import (
+    AskHistory,
+    AskPresence,
+    Auth,
+    Command,
+    Ping,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+)
+from pubsub.protocol.replies import (
+    encode_ack,
+    encode_pong,
+    encode_published,
+    encode_subscribed,
+)
 
 
 class Issuer(Protocol):
@@ -31,13 +50,21 @@ Execute = Callable[[Issuer, Any], int]
 
 def subscribe(issuer: Issuer, command: Subscribe) -> int:
     """Subscribe and acknowledge; the replay follows, ahead of the live events."""
-    client = issuer.client
-    replay = issuer.broker.subscribe(client, command.topic, last_n=command.last_n)
-    client.outbox.put_reply(encode_ack(command.topic, command.request_id))
-    if replay is None:
+    client, topic, request_id = issuer.client, command.topic, command.request_id
+    recover = None if command.recover is UNSET else _position_to_recover(command.recover)
+    subscribed = issuer.broker.subscribe(client, topic, last_n=command.last_n, recover=recover)
+    if subscribed is NOTHING_PAST:
+        client.outbox.put_reply(encode_ack(topic, request_id))
         return 0
-    client.outbox.put_replay(replay)
-    return replay.remaining * fairness.REPLAYED_EVENT
+    client.outbox.put_reply(encode_subscribed(topic, request_id, subscribed, client.id))
+    if subscribed.replay is not None:
+        client.outbox.put_replay(subscribed.replay)
+    return subscribed.replayed * fairness.REPLAYED_EVENT
+
+
+def _position_to_recover(asked: messages.Recover) -> Recover:
+    client_id = None if asked.client_id is UNSET else asked.client_id
+    return Recover(Position(asked.epoch, asked.offset), client_id)
 
 
 def unsubscribe(issuer: Issuer, command: Unsubscribe) -> int:
@@ -54,7 +81,11 @@ def publish(issuer: Issuer, command: Publish, user: str | None = None) -> int:
     publication = issuer.broker.publish(
         command.topic, message.id, message.payload, publisher=client, user=user
     )
-    client.outbox.put_reply(encode_ack(command.topic, command.request_id, publication.time))
+    topic, request_id = command.topic, command.request_id
+    if publication.offset is None:
+        client.outbox.put_reply(encode_ack(topic, request_id, publication.time))
+    else:
+        client.outbox.put_reply(encode_published(topic, request_id, publication))
     return publication.subscribers
 
 
@@ -67,6 +98,16 @@ def ping(issuer: Issuer, command: Ping) -> int:
 def refuse_auth(issuer: Issuer, command: Auth) -> int:
     """Refuse a token that nobody asked for."""
     raise BadRequest("authentication is off")
+
+
+def history(issuer: Issuer, command: AskHistory) -> int:
+    """Answer with past messages."""
+    raise BadRequest("the topic keeps no history")
+
+
+def presence(issuer: Issuer, command: AskPresence) -> int:
+    """Answer with the members of the topic."""
+    raise BadRequest("the topic has no presence")
 
 
 # With access control:
@@ -96,12 +137,26 @@ def publish_if_allowed(issuer: Issuer, command: Publish) -> int:
     return publish(issuer, command, identity.user)
 
 
+def history_if_allowed(issuer: Issuer, command: AskHistory) -> int:
+    """Answer with past messages if the client may read the topic."""
+    issuer.session.require("subscribe", command.topic)
+    return history(issuer, command)
+
+
+def presence_if_allowed(issuer: Issuer, command: AskPresence) -> int:
+    """Answer with the members if the client may read the topic."""
+    issuer.session.require("subscribe", command.topic)
+    return presence(issuer, command)
+
+
 OPEN: dict[type[Command], Execute] = {
     Subscribe: subscribe,
     Unsubscribe: unsubscribe,
     Publish: publish,
     Ping: ping,
     Auth: refuse_auth,
+    AskHistory: history,
+    AskPresence: presence,
 }
 """What commands do where everyone may do everything."""
 
@@ -111,5 +166,7 @@ GUARDED: dict[type[Command], Execute] = {
     Publish: publish_if_allowed,
     Ping: ping,
     Auth: authenticate,
+    AskHistory: history_if_allowed,
+    AskPresence: presence_if_allowed,
 }
 """What commands do where access is controlled."""

@@ -11,8 +11,8 @@ from pubsub.auth.identity import Identity
 from pubsub.connection.commands import GUARDED, OPEN
 from pubsub.connection.rate import MalformedLimit, RateLimit
 from pubsub.connection.session import Session, Undecided
-from pubsub.core.configuration import Overflow
 from pubsub.core.errors import PubSubError
+from pubsub.core.options import Overflow
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.commands import (
     decode_command,

@@ -22,20 +22,21 @@ from pubsub.core.errors import (
     WrongThread,
 )
 from pubsub.core.histogram import Histogram
-from pubsub.core.history import History, HistoryBudget, Replay
+from pubsub.core.history import History, HistoryBudget
 from pubsub.core.listing import Listing
 from pubsub.core.names import validate_name
+from pubsub.core.options import NOT_GIVEN, GivenOptions, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
 from pubsub.core.publication import Encode, Frame, Publication
-from pubsub.core.topic import Topic
+from pubsub.core.topic import Recover, Subscribed, Topic
 
 
 @dataclass(frozen=True, slots=True)
 class TopicCreated:
-    """A topic was created. It keeps its last ``history_size`` messages."""
+    """A topic was created."""
 
     topic: str
-    history_size: int
+    options: TopicOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ class Broker:
 
     Args:
         config: The bounds of topics, subscriptions and outboxes.
-        encode: Encodes the event of a publication.
+        encode: Encodes the event of a publication to a topic without history.
+        encode_kept: Encodes one to a topic with history, whose publications have offsets; by
+            default the same.
         describe_loss: Builds the notice for a client that lost events: the topic, their number.
         announce: The seam for other processes. It is called once for every publication and every
             change of topics, whatever caused it, after the change has taken effect here. It must
@@ -99,11 +102,13 @@ class Broker:
         config: Configuration,
         *,
         encode: Encode,
+        encode_kept: Encode | None = None,
         describe_loss: Callable[[str, int], Frame],
         announce: Callable[[Change], None] = _announce_nothing,
     ) -> None:
         self.config = config
         self._encode = encode
+        self._encode_kept = encode_kept or encode
         self._describe_loss = describe_loss
         self._announce = announce
         self._owner = get_ident()
@@ -116,10 +121,13 @@ class Broker:
         self._subscriptions = 0
         self._total = TotalCounters()
         self._histories = HistoryBudget(config.history_bytes)
+        self._default_options = TopicOptions(history=config.history_size, overflow=config.overflow)
         self._delivering = False
         self._other_publications = 0
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
+        for name in config.topics.names:
+            self._create(name, NOT_GIVEN)
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker."""
@@ -165,8 +173,11 @@ class Broker:
         client.topics.clear()
         client.outbox.close()
 
-    def create_topic(self, name: str, *, history_size: int | None = None) -> None:
-        """Create a topic that keeps ``history_size`` messages (``None``: the configured number).
+    def create_topic(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
+        """Create a topic with the options that are given.
+
+        Others are those of the first matching rule in the setting ``topics``, and then those of
+        the configuration.
 
         Raises:
             InvalidTopicName: The name breaks the rule for topic names.
@@ -174,7 +185,16 @@ class Broker:
             LimitExceeded: There are ``max_topics`` topics already.
         """
         self._check_caller()
-        self._create(validate_name(name), history_size)
+        self._create(validate_name(name), given)
+
+    def topic(self, name: str) -> Topic:
+        """Return a topic, to look at.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+        """
+        self._check_caller()
+        return self._existing(name)
 
     def delete_topic(self, name: str, notice: Frame) -> None:
         """Delete a topic; its subscribers get ``notice`` and stay connected.
@@ -193,12 +213,15 @@ class Broker:
         topic.close()
         self._announce(TopicDeleted(name))
 
-    def subscribe(self, client: Client, name: str, *, last_n: int = 0) -> Replay | None:
-        """Subscribe a client, and return the past events to replay to it, if there are any.
+    def subscribe(
+        self, client: Client, name: str, *, last_n: int = 0, recover: Recover | None = None
+    ) -> Subscribed:
+        """Subscribe a client, and return what the subscription begins with.
 
         The caller must put its acknowledgement and then the replay into the outbox before it
         awaits anything, so that there is neither a gap nor a duplicate before the live events.
-        Subscribing again changes nothing, and gives no second replay.
+        Subscribing again changes nothing, and gives no second replay: nothing is recovered then,
+        because events that were sent already would be sent again.
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
@@ -206,10 +229,10 @@ class Broker:
         """
         self._check_caller()
         if name in client.topics:
-            return None
+            return self._topics[name].again(recover)
         if len(client.topics) >= self.config.max_subscriptions:
             # Even at the limit, a missing topic or an invalid name is the more useful error.
-            if self.config.auto_create_topics:
+            if name not in self._topics and self._creates(name):
                 validate_name(name)
             else:
                 self._existing(name)
@@ -218,7 +241,7 @@ class Broker:
         topic.subscribers[client] = client.outbox
         client.topics[name] = None
         self._subscriptions += 1
-        return topic.replay(last_n, client)
+        return topic.past(client, last_n, recover, self.config.recovery_limit)
 
     def unsubscribe(self, client: Client, name: str) -> None:
         """End a subscription.
@@ -370,18 +393,24 @@ class Broker:
             yield [client.statistics() for client in found]
             self._check_caller()
 
-    def _create(self, name: str, history_size: int | None) -> Topic:
+    def _create(self, name: str, given: GivenOptions) -> Topic:
         if name in self._topics:
             raise TopicExists(name)
         if len(self._topics) >= self.config.max_topics:
             raise LimitExceeded("topics", self.config.max_topics)
-        if history_size is None:
-            history_size = self.config.history_size
-        history = History(history_size, self._histories) if history_size else None
-        topic = Topic(name, encode=self._encode, history=history, total=self._total)
+        given = given.else_of(self.config.topics.options_for(name))
+        options = given.over(self._default_options)
+        history = History(options.history, self._histories) if options.history else None
+        topic = Topic(
+            name,
+            encode=self._encode if history is None else self._encode_kept,
+            options=options,
+            history=history,
+            total=self._total,
+        )
         self._topics[name] = topic
         self._topics_by_name.add(topic)
-        self._announce(TopicCreated(name, history_size))
+        self._announce(TopicCreated(name, options))
         return topic
 
     def _existing(self, name: str) -> Topic:
@@ -391,9 +420,17 @@ class Broker:
         return topic
 
     def _existing_or_created(self, name: str) -> Topic:
-        if self.config.auto_create_topics and name not in self._topics:
-            return self._create(validate_name(name), None)
+        if name not in self._topics and self._creates(name):
+            return self._create(validate_name(name), NOT_GIVEN)
         return self._existing(name)
+
+    def _creates(self, name: str) -> bool:
+        """Return whether subscribe and publish may create the topic."""
+        config = self.config
+        if not config.topics:
+            return config.auto_create_topics
+        asked = config.topics.options_for(name).auto_create
+        return config.auto_create_topics if asked is None else asked
 
     def _check_caller(self) -> None:
         if get_ident() != self._owner:

@@ -3,18 +3,9 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from typing import Any
 
-MAX_HISTORY = 1000
-
-
-class Overflow(StrEnum):
-    """What a full outbox does with the next event."""
-
-    DROP_NEWEST = "drop_newest"
-    DROP_OLDEST = "drop_oldest"
-    DISCONNECT = "disconnect"
+from pubsub.core.options import MAX_CONFIGURED_HISTORY, Overflow, TopicRules
 
 
 def setting(
@@ -85,7 +76,7 @@ class Configuration:
     """Bytes that may wait for one client before the policy applies; one frame may exceed them."""
 
     overflow: Overflow = setting(  # noqa: RUF009  # it returns a field
-        Overflow.DROP_NEWEST, "drop_newest, drop_oldest or disconnect"
+        Overflow.DROP_NEWEST, "drop_newest, drop_oldest, disconnect or catch_up"
     )
 
     write_timeout: float = seconds(30.0)
@@ -98,12 +89,34 @@ class Configuration:
     """Seconds for a complete WebSocket handshake, or for the head and the body of a request."""
 
     history_size: int = setting(
-        0, f"a whole number from 0 to {MAX_HISTORY}", lambda value: 0 <= value <= MAX_HISTORY
+        0,
+        f"a whole number from 0 to {MAX_CONFIGURED_HISTORY}",
+        lambda value: 0 <= value <= MAX_CONFIGURED_HISTORY,
     )
-    """Messages that a topic keeps for replay, unless another number was given at its creation."""
+    """Messages that a topic keeps, unless another number was given at its creation."""
 
     history_bytes: int = count(256 * 1024 * 1024)
     """Bytes that the histories of all topics may take in total."""
+
+    recovery_limit: int = count(1000)
+    """Messages that a subscription may recover at most."""
+
+    once_seconds: float = seconds(300.0)
+    """Seconds in which a message with ``once`` is delivered no more than once."""
+
+    presence_interval: float = seconds(1.0)
+    """Seconds between two notices of who has joined or left a topic."""
+
+    presence_linger: float = rate(5.0, "a number of seconds, or 0 to tell of a lost user at once")
+    """Seconds in which a user whose connection was lost may come back unnoticed."""
+
+    presence_max: int = count(200)
+    """Members of a topic above which only their number is sent."""
+
+    topics: TopicRules = setting(  # noqa: RUF009  # it returns a field
+        TopicRules(), "a JSON object of topics or patterns, each with an object of options"
+    )
+    """Topics that exist from the start, and the options of topics by name or pattern."""
 
     auto_create_topics: bool = setting(False, "true or false")
     """Whether subscribe and publish create a missing topic."""
@@ -144,3 +157,5 @@ class Configuration:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if len(list(self.topics.names)) > self.max_topics:
+            raise ValueError(f"topics must be no more than max_topics, which is {self.max_topics}")

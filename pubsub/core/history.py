@@ -8,6 +8,9 @@ from itertools import islice
 from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame
 
+Own = tuple[str, ...]
+"""The ids under which a reader has published: its own, and its former one after a reconnection."""
+
 OVERHEAD = 256
 """Bytes that a kept message takes in addition to its payload, for the objects that hold it."""
 
@@ -109,18 +112,26 @@ class History:
         self._events.clear()
         self.size = 0
 
-    def replay(self, count: int, *, counters: TopicCounters, reader_id: str) -> "Replay | None":
-        """Return the newest ``count`` events that ``reader_id`` did not publish, if any."""
+    def replay(self, count: int, *, counters: TopicCounters, own: Own) -> "Replay | None":
+        """Return the newest ``count`` events that the reader did not publish, if any."""
         start, found = self.end, 0
         for position, (_, publisher_id) in enumerate(reversed(self._events), start=1):
             if found == count:
                 break
-            if publisher_id != reader_id:
+            if publisher_id not in own:
                 found += 1
                 start = self.end - position
         if not found:
             return None
-        return Replay(self, counters, reader_id, start, self.end, found)
+        return Replay(self, counters, own, start, self.end, found)
+
+    def replay_after(self, offset: int, *, counters: TopicCounters, own: Own) -> "Replay | None":
+        """Return all events after ``offset`` that the reader did not publish, if any.
+
+        They must all be kept; see `start`.
+        """
+        found = sum(publisher_id not in own for _, publisher_id in self.between(offset, self.end))
+        return Replay(self, counters, own, offset, self.end, found) if found else None
 
     def between(self, start: int, end: int) -> Iterator[tuple[Frame, str | None]]:
         """Return the events after offset ``start`` up to offset ``end``, if they are still kept."""
@@ -135,7 +146,7 @@ class Replay:
     meantime are lost to it, and counted in ``counters``.
     """
 
-    __slots__ = ("_end", "_history", "_next", "_reader_id", "_remaining", "counters")
+    __slots__ = ("_end", "_history", "_next", "_own", "_remaining", "counters")
 
     size = 0
     """Bytes that it counts for in an outbox."""
@@ -144,14 +155,14 @@ class Replay:
         self,
         history: History,
         counters: TopicCounters,
-        reader_id: str,
+        own: Own,
         start: int,
         end: int,
         remaining: int,
     ) -> None:
         self._history = history
         self.counters = counters
-        self._reader_id = reader_id
+        self._own = own
         self._next = start
         self._end = end
         self._remaining = remaining
@@ -186,5 +197,5 @@ class Replay:
     def _wanted(self) -> Iterator[tuple[int, Frame]]:
         events = self._history.between(self._next, self._end)
         for position, (frame, publisher_id) in enumerate(events, start=self._next):
-            if publisher_id != self._reader_id:
+            if publisher_id not in self._own:
                 yield position, frame

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import NoReturn
 
-from pubsub.core.configuration import Configuration, Overflow
+from pubsub.core.configuration import Configuration
 from pubsub.core.history import Replay
+from pubsub.core.options import Overflow
 from pubsub.core.publication import Frame
 
 

@@ -1,7 +1,7 @@
 """Messages that a topic has accepted, and the frames that outboxes queue."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pubsub.core.counters import TopicCounters
 
@@ -44,6 +44,16 @@ class Frame:
         return f"<Frame {kind}, {self.size} bytes>"
 
 
+class Position(NamedTuple):
+    """A place in the messages of a topic that keeps history."""
+
+    epoch: str
+    """Changes when the topic is created anew; no two topics have the same."""
+
+    offset: int
+    """That of the last message before this place; 0 before the first one."""
+
+
 class Publication:
     """A message as its topic accepted it.
 
@@ -56,6 +66,9 @@ class Publication:
         *("frame", "id", "offset", "payload", "publisher_id", "subscribers", "time", "topic"),
         "user",
     )
+
+    duplicate = False
+    """Whether it repeats an earlier one, and so was delivered to nobody."""
 
     frame: Frame
     subscribers: int

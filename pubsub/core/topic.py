@@ -1,12 +1,49 @@
 """One topic: its subscribers, its counters and, optionally, its history."""
 
+import secrets
+import string
 from time import time_ns
+from typing import NamedTuple
 
 from pubsub.core.client import Client
 from pubsub.core.counters import TopicCounters, TopicStatistics, TotalCounters
 from pubsub.core.history import History, Replay
+from pubsub.core.options import TopicOptions
 from pubsub.core.outbox import Outbox
-from pubsub.core.publication import Encode, Frame, Publication
+from pubsub.core.publication import Encode, Frame, Position, Publication
+
+_DIGITS = string.digits + string.ascii_letters
+
+
+class Recover(NamedTuple):
+    """What a returning subscriber asks for: every message after a position."""
+
+    since: Position
+    client_id: str | None = None
+    """Its former id, whose messages are left out as they would have been live."""
+
+
+class Subscribed(NamedTuple):
+    """What a subscription begins with."""
+
+    replay: Replay | None = None
+    """The past events to send before the live ones, if there are any."""
+
+    position: Position | None = None
+    """Where the live events begin; ``None`` if the topic keeps no history."""
+
+    recovered: bool | None = None
+    """Whether the replay is everything after the position that was asked for; ``None`` if none
+    was."""
+
+    @property
+    def replayed(self) -> int:
+        """The number of events in the replay."""
+        return 0 if self.replay is None else self.replay.remaining
+
+
+NOTHING_PAST = Subscribed()
+"""A subscription that begins with what comes next, like nearly all of them."""
 
 
 class Topic:
@@ -15,23 +52,27 @@ class Topic:
     Args:
         name: Its name, already validated.
         encode: Encodes the event of a publication.
+        options: Its options.
         history: Keeps the last messages; ``None`` to keep none.
         total: Counts what all topics count together.
     """
 
-    __slots__ = ("_encode", "counters", "history", "name", "subscribers")
+    __slots__ = ("_encode", "counters", "epoch", "history", "name", "options", "subscribers")
 
     def __init__(
         self,
         name: str,
         *,
         encode: Encode,
+        options: TopicOptions | None = None,
         history: History | None = None,
         total: TotalCounters | None = None,
     ) -> None:
         self.name = name
         self.subscribers: dict[Client, Outbox] = {}
+        self.options = options or TopicOptions()
         self.history = history
+        self.epoch = "" if history is None else _new_epoch()
         self.counters = TopicCounters(name, total)
         self._encode = encode
 
@@ -77,11 +118,40 @@ class Topic:
         publication.subscribers = count
         return publication
 
-    def replay(self, count: int, reader: Client) -> Replay | None:
-        """Return the newest ``count`` kept events that ``reader`` did not publish, if any."""
-        if self.history is None:
-            return None
-        return self.history.replay(count, counters=self.counters, reader_id=reader.id)
+    @property
+    def position(self) -> Position | None:
+        """The position of the newest message; ``None`` if the topic keeps no history."""
+        return None if self.history is None else Position(self.epoch, self.history.end)
+
+    def past(self, reader: Client, last_n: int, recover: Recover | None, limit: int) -> Subscribed:
+        """Return what a new subscription of ``reader`` begins with.
+
+        Args:
+            reader: The subscriber; its own messages are left out.
+            last_n: The number of past events to replay, unless others are recovered.
+            recover: The position after which the reader wants every message.
+            limit: The number of messages that can be recovered.
+        """
+        history, position = self.history, self.position
+        if history is None or position is None:
+            return NOTHING_PAST if recover is None else Subscribed(recovered=False)
+        if recover is not None and self._can_recover(history, recover.since, limit):
+            own = (reader.id,) if recover.client_id is None else (reader.id, recover.client_id)
+            missed = history.replay_after(recover.since.offset, counters=self.counters, own=own)
+            return Subscribed(missed, position, True)
+        replay = history.replay(last_n, counters=self.counters, own=(reader.id,))
+        return Subscribed(replay, position, None if recover is None else False)
+
+    def again(self, recover: Recover | None) -> Subscribed:
+        """Return what a repeated subscription gets, which is no past event."""
+        position, recovered = self.position, None if recover is None else False
+        if position is None and recovered is None:
+            return NOTHING_PAST
+        return Subscribed(None, position, recovered)
+
+    def _can_recover(self, history: History, since: Position, limit: int) -> bool:
+        reaches_back = history.start <= since.offset <= history.end
+        return since.epoch == self.epoch and reaches_back and history.end - since.offset <= limit
 
     def close(self) -> None:
         """Release subscribers and history. Later losses still count in the total."""
@@ -97,3 +167,8 @@ class Topic:
 
     def __repr__(self) -> str:
         return f"<Topic {self.name!r}, {len(self.subscribers)} subscribers>"
+
+
+def _new_epoch() -> str:
+    """Return 48 random bits: enough for no two topics of any process to share one."""
+    return "".join(secrets.choice(_DIGITS) for _ in range(8))

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from pubsub.protocol.codes import Close, ErrorCode
-from pubsub.protocol.messages import COMMANDS, REPLIES, TopicName
+from pubsub.protocol.messages import COMMAND_TYPES, COMMANDS, REPLIES, TopicName
 
 _ID = "550e8400-e29b-41d4-a716-446655440000"
 _TS = "2025-08-25T10:01:00.000Z"
@@ -19,6 +19,13 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     "subscribe": {
         "plain": {"type": "subscribe", "topic": "orders", "request_id": "sub-1"},
         "with a replay": {"type": "subscribe", "topic": "orders", "last_n": 5},
+        "after a reconnection": {
+            "type": "subscribe",
+            "topic": "orders",
+            "recover": {"epoch": "x9Qa71Bz", "offset": 41},
+            "request_id": "sub-2",
+        },
+        "with presence": {"type": "subscribe", "topic": "orders", "presence": True},
     },
     "unsubscribe": {"plain": {"type": "unsubscribe", "topic": "orders", "request_id": "unsub-1"}},
     "publish": {
@@ -29,9 +36,25 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "request_id": "pub-1",
         },
         "null": {"type": "publish", "topic": "orders", "message": {"id": _ID, "payload": None}},
+        "at most once": {
+            "type": "publish",
+            "topic": "orders",
+            "message": {"id": _ID, "payload": "hello"},
+            "once": True,
+        },
     },
     "ping": {"plain": {"type": "ping", "request_id": "ping-1"}},
     "auth": {"plain": {"type": "auth", "token": "…", "request_id": "a1"}},
+    "history": {
+        "newest": {"type": "history", "topic": "orders", "request_id": "h1"},
+        "after a position": {
+            "type": "history",
+            "topic": "orders",
+            "since": {"epoch": "x9Qa71Bz", "offset": 42},
+            "limit": 17,
+        },
+    },
+    "presence": {"plain": {"type": "presence", "topic": "orders", "request_id": "p1"}},
     "ack": {
         "of a subscription": {
             "type": "ack",
@@ -39,6 +62,26 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "topic": "orders",
             "status": "ok",
             "ts": "2025-08-25T10:00:00.000Z",
+        },
+        "of a recovered subscription": {
+            "type": "ack",
+            "request_id": "sub-2",
+            "topic": "orders",
+            "status": "ok",
+            "ts": "2025-08-25T10:00:00.000Z",
+            "epoch": "x9Qa71Bz",
+            "offset": 57,
+            "client_id": "3f0c1d52-7c0e-4c06-9b53-8a1a9f0e8d11",
+            "recovered": True,
+            "replayed": 16,
+        },
+        "of a repeated publication": {
+            "type": "ack",
+            "topic": "orders",
+            "status": "ok",
+            "ts": "2025-08-25T10:00:00.000Z",
+            "offset": 58,
+            "duplicate": True,
         },
         "of a token": {
             "type": "ack",
@@ -56,6 +99,13 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "topic": "orders",
             "message": {"id": _ID, "payload": {}},
             "ts": _TS,
+        },
+        "of a topic with history": {
+            "type": "event",
+            "topic": "orders",
+            "message": {"id": _ID, "payload": {}},
+            "ts": _TS,
+            "offset": 42,
         },
         "of an authenticated user": {
             "type": "event",
@@ -79,6 +129,40 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "error": {"code": "SLOW_CONSUMER", "message": "17 messages dropped"},
             "dropped": 17,
             "ts": _TS,
+        },
+    },
+    "history_reply": {
+        "complete": {
+            "type": "history",
+            "request_id": "h1",
+            "topic": "orders",
+            "ts": _TS,
+            "epoch": "x9Qa71Bz",
+            "offset": 61,
+            "complete": True,
+            "messages": [{"offset": 43, "message": {"id": _ID, "payload": {}}, "ts": _TS}],
+        },
+    },
+    "presence_reply": {
+        "everyone": {
+            "type": "presence",
+            "topic": "orders",
+            "ts": _TS,
+            "clients": 3,
+            "users": 1,
+            "members": [
+                {"user": "42", "info": {}, "clients": 2},
+                {"client_id": "3f0c1d52-7c0e-4c06-9b53-8a1a9f0e8d11"},
+            ],
+        },
+        "a change": {
+            "type": "presence",
+            "topic": "orders",
+            "ts": _TS,
+            "clients": 2,
+            "users": 1,
+            "joined": [{"user": "43", "info": {}, "clients": 1}],
+            "left": [{"client_id": "3f0c1d52-7c0e-4c06-9b53-8a1a9f0e8d11"}],
         },
     },
     "pong": {"plain": {"type": "pong", "request_id": "ping-1", "ts": _TS}},
@@ -109,13 +193,15 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
 _TOPIC = msgspec.json.schema(TopicName)
 
 _ANSWERS = {
-    "subscribe": ("ack", "error"),
+    "subscribe": ("ack", "presence_reply", "error"),
     "unsubscribe": ("ack", "error"),
     "publish": ("ack", "error"),
     "ping": ("pong", "error"),
     "auth": ("ack", "error"),
+    "history": ("history_reply", "error"),
+    "presence": ("presence_reply", "error"),
 }
-_UNASKED = ("event", "info", "error")
+_UNASKED = ("event", "info", "presence_reply", "error")
 
 _ERRORS = {
     ErrorCode.BAD_REQUEST: "the message is not JSON, or a field is missing or wrong",
@@ -196,6 +282,12 @@ def _tag(structure: type[Struct]) -> str:
     return str(structure.__struct_config__.tag)
 
 
+def _name(structure: type[Struct]) -> str:
+    """Return the name of a message: its type, which a command and its reply may share."""
+    tag = _tag(structure)
+    return f"{tag}_reply" if structure in REPLIES and tag in COMMAND_TYPES else tag
+
+
 def _channel(path: str) -> dict[str, Any]:
     closes = ", ".join(
         f"{f'{code} {reason}'.strip()} ({why})" for code, reason, why in close_codes()
@@ -204,7 +296,7 @@ def _channel(path: str) -> dict[str, Any]:
         "address": path,
         "description": f"One WebSocket for all topics. The server closes it with: {closes}.",
         "messages": {
-            _tag(structure): {"$ref": f"#/components/messages/{_tag(structure)}"}
+            _name(structure): {"$ref": f"#/components/messages/{_name(structure)}"}
             for structure in _all()
         },
         "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
@@ -242,7 +334,7 @@ def _message_ref(name: str) -> dict[str, str]:
 
 
 def _message(structure: type[Struct]) -> dict[str, Any]:
-    name = _tag(structure)
+    name = _name(structure)
     return {
         "name": name,
         "title": structure.__name__,
@@ -262,7 +354,7 @@ def _summary(structure: type[Struct]) -> str:
 @cache
 def _components() -> dict[str, Any]:
     return {
-        "messages": {_tag(structure): _message(structure) for structure in _all()},
+        "messages": {_name(structure): _message(structure) for structure in _all()},
         "schemas": _schemas(),
     }
 

@@ -1,14 +1,17 @@
 """Decodes the bodies of REST requests to typed structures."""
 
+import math
 import uuid
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from pubsub.core.configuration import MAX_HISTORY
+from pubsub.core.options import MAX_HISTORY, Overflow
 from pubsub.protocol.diagnosis import (
     Fields,
+    boolean,
     is_integer,
+    is_number,
     json_object,
     raw_payload,
     required_string,
@@ -28,10 +31,20 @@ def decode_new_topic(body: bytes) -> NewTopic:
     """
     fields = json_object(_text(body))
     _refuse_unknown(fields, NewTopic)
+    name = required_string(fields, "name")
     history = fields.get("history")
     if history is not None and (not is_integer(history) or not 0 <= history <= MAX_HISTORY):
         raise BadRequest(f"history must be an integer from 0 to {MAX_HISTORY}")
-    return NewTopic(name=required_string(fields, "name"), history=history)
+    seconds = fields.get("history_seconds")
+    if seconds is not None and (not is_number(seconds) or not 0 < seconds < math.inf):
+        raise BadRequest("history_seconds must be a number of seconds above 0")
+    presence = fields.get("presence")
+    if presence is not None and not isinstance(presence, bool):
+        raise BadRequest("presence must be true or false")
+    overflow = fields.get("overflow")
+    if overflow is not None and overflow not in list(Overflow):
+        raise BadRequest(f"overflow must be one of {', '.join(Overflow)}")
+    return NewTopic(name, history, seconds, presence, overflow and Overflow(overflow))
 
 
 def decode_publication(body: bytes) -> Publication:
@@ -50,6 +63,7 @@ def decode_publication(body: bytes) -> Publication:
         publication = Publication(payload=raw_payload(fields, text, "payload"))
         if "id" in fields:
             publication.id = valid_message_id(fields["id"], "id")
+        publication.once = boolean(fields, "once")
     if publication.id is UNSET:
         publication.id = str(uuid.uuid4())
     return publication

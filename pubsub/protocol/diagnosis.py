@@ -14,15 +14,21 @@ from msgspec import UNSET, Raw, UnsetType
 
 from pubsub.core.errors import InvalidTopicName
 from pubsub.core.names import validate_name
+from pubsub.core.options import MAX_HISTORY
 from pubsub.protocol.errors import BadRequest
 from pubsub.protocol.messages import (
     COMMAND_TYPES,
+    DEFAULT_HISTORY,
     MAX_REQUEST_ID_LENGTH,
     AnyCommand,
+    AskHistory,
+    AskPresence,
     Auth,
     Message,
     Ping,
     Publish,
+    Recover,
+    Since,
     Subscribe,
     Unsubscribe,
     is_message_id,
@@ -71,7 +77,32 @@ def _subscribe(fields: Fields, _text: str) -> AnyCommand:
     last_n = fields.get("last_n", 0)
     if not is_integer(last_n) or last_n < 0:
         raise BadRequest("last_n must be an integer of at least 0")
-    return Subscribe(topic=topic, last_n=last_n)
+    recover = _recover(fields["recover"]) if "recover" in fields else UNSET
+    presence = boolean(fields, "presence")
+    return Subscribe(topic=topic, last_n=last_n, recover=recover, presence=presence)
+
+
+def _recover(value: Any) -> Recover:
+    since = _since(value, "recover")
+    client_id = value.get("client_id", UNSET)
+    if client_id is not UNSET and not (isinstance(client_id, str) and _is_encodable(client_id)):
+        raise BadRequest("recover.client_id must be a string")
+    return Recover(epoch=since.epoch, offset=since.offset, client_id=client_id)
+
+
+def _since(value: Any, name: str) -> Since:
+    """Return the position in the field ``name``."""
+    if not isinstance(value, dict):
+        raise BadRequest(f"{name} must be an object")
+    for field in ("epoch", "offset"):
+        if field not in value:
+            raise BadRequest(f"{name}.{field} is required")
+    epoch, offset = value["epoch"], value["offset"]
+    if not isinstance(epoch, str):
+        raise BadRequest(f"{name}.epoch must be a string")
+    if not is_integer(offset) or offset < 0:
+        raise BadRequest(f"{name}.offset must be an integer of at least 0")
+    return Since(epoch=epoch, offset=offset)
 
 
 def _unsubscribe(fields: Fields, _text: str) -> AnyCommand:
@@ -89,7 +120,8 @@ def _publish(fields: Fields, text: str) -> AnyCommand:
         raise BadRequest("message.id is required")
     message_id = valid_message_id(message["id"], "message.id")
     payload = raw_payload(message, _member(text, "message"), "message.payload")
-    return Publish(topic=topic, message=Message(id=message_id, payload=payload))
+    once = boolean(fields, "once")
+    return Publish(topic=topic, message=Message(id=message_id, payload=payload), once=once)
 
 
 def _ping(_fields: Fields, _text: str) -> AnyCommand:
@@ -100,12 +132,27 @@ def _auth(fields: Fields, _text: str) -> AnyCommand:
     return Auth(token=required_string(fields, "token"))
 
 
+def _history(fields: Fields, _text: str) -> AnyCommand:
+    topic = _topic(fields)
+    since = _since(fields["since"], "since") if "since" in fields else UNSET
+    limit = fields.get("limit", DEFAULT_HISTORY)
+    if not is_integer(limit) or not 1 <= limit <= MAX_HISTORY:
+        raise BadRequest(f"limit must be an integer from 1 to {MAX_HISTORY}")
+    return AskHistory(topic=topic, since=since, limit=limit)
+
+
+def _presence(fields: Fields, _text: str) -> AnyCommand:
+    return AskPresence(topic=_topic(fields))
+
+
 _DECODERS: dict[str, Callable[[Fields, str], AnyCommand]] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
     "publish": _publish,
     "ping": _ping,
     "auth": _auth,
+    "history": _history,
+    "presence": _presence,
 }
 """A decoder for each command type. It gets the fields and the text that they were parsed from."""
 
@@ -182,6 +229,23 @@ def raw_payload(fields: Fields, text: str, name: str) -> Raw:
 def is_integer(value: object) -> bool:
     """Return whether the value is an integer in JSON, where ``true`` is not one."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Return whether the value is a number in JSON."""
+    return is_integer(value) or isinstance(value, float)
+
+
+def boolean(fields: Fields, field: str) -> bool:
+    """Return the value of a field that is ``false`` when it is left out.
+
+    Raises:
+        BadRequest: It is neither ``true`` nor ``false``.
+    """
+    value = fields.get(field, False)
+    if not isinstance(value, bool):
+        raise BadRequest(f"{field} must be true or false")
+    return value
 
 
 # --- JSON ---------------------------------------------------------------------------------------

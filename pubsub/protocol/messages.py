@@ -5,11 +5,14 @@ from typing import Annotated, get_args
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from pubsub.core.configuration import MAX_HISTORY
 from pubsub.core.errors import TOPIC_NAME_RULE
 from pubsub.core.names import MAX_NAME_LENGTH, NAME_PATTERN
+from pubsub.core.options import MAX_HISTORY, GivenOptions, Overflow
 
 MAX_REQUEST_ID_LENGTH = 128
+
+DEFAULT_HISTORY = 100
+"""Messages that `AskHistory` gets if it does not say how many."""
 
 RequestId = Annotated[str, Meta(max_length=MAX_REQUEST_ID_LENGTH)]
 
@@ -65,11 +68,26 @@ class Command(Struct, tag_field="type"):
     """Base class of everything that a client may send."""
 
 
+class Since(Struct):
+    """A position in a topic that keeps history."""
+
+    epoch: str
+    offset: Annotated[int, Meta(ge=0)]
+
+
+class Recover(Since):
+    """The position after which a returning subscriber wants every message."""
+
+    client_id: str | UnsetType = UNSET
+
+
 class Subscribe(Command, tag="subscribe"):
-    """Subscribe to a topic, optionally with a replay of its last messages."""
+    """Subscribe to a topic, optionally with a replay of its last messages or of missed ones."""
 
     topic: str
     last_n: Annotated[int, Meta(ge=0)] = 0
+    recover: Recover | UnsetType = UNSET
+    presence: bool = False
     request_id: RequestId | UnsetType = UNSET
 
 
@@ -85,6 +103,7 @@ class Publish(Command, tag="publish"):
 
     topic: str
     message: Message
+    once: bool = False
     request_id: RequestId | UnsetType = UNSET
 
 
@@ -101,13 +120,29 @@ class Auth(Command, tag="auth"):
     request_id: RequestId | UnsetType = UNSET
 
 
+class AskHistory(Command, tag="history"):
+    """Ask for past messages of a topic that keeps history."""
+
+    topic: str
+    since: Since | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=MAX_HISTORY)] = DEFAULT_HISTORY
+    request_id: RequestId | UnsetType = UNSET
+
+
+class AskPresence(Command, tag="presence"):
+    """Ask who is subscribed to a topic."""
+
+    topic: str
+    request_id: RequestId | UnsetType = UNSET
+
+
 class Identified(Struct):
     """The only field that is read from a message that is rejected without being decoded."""
 
     request_id: RequestId | UnsetType = UNSET
 
 
-AnyCommand = Subscribe | Unsubscribe | Publish | Ping | Auth
+AnyCommand = Subscribe | Unsubscribe | Publish | Ping | Auth | AskHistory | AskPresence
 """The one list of commands; all others are derived from it."""
 
 COMMANDS: tuple[type[AnyCommand], ...] = get_args(AnyCommand)
@@ -128,8 +163,15 @@ class Ack(Reply, tag="ack", kw_only=True):
     # An ack has no other status; a default would be left out (omit_defaults).
     status: str
     ts: str
-    # These three answer `auth`.
+    # These answer `subscribe`, and `offset` also `publish`, if the topic keeps history.
+    epoch: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
     client_id: str | UnsetType = UNSET
+    # These answer `recover` and `once`.
+    recovered: bool | UnsetType = UNSET
+    replayed: int | UnsetType = UNSET
+    duplicate: bool | UnsetType = UNSET
+    # These answer `auth`, together with `client_id`.
     user: str | UnsetType = UNSET
     expires_in: int | UnsetType = UNSET
 
@@ -140,6 +182,7 @@ class Event(Reply, tag="event", kw_only=True):
     topic: str
     message: Message
     ts: str
+    offset: int | UnsetType = UNSET
     user: str | UnsetType = UNSET
 
 
@@ -157,6 +200,9 @@ class Error(Reply, tag="error", kw_only=True):
     topic: str | UnsetType = UNSET
     error: ErrorDetail
     dropped: int | UnsetType = UNSET
+    # The offsets between which the loss lies, if the topic keeps history.
+    first: int | UnsetType = UNSET
+    last: int | UnsetType = UNSET
     ts: str
 
 
@@ -177,7 +223,51 @@ class Info(Reply, tag="info", kw_only=True):
     expires_in: int | UnsetType = UNSET
 
 
-REPLIES: tuple[type[Reply], ...] = (Ack, Event, Error, Pong, Info)
+class KeptMessage(Struct, omit_defaults=True):
+    """A past message of a topic that keeps history."""
+
+    offset: int
+    message: Message
+    ts: str
+    user: str | UnsetType = UNSET
+
+
+class History(Reply, tag="history", kw_only=True):
+    """Past messages of a topic, oldest first."""
+
+    request_id: str | UnsetType = UNSET
+    topic: str
+    ts: str
+    epoch: str
+    offset: int
+    complete: bool
+    messages: list[KeptMessage]
+
+
+class Member(Struct, omit_defaults=True):
+    """A user, however many connections it has, or a client without one."""
+
+    user: str | UnsetType = UNSET
+    client_id: str | UnsetType = UNSET
+    info: Raw | UnsetType = UNSET
+    clients: int | UnsetType = UNSET
+
+
+class Presence(Reply, tag="presence", kw_only=True):
+    """Who is subscribed to a topic, or who has joined and left since the last notice."""
+
+    request_id: str | UnsetType = UNSET
+    topic: str
+    ts: str
+    clients: int
+    users: int
+    members: list[Member] | UnsetType = UNSET
+    joined: list[Member] | UnsetType = UNSET
+    left: list[Member] | UnsetType = UNSET
+    truncated: bool | UnsetType = UNSET
+
+
+REPLIES: tuple[type[Reply], ...] = (Ack, Event, Error, Pong, Info, History, Presence)
 """Everything that the server sends, in the order of the documentation."""
 
 
@@ -186,6 +276,19 @@ class NewTopic(Struct, forbid_unknown_fields=True):
 
     name: TopicName
     history: Annotated[int, Meta(ge=0, le=MAX_HISTORY)] | None = None
+    history_seconds: Annotated[float, Meta(gt=0)] | None = None
+    presence: bool | None = None
+    overflow: Overflow | None = None
+
+    @property
+    def options(self) -> GivenOptions:
+        """The options of the topic, as the broker takes them."""
+        return GivenOptions(
+            history=self.history,
+            history_seconds=self.history_seconds,
+            presence=self.presence,
+            overflow=self.overflow,
+        )
 
 
 class Publication(Struct, forbid_unknown_fields=True):
@@ -193,3 +296,4 @@ class Publication(Struct, forbid_unknown_fields=True):
 
     payload: Raw
     id: MessageId | UnsetType = UNSET
+    once: bool = False

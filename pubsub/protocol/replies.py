@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub.core.publication import Frame, Publication
+from pubsub.core.topic import Subscribed
 from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.messages import (
     Ack,
@@ -52,6 +53,34 @@ def encode_ack(topic: str, request_id: str | UnsetType = UNSET, time: int | None
     return Frame(_encoder.encode(Ack(request_id=request_id, topic=topic, status="ok", ts=ts)))
 
 
+def encode_subscribed(
+    topic: str, request_id: str | UnsetType, subscribed: Subscribed, client_id: str
+) -> Frame:
+    """Encode the acknowledgement of a subscription that has a position, or should recover one."""
+    position, recovered = subscribed.position, subscribed.recovered
+    ack = Ack(request_id=request_id, topic=topic, status="ok", ts=timestamp())
+    if position is not None:
+        ack.epoch, ack.offset = position
+        ack.client_id = client_id
+    if recovered is not None:
+        ack.recovered, ack.replayed = recovered, subscribed.replayed
+    return _frame(ack)
+
+
+def encode_published(topic: str, request_id: str | UnsetType, publication: Publication) -> Frame:
+    """Encode the acknowledgement of a publication that has an offset, or was a repetition."""
+    return _frame(
+        Ack(
+            request_id=request_id,
+            topic=topic,
+            status="ok",
+            ts=_timestamp(publication.time),
+            offset=UNSET if publication.offset is None else publication.offset,
+            duplicate=True if publication.duplicate else UNSET,
+        )
+    )
+
+
 def encode_event(publication: Publication) -> bytes:
     """Encode the event of a publication, once for all its subscribers.
 
@@ -68,10 +97,21 @@ def encode_event(publication: Publication) -> bytes:
 
 def encode_event_with_user(publication: Publication) -> bytes:
     """Encode the event of a publication, with the user who published it, if there is one."""
-    event = encode_event(publication)
-    if publication.user is None:
-        return event
-    return b'%b,"user":%b}' % (event[:-1], _json_string(publication.user))
+    return _with_user(encode_event(publication), publication.user)
+
+
+def encode_event_with_offset(publication: Publication) -> bytes:
+    """Encode the event of a publication to a topic that keeps history."""
+    return b'%b,"offset":%d}' % (encode_event(publication)[:-1], publication.offset or 0)
+
+
+def encode_event_with_offset_and_user(publication: Publication) -> bytes:
+    """Encode the event of a publication to a topic that keeps history, with its user if known."""
+    return _with_user(encode_event_with_offset(publication), publication.user)
+
+
+def _with_user(event: bytes, user: str | None) -> bytes:
+    return event if user is None else b'%b,"user":%b}' % (event[:-1], _json_string(user))
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ from pubsub import fairness
 from pubsub.connection.commands import OPEN
 from pubsub.connection.connection import BATCH_BYTES
 from pubsub.connection.rate import PATIENCE
-from pubsub.core.configuration import Overflow
+from pubsub.core.options import Overflow
 from pubsub.protocol.codes import Close
 from pubsub.protocol.messages import Ping
 from pubsub.transport.base import OTHER

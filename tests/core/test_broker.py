@@ -6,7 +6,7 @@ import pytest
 
 from pubsub.core.broker import TIMED_EVERY, Broker, TopicCreated, TopicDeleted
 from pubsub.core.client import Client
-from pubsub.core.configuration import Configuration, Overflow
+from pubsub.core.configuration import Configuration
 from pubsub.core.errors import (
     InvalidTopicName,
     LimitExceeded,
@@ -16,6 +16,7 @@ from pubsub.core.errors import (
     TopicNotFound,
     WrongThread,
 )
+from pubsub.core.options import GivenOptions, Overflow, TopicOptions
 from pubsub.core.publication import Publication
 from tests.core.support import describe_loss, join, make_broker, one_slice, publish, read, reply
 
@@ -114,7 +115,7 @@ def test_topics_are_created_on_demand_when_allowed() -> None:
 
 def replayed(broker: Broker, client: Client, topic: str, last_n: int) -> list[str]:
     """Subscribe a client and return the events of its replay."""
-    replay = broker.subscribe(client, topic, last_n=last_n)
+    replay = broker.subscribe(client, topic, last_n=last_n).replay
     return [] if replay is None else [frame.text for frame in replay.take(1 << 20)]
 
 
@@ -122,7 +123,7 @@ def test_replay() -> None:
     """A new subscriber gets the kept messages once, without those that it published itself."""
     broker = make_broker(history_size=3)
     broker.create_topic("t")
-    broker.create_topic("none", history_size=0)
+    broker.create_topic("none", GivenOptions(history=0))
     publisher = join(broker)
     for payload in "abcd":
         publish(broker, "t", payload, publisher=publisher if payload == "c" else None)
@@ -168,7 +169,7 @@ def test_totals(overflow: Overflow) -> None:
     join(broker, "t")
     late = join(broker)
     publish(broker, "t", "a")
-    replay = broker.subscribe(late, "t", last_n=1)
+    replay = broker.subscribe(late, "t", last_n=1).replay
     assert replay is not None
     late.outbox.put_replay(replay)
     for payload in "bcd":
@@ -243,7 +244,7 @@ def test_deleting_a_topic_ends_its_replays() -> None:
     for payload in "abc":
         publish(broker, "t", payload)
     client = join(broker)
-    replay = broker.subscribe(client, "t", last_n=3)
+    replay = broker.subscribe(client, "t", last_n=3).replay
     assert replay is not None
     client.outbox.put_replay(replay)
     assert [frame.text for frame in client.outbox.take_nowait(1)] == ["a"]
@@ -338,7 +339,7 @@ def test_every_change_is_announced_once() -> None:
     announced: list[object] = []
     broker = make_broker(announced.append, auto_create_topics=True, history_size=2)
     client = join(broker, "demanded")
-    broker.create_topic("t", history_size=0)
+    broker.create_topic("t", GivenOptions(history=0))
     publish(broker, "t", "a", publisher=client)
     publish(broker, "demanded", "b")
     publish(broker, "demanded", "c")
@@ -349,8 +350,8 @@ def test_every_change_is_announced_once() -> None:
         broker.delete_topic("t", reply("gone"))
     publications = [change for change in announced if isinstance(change, Publication)]
     assert [change for change in announced if not isinstance(change, Publication)] == [
-        TopicCreated("demanded", 2),
-        TopicCreated("t", 0),
+        TopicCreated("demanded", TopicOptions(history=2)),
+        TopicCreated("t", TopicOptions(history=0)),
         TopicDeleted("t"),
     ]
     assert announced[2:5] == publications

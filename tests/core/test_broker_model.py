@@ -21,13 +21,13 @@ from hypothesis.stateful import (
 
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.configuration import Overflow
 from pubsub.core.errors import (
     LimitExceeded,
     NotSubscribed,
     TopicExists,
     TopicNotFound,
 )
+from pubsub.core.options import Overflow
 from pubsub.core.outbox import Outbox
 from tests.core.support import join, make_broker, one_slice, publish, read, reply
 
@@ -129,7 +129,7 @@ class BrokerMachine(RuleBasedStateMachine):
             with pytest.raises(LimitExceeded):
                 self.broker.subscribe(self.find(client), name, last_n=last_n)
             return
-        replay = self.broker.subscribe(self.find(client), name, last_n=last_n)
+        replay = self.broker.subscribe(self.find(client), name, last_n=last_n).replay
         own = self.topics[name]
         expected = (
             [text for text, publisher in own if publisher != client][-last_n:] if last_n else []

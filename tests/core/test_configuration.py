@@ -14,7 +14,7 @@ from pubsub.core.configuration import Configuration
         ("max_topics", 0),
         ("max_subscriptions", 0),
         ("history_size", -1),
-        ("history_size", 1001),
+        ("history_size", 1_000_001),
         ("history_bytes", 0),
         ("ping_interval", 0),
         ("request_timeout", -1),

@@ -18,7 +18,7 @@ def make(capacity: int, payloads: str, publishers: str = "") -> History:
 
 def replay(history: History, count: int, reader: str = "reader") -> Replay:
     """Return a replay, which must not be empty."""
-    replay = history.replay(count, counters=COUNTERS, reader_id=reader)
+    replay = history.replay(count, counters=COUNTERS, own=(reader,))
     assert replay is not None
     return replay
 
@@ -34,8 +34,8 @@ def test_keeps_the_newest() -> None:
     assert (len(history), history.capacity, history.start) == (3, 3, 2)
     assert take(replay(history, 9)) == "cde"
     assert take(replay(history, 2)) == "de"
-    assert history.replay(0, counters=COUNTERS, reader_id="reader") is None
-    assert make(3, "").replay(9, counters=COUNTERS, reader_id="reader") is None
+    assert history.replay(0, counters=COUNTERS, own=("reader",)) is None
+    assert make(3, "").replay(9, counters=COUNTERS, own=("reader",)) is None
 
 
 def test_leaves_out_the_readers_own_events() -> None:
@@ -43,7 +43,7 @@ def test_leaves_out_the_readers_own_events() -> None:
     history = make(9, "abcdef", "ymymym")
     assert take(replay(history, 2, reader="m")) == "ce"
     assert take(replay(history, 9, reader="m")) == "ace"
-    assert make(9, "ab", "mm").replay(9, counters=COUNTERS, reader_id="m") is None
+    assert make(9, "ab", "mm").replay(9, counters=COUNTERS, own=("m",)) is None
 
 
 def test_replay_in_pieces() -> None:

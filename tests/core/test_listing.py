@@ -6,9 +6,9 @@ import pytest
 
 from pubsub import fairness
 from pubsub.core.broker import Broker
-from pubsub.core.configuration import Overflow
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.errors import WrongThread
+from pubsub.core.options import Overflow
 from tests.core.support import join, make_broker, one_slice, publish, read, reply
 
 IN_ONE_SLICE = fairness.LISTING_SLICE // (fairness.EXAMINED_ROW + fairness.LISTED_ROW)
@@ -139,7 +139,7 @@ def test_lost_replays_of_a_client() -> None:
     for text in "abc":
         publish(broker, "t", text)
     client = join(broker)
-    replay = broker.subscribe(client, "t", last_n=3)
+    replay = broker.subscribe(client, "t", last_n=3).replay
     assert replay is not None
     client.outbox.put_replay(replay)
     broker.delete_topic("t", reply("gone"))

@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 
-from pubsub.core.configuration import Configuration, Overflow
+from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, Replay
+from pubsub.core.options import Overflow
 from pubsub.core.outbox import Outbox
 from pubsub.core.publication import Frame
 from tests.core.support import describe_loss, event, make_history, reply
@@ -174,7 +175,7 @@ def replay(payloads: str) -> tuple[History, Replay]:
     history = make_history(len(payloads))
     for payload in payloads:
         history.append(event(payload, TOPIC), None)
-    replay = history.replay(len(payloads), counters=TOPIC, reader_id="reader")
+    replay = history.replay(len(payloads), counters=TOPIC, own=("reader",))
     assert replay is not None
     return history, replay
 
