@@ -19,10 +19,10 @@ if settings.STATIC_ROOT and not Path(settings.STATIC_ROOT, "staticfiles.json").e
     )
 
 # Django has to be set up before the rest of the application is imported.
-http_application = get_asgi_application()
+django_application = get_asgi_application()
 
 from pubsub import logs  # noqa: E402
-from pubsub.routing import lifespan, websocket_application  # noqa: E402
+from pubsub.routing import http_application, lifespan, websocket_application  # noqa: E402
 
 logs.capture()
 
@@ -33,7 +33,7 @@ except ImproperlyConfigured as error:  # an authorizer, which the settings canno
 
 application = ProtocolTypeRouter(
     {
-        "http": http_application,
+        "http": http_application(django_application),
         "websocket": chat_room,
         "lifespan": lifespan,
     }

@@ -1,4 +1,4 @@
-"""The WebSocket routes, the check of the origin, and ASGI's lifespan."""
+"""The routes of WebSockets and event streams, the check of the origin, and ASGI's lifespan."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,12 +10,16 @@ from django.urls import path, re_path
 
 from pubsub import __version__, logs
 from pubsub.consumers import ChatConsumer
+from pubsub.events import EventStreams, is_stream, refuse_origin
 from pubsub.hosts import is_allowed_host
 from pubsub.origins import is_own
 from pubsub.paths import is_ours
 from pubsub.processes import neighbours
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import daphne
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
+"""An ASGI application."""
 
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 
@@ -40,7 +44,7 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
             is_bounded=(lambda path: True) if whole_site else is_ours,
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
-            accepts_websockets=runtime.accepts_websockets,
+            accepts_websockets=runtime.accepts_clients,
             headers_for=runtime.origins.cors_headers,
             trusts=runtime.proxies.trusts,
         )
@@ -61,21 +65,50 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     )
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
-    return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
+    routes = URLRouter([*websocket_urlpatterns, refuse_the_rest])
+    return BrowserOriginValidator(routes, deny=WebsocketDenier())
+
+
+def http_application(
+    django_application: Application,
+    *,
+    middleware: Callable[[Application], Application] | None = None,
+) -> Application:
+    """Return the ASGI application for ``http``: streams of server-sent events beside Django.
+
+    Args:
+        django_application: Django's application, which gets all other requests.
+        middleware: Wraps the application for streams, as `AuthMiddlewareStack` of Channels does,
+            which finds the user of a session. Django's own middleware does not see streams.
+    """
+    streams: Application = BrowserOriginValidator(EventStreams(), deny=refuse_origin)
+    if middleware is not None:
+        streams = middleware(streams)
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> Any:
+        chosen = streams if is_stream(scope) else django_application
+        return await chosen(scope, receive, send)
+
+    return application
 
 
 class BrowserOriginValidator:
-    """Rejects WebSocket connections from pages that may not connect.
+    """Rejects WebSocket connections and requests for streams from pages that may not connect.
 
     A page may connect to its own host and port, or if its origin is in ``ALLOWED_ORIGINS``. In both
     cases the host of the request must be in Django's ``ALLOWED_HOSTS``.
 
     Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check, because any
     page can make them connect. Clients that send no ``Origin`` are accepted.
+
+    Args:
+        application: The ASGI application that gets the others.
+        deny: The ASGI application that rejects a client.
     """
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: Application, *, deny: Application) -> None:
         self.application = application
+        self.deny = deny
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass the connection on, or reject it with HTTP 403."""
@@ -92,7 +125,7 @@ class BrowserOriginValidator:
                     origin=", ".join(origins),
                     host=", ".join(_values(scope, b"host")),
                 )
-                return await WebsocketDenier()(scope, receive, send)
+                return await self.deny(scope, receive, send)
             if not _is_named(runtime, scope, origin):
                 # Any page may connect, but not with the session of its visitor.
                 scope = {**scope, "user": None}

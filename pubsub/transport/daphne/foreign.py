@@ -121,6 +121,7 @@ HTTP: Table = {
         "basic_error": "overridden: answers in JSON",
         "handle_reply": "writes a part of the response",
         "send_disconnect": "tells the application to end",
+        "duration": "how long a stream has lasted, for the access log",
         "finish": "overridden: another request has its turn",
         "connectionLost": "overridden: tells the application",
     },
@@ -189,6 +190,9 @@ HTTP: Table = {
         "handleContentChunk": "takes a piece of the body",
         "finished": "whether the response is written",
         "startedWriting": "whether its headers are written",
+        "chunked": "whether a stream has to be written in chunks",
+        "code": "the status of a stream, for the access log",
+        "_disconnected": "whether the client has left",
     },
     "twisted.web.http:Request.__init__": {
         "requestHeaders": "the headers of a request",
@@ -302,7 +306,25 @@ def check(protocol: Any) -> None:
     _check(protocol, PROTOCOL)
     _check(protocol.factory, FACTORY)
     _check(protocol.server, SERVER)
-    tcp = protocol.transport
+    check_socket(protocol.transport)
+
+
+def check_response(request: Any) -> None:
+    """Read every name of `WEBSOCKET` that a stream needs on the objects of a request.
+
+    Raises:
+        NotAsExpected: One is missing.
+    """
+    _check(request.server, SERVER)
+    check_socket(request.transport)
+
+
+def check_socket(tcp: Any) -> None:
+    """Read every name of `WEBSOCKET` on Twisted's transport, TCP or TLS.
+
+    Raises:
+        NotAsExpected: One is missing.
+    """
     if is_tls(tcp):
         _check(tcp, TLS)
         tcp = tcp.transport
