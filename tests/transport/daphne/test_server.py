@@ -1,8 +1,8 @@
 """Daphne as a process: whether it is the server, what it is made to tell, and how it stops."""
 
 import asyncio
-import weakref
 import sys
+import weakref
 from collections.abc import Awaitable
 from typing import Any
 
