@@ -2,8 +2,9 @@
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from time import monotonic
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame
@@ -13,6 +14,10 @@ Own = tuple[str, ...]
 
 OVERHEAD = 256
 """Bytes that a kept message takes in addition to its payload, for the objects that hold it."""
+
+
+EXPIRED_AT_ONCE = 10_000
+"""Events that are evicted at a time because of their age: about 5 ms."""
 
 
 class HistoryBudget:
@@ -25,23 +30,29 @@ class HistoryBudget:
         max_bytes: The bound; each message counts with its payload and `OVERHEAD`.
     """
 
-    __slots__ = ("_histories", "evicted", "max_bytes", "used")
+    __slots__ = ("_histories", "_limited", "clock", "evicted", "max_bytes", "used")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = monotonic) -> None:
         self.max_bytes = max_bytes
+        self.clock = clock
+        """Returns the time in seconds by which events expire."""
         self.used = 0
         """Bytes that all histories take at present."""
         self.evicted = 0
         """Messages evicted because of the bound."""
         self._histories: set[History] = set()
+        self._limited: set[History] = set()
 
     def add(self, history: "History") -> None:
         """Include a history in the bound."""
         self._histories.add(history)
+        if history.max_age:
+            self._limited.add(history)
 
     def remove(self, history: "History") -> None:
         """Release the bytes of a history."""
         self._histories.discard(history)
+        self._limited.discard(history)
         self.used -= history.size
 
     def evict(self) -> None:
@@ -55,17 +66,33 @@ class HistoryBudget:
             self.evicted += 1
             heapq.heapreplace(largest, (-history.size, id(history), history))
 
+    def expire(self) -> bool:
+        """Evict events that are too old, up to `EXPIRED_AT_ONCE`; return whether there are more."""
+        left = EXPIRED_AT_ONCE
+        for history in self._limited:
+            left -= history.expire(left)
+            if left <= 0:
+                return True
+        return False
+
 
 class History:
     """A ring buffer of the newest ``capacity`` events of one topic.
 
     Each event is kept with the id of its publisher, not with the `Client`, so that the history
     does not keep a disconnected client in memory.
+
+    Args:
+        capacity: The largest number of events that are kept.
+        budget: The bound in bytes that it shares.
+        max_age: Seconds that an event is kept; 0 for no limit. Old events disappear with `expire`.
     """
 
-    __slots__ = ("_budget", "_events", "end", "size")
+    __slots__ = ("_born", "_budget", "_events", "end", "max_age", "size")
 
-    def __init__(self, capacity: int, budget: HistoryBudget) -> None:
+    def __init__(self, capacity: int, budget: HistoryBudget, max_age: float = 0.0) -> None:
+        self.max_age = max_age
+        self._born: deque[float] | None = deque() if max_age else None
         self._events: deque[tuple[Frame, str | None]] = deque(maxlen=capacity)
         self._budget = budget
         budget.add(self)
@@ -90,6 +117,9 @@ class History:
     def append(self, frame: Frame, publisher_id: str | None) -> None:
         """Keep an event; evict the oldest one if the buffer is full."""
         events, budget = self._events, self._budget
+        if self._born is not None:
+            self.expire()
+            self._born.append(budget.clock())
         if len(events) == events.maxlen:
             self.evict_oldest()
         events.append((frame, publisher_id))
@@ -102,14 +132,38 @@ class History:
 
     def evict_oldest(self) -> None:
         """Evict the oldest event."""
+        if self._born is not None:
+            self._born.popleft()
         size = self._events.popleft()[0].size + OVERHEAD
         self.size -= size
         self._budget.used -= size
+
+    def expire(self, limit: int = EXPIRED_AT_ONCE) -> int:
+        """Evict events that are older than ``max_age``, up to ``limit``; return their number."""
+        born = self._born
+        if born is None:
+            return 0
+        oldest, count = self._budget.clock() - self.max_age, 0
+        while born and born[0] <= oldest and count < limit:
+            self.evict_oldest()
+            count += 1
+        return count
+
+    def newest(self, limit: int, max_bytes: int) -> list[Frame]:
+        """Return the newest events, up to a number and a size but at least one, oldest first."""
+        found = _up_to(max_bytes, islice(reversed(self._events), limit))
+        return found[::-1]
+
+    def oldest_after(self, offset: int, limit: int, max_bytes: int) -> list[Frame]:
+        """Return the oldest kept events after ``offset``, up to a number and a size."""
+        return _up_to(max_bytes, self.between(offset, offset + limit))
 
     def close(self) -> None:
         """Discard every event and release its bytes."""
         self._budget.remove(self)
         self._events.clear()
+        if self._born is not None:
+            self._born.clear()
         self.size = 0
 
     def replay(self, count: int, *, counters: TopicCounters, own: Own) -> "Replay | None":
@@ -136,6 +190,16 @@ class History:
     def between(self, start: int, end: int) -> Iterator[tuple[Frame, str | None]]:
         """Return the events after offset ``start`` up to offset ``end``, if they are still kept."""
         return islice(self._events, max(0, start - self.start), max(0, end - self.start))
+
+
+def _up_to(max_bytes: int, events: Iterable[tuple[Frame, str | None]]) -> list[Frame]:
+    frames: list[Frame] = []
+    for frame, _ in events:
+        max_bytes -= frame.size
+        if frames and max_bytes < 0:
+            break
+        frames.append(frame)
+    return frames
 
 
 class Replay:
