@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.live.client import Client
+from tests.live.event_stream import EventStream
 
 PROJECT = Path(__file__).parents[2]
 
@@ -51,6 +52,7 @@ class Server:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._clients: list[Client] = []
+        self._streams: list[EventStream] = []
         self.port = port or self._announced_port()
         self._wait_until_it_listens()
 
@@ -81,6 +83,12 @@ class Server:
         client = Client(self.port, **options)
         self._clients.append(client)
         return client
+
+    def stream(self, *topics: str, **options: Any) -> EventStream:
+        """Open a stream of server-sent events, or have it refused."""
+        stream = EventStream(self.port, *topics, **options)
+        self._streams.append(stream)
+        return stream
 
     def subscriber(self, topic: str, **options: Any) -> Client:
         """Open a WebSocket and subscribe it to a topic."""
@@ -172,9 +180,11 @@ class Server:
                 self.request("DELETE", f"/topics/{quote(topic['name'])}")
 
     def reset_clients(self) -> None:
-        """Disconnect all clients with a TCP reset."""
+        """Disconnect all clients, those with a WebSocket by a TCP reset."""
         while self._clients:
             self._clients.pop().reset()
+        while self._streams:
+            self._streams.pop().close()
 
     def close(self) -> None:
         """Kill the process and close everything."""
