@@ -65,8 +65,7 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     )
     # URLRouter raises ValueError for an unknown path, so the last route matches and rejects it.
     refuse_the_rest = re_path("", WebsocketDenier.as_asgi())
-    routes = URLRouter([*websocket_urlpatterns, refuse_the_rest])
-    return BrowserOriginValidator(routes, deny=WebsocketDenier())
+    return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
 
 
 def http_application(
@@ -103,12 +102,12 @@ class BrowserOriginValidator:
 
     Args:
         application: The ASGI application that gets the others.
-        deny: The ASGI application that rejects a client.
+        deny: The ASGI application that rejects a client; by default one for WebSockets.
     """
 
-    def __init__(self, application: Application, *, deny: Application) -> None:
+    def __init__(self, application: Application, *, deny: Application | None = None) -> None:
         self.application = application
-        self.deny = deny
+        self.deny = deny or WebsocketDenier()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass the connection on, or reject it with HTTP 403."""

@@ -11,7 +11,8 @@ from websockets.frames import Opcode
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection, get
-from tests.live.server import UVICORN, Server
+from tests.live.server import UVICORN, Server, running_server
+from tests.live.waiting import wait_until
 
 MB = 1_000_000
 ORIGIN = "https://app.example"
@@ -33,8 +34,7 @@ def health(server: Server) -> tuple[int, int]:
 
 def until_gone(server: Server) -> None:
     """Wait until the server has no client."""
-    while health(server) != (0, 0):
-        pass
+    wait_until(lambda: health(server) == (0, 0), lambda: health(server))
 
 
 # --- What a stream carries ---
@@ -246,19 +246,14 @@ def test_host_must_be_allowed(server: Server) -> None:
 @pytest.fixture(scope="module")
 def limited_server() -> Iterator[Server]:
     """A server with an allowed origin and low limits."""
-    server = Server(
+    with running_server(
         CHATROOM_ALLOWED_ORIGINS=ORIGIN,
         CHATROOM_AUTO_CREATE_TOPICS="true",
         CHATROOM_MAX_CONNECTIONS_PER_ADDRESS="2",
         CHATROOM_MAX_SUBSCRIPTIONS="2",
         CHATROOM_WRITE_TIMEOUT="1",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -305,8 +300,7 @@ def test_limits(limited: Server) -> None:
     assert 'chatroom_clients{transport="sse"} 2.0' in metrics
     assert "client_refused reason=address address=127.0.0.1" in server.log()
     streams[0].close()
-    while health(server) != (1, 2):
-        pass
+    wait_until(lambda: health(server) == (1, 2))
     assert server.stream("a").status == 200
 
 
@@ -395,8 +389,7 @@ def test_http_1_0(server: Server) -> None:
     server.create_topic("t")
     with RawConnection(server.port) as client:
         client.sendall(get("/events?topic=t").replace(b"HTTP/1.1", b"HTTP/1.0"))
-        while health(server) != (1, 1):
-            pass
+        wait_until(lambda: health(server) == (1, 1))
         server.request("DELETE", "/topics/t")
         head, _, body = client.read_to_the_end().partition(b"\r\n\r\n")
     assert b"Transfer-Encoding" not in head
@@ -411,8 +404,7 @@ def test_drain(start_server: StartServer) -> None:
     server = start_server(CHATROOM_DRAIN_SECONDS="300", CHATROOM_AUTO_CREATE_TOPICS="true")
     stream = server.stream("t")
     server.send_signal(signal.SIGTERM)
-    while server.request("GET", "/readyz")[0] != 503:
-        pass
+    wait_until(lambda: server.request("GET", "/readyz")[0] == 503)
     status, _, body = server.raw_request("GET", "/events?topic=t")
     assert (status, body["status"], body["error"]["code"]) == (503, "draining", "UNAVAILABLE")
     server.send_signal(signal.SIGTERM)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.auth.support import SECRET, token
-from tests.live.server import Server
+from tests.live.server import Server, running_server
+from tests.live.waiting import wait_until
 
 KEY = "operator-0123456789"
 READING_KEY = "reader-9876543210"
@@ -20,22 +21,17 @@ def bearer(user: str = "42", *, subscribe: str = "orders*", ttl: int = 600) -> d
 @pytest.fixture(scope="module")
 def guarded_server() -> Iterator[Server]:
     """A server with tokens, API keys, an open topic, and few connections for each user."""
-    server = Server(
+    with running_server(
         CHATROOM_AUTH="optional",
         CHATROOM_JWT_SECRET=SECRET,
         CHATROOM_API_KEYS=f"{KEY}, {READING_KEY}:read",
         CHATROOM_ANONYMOUS_SUBSCRIBE="news*",
         CHATROOM_MAX_CONNECTIONS_PER_USER="2",
         CHATROOM_TOPICS='{"orders":{},"news":{}}',
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
         for secret in ("eyJ", KEY, READING_KEY):
             assert secret not in server.log()
-    finally:
-        server.close()
 
 
 @pytest.fixture
@@ -43,8 +39,9 @@ def guarded(guarded_server: Server) -> Iterator[Server]:
     """The guarded server, without clients after each test."""
     yield guarded_server
     guarded_server.reset_clients()
-    while guarded_server.request("GET", "/clients", headers=OPERATOR)[1]["clients"]:
-        pass
+    wait_until(
+        lambda: not guarded_server.request("GET", "/clients", headers=OPERATOR)[1]["clients"]
+    )
 
 
 @pytest.mark.parametrize(

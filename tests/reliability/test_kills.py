@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import PROJECT, Server
+from tests.live.waiting import PATIENCE, wait_until
 from tests.reliability.conftest import Record, scaled
 from tests.reliability.crowd import Crowd
-from tests.reliability.traces import LeavesNoTrace, wait_until
+from tests.reliability.traces import LeavesNoTrace
 
-SECONDS = 8
+SECONDS = 3
 TOPICS = ("a", "b", "counted")
 SURVIVORS = 6
 VICTIMS = 12
@@ -114,7 +115,7 @@ class Load:
 
     def __init__(self, server: Server) -> None:
         self._publishers = [server.connect() for _ in range(2)]
-        self._rest = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        self._rest = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         self.published: dict[str, list[int]] = {topic: [] for topic in TOPICS}
         self.expected_deliveries = 0
 
