@@ -6,7 +6,8 @@ from http.client import HTTPResponse
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from tests.live.raw_http import TIMEOUT, get
+from tests.live.raw_http import get
+from tests.live.waiting import PATIENCE
 
 
 class StreamEvent(NamedTuple):
@@ -51,7 +52,7 @@ class EventStream:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(TIMEOUT)
+        self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", port))
         lines = [f"{name}: {value}" for name, value in (headers or {}).items()]
         request = get(target, *lines)

@@ -346,7 +346,7 @@ async def running_daphne(
                 session.client.reset()
                 session.may_accept.set()
                 session.may_serve.set()
-            for details in server.server.connections.values():
+            for details in list(server.server.connections.values()):
                 if task := details.get("application_instance"):
                     task.cancel()
                     await asyncio.wait([task])

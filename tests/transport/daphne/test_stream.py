@@ -192,6 +192,23 @@ async def test_client_that_leaves() -> None:
         assert stream.transport.close_code == 1006
         assert (stream.peer.lost, stream.transport.writable) == (1, False)
         assert stream.timeouts.comments._transports == set()
+        await stream.transport.serve(stream.peer)  # nobody is left to serve
+        assert stream.timeouts.comments._transports == set()
+
+
+async def test_socket_that_takes_nothing() -> None:
+    """What the kernel does not take goes through Twisted's buffer, and the order stays."""
+
+    def refuse(data: bytes) -> int:
+        raise BlockingIOError
+
+    async with streaming() as stream:
+        stream.transport._send = refuse
+        stream.transport.write([HELLO])
+        assert not stream.transport.writable
+        stream.transport.close(Close.SHUTDOWN)
+        body = await stream.read_rest()
+        assert 0 < body.index(TEXT) < body.index(b": 3001 shutdown")
 
 
 async def test_stuck_client(monkeypatch: pytest.MonkeyPatch) -> None:
