@@ -9,8 +9,8 @@ from pubsub.auth.access import Access
 from pubsub.auth.errors import Unauthorized
 from pubsub.auth.identity import EVERYTHING, Identity
 from pubsub.connection.connection import Connection
-from pubsub.connection.session import Session, Undecided
-from pubsub.core.errors import TopicNotFound
+from pubsub.connection.session import MAX_ANSWERS, Session, Undecided
+from pubsub.core.errors import LimitExceeded, TopicNotFound
 from pubsub.core.publication import Frame, Position
 from pubsub.core.topic import Recover, Subscribed
 from pubsub.protocol.errors import TooManyConnections, Unavailable
@@ -157,11 +157,15 @@ class Stream(Connection):
 
         Raises:
             TooManyConnections: The server, the address or the user has no room for another one.
-            LimitExceeded: There would be too many topics.
+            LimitExceeded: There would be too many subscriptions or topics.
             AccessError: The credentials are invalid, or do not cover a topic.
             TopicError: A topic does not exist, or its name is invalid.
             Unavailable: The connection was closed while the authorizer was asked.
         """
+        # As many answers of an authorizer are kept.
+        limit = min(self._runtime.config.max_subscriptions, MAX_ANSWERS)
+        if len(wanted.topics) > limit:
+            raise LimitExceeded("subscriptions", limit)
         self._runtime.admit(self)
         if self.session is not None:
             self.session.identify(credentials)

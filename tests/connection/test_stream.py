@@ -12,7 +12,7 @@ from pubsub.auth.configuration import AccessConfiguration, Auth
 from pubsub.auth.errors import Forbidden, InvalidKey, InvalidToken, Unauthorized
 from pubsub.connection.stream import Credentials, Stream, Unopened, Wanted
 from pubsub.core.configuration import Configuration
-from pubsub.core.errors import TopicNotFound
+from pubsub.core.errors import LimitExceeded, TopicNotFound
 from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
 from pubsub.protocol.errors import TooManyConnections, Unavailable
@@ -127,6 +127,16 @@ async def test_all_topics_or_none() -> None:
         assert room.is_empty()
         assert room.runtime.broker.subscriber_counts() == {"t": 0}
         assert sum(room.runtime.tally.closed.values()) == 0
+
+
+@pytest.mark.parametrize(("configured", "limit"), [(2, 2), (5000, 1024)])
+async def test_limit_of_topics(configured: int, limit: int) -> None:
+    """A stream has at most as many topics as are configured, and as answers are kept."""
+    async with open_room(max_subscriptions=configured) as room:
+        topics = [f"t{number}" for number in range(limit + 1)]
+        await room.open(*topics[:limit])
+        with pytest.raises(LimitExceeded, match=f"no more than {limit} subscriptions"):
+            await room.stream().prepare(NOBODY, Wanted(topics=topics))
 
 
 async def test_limit_of_connections() -> None:

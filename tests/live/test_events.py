@@ -205,7 +205,7 @@ def test_crowd(start_server: StartServer) -> None:
         ("topic=t&last_event_id=x", 400, "BAD_REQUEST", "last_event_id must be the id of an event"),
         ("topic=t&last_event_id=x9:-1", 400, "BAD_REQUEST", "last_event_id must be"),
         ("topic=t" + "&a" * 1001, 400, "BAD_REQUEST", "the query has too many parameters"),
-        ("&".join(f"topic=t{n}" for n in range(129)), 404, "TOPIC_NOT_FOUND", ""),
+        ("&".join(f"topic=t{n}" for n in range(129)), 429, "LIMIT_EXCEEDED", "no more than 128"),
     ],
 )
 def test_bad_request(server: Server, query: str, status: int, code: str, message: str) -> None:

@@ -6,7 +6,8 @@ one part for each thing that is lost when one of its names is missing:
 ==================== ============================ ===============================================
 part                 read                         if a name is missing
 ==================== ============================ ===============================================
-`WEBSOCKET`          for each connection          one warning; the portable transport serves it
+`WEBSOCKET`          for each connection, streams one warning; the portable transport serves it
+                     included
 `HTTP`               when the application is made one warning; HTTP has no bounds
 `SIGNALS`            when the application is made one warning; a signal spreads no clients
 `DEBUG_MESSAGES`     at the first handshake       handshakes are slower
@@ -125,7 +126,10 @@ HTTP: Table = {
         "finish": "overridden: another request has its turn",
         "connectionLost": "overridden: tells the application",
     },
-    "daphne.http_protocol:WebRequest.__init__": {"server": "Daphne's server"},
+    "daphne.http_protocol:WebRequest.__init__": {
+        "server": "Daphne's server",
+        "client_addr": "the client's address, for the access log",
+    },
     "daphne.http_protocol:WebRequest.process": {
         "transport": "None after an upgrade",
         "_networkProducer": "resumed after an upgrade",
@@ -187,6 +191,7 @@ HTTP: Table = {
     },
     "twisted.web.http:Request": {
         "method": "HEAD has no body",
+        "uri": "the path of a stream, for the access log",
         "handleContentChunk": "takes a piece of the body",
         "finished": "whether the response is written",
         "startedWriting": "whether its headers are written",
