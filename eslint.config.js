@@ -2,7 +2,7 @@ import js from "@eslint/js";
 import globals from "globals";
 
 export default [
-  { ignores: [".venv/", "bench/.cache/"] },
+  { ignores: [".venv/", "**/.cache/"] },
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: "error", reportUnusedInlineConfigs: "error" },
@@ -31,7 +31,7 @@ export default [
     languageOptions: { sourceType: "script" },
   },
   {
-    files: ["bench/peers/*.js"],
+    files: ["bench/peers/*.cjs"],
     languageOptions: { sourceType: "commonjs", globals: globals.node },
   },
 ];

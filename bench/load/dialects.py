@@ -5,9 +5,13 @@ from typing import Any, Protocol
 
 import jwt
 
-from bench.load.websocket import Step, handshake, text_frame
+from bench.load.sessions import ChatRoomSession, Session, SocketIOSession
+from bench.load.websocket import DEFLATE, Step, handshake, text_frame
 
 TOPIC = "bench"
+
+KEPT_TOPIC = "bench-kept"
+"""The topic whose messages a server keeps, if it keeps any, for clients that come back."""
 
 SECRET = "the secret of the benchmark, which protects nothing"  # it is public
 
@@ -18,10 +22,10 @@ ACK_MARK = b"@"
 counting this byte counts acknowledgements, wherever the stream is cut."""
 
 
-def _command(kind: str, topic: str, text: str | None = None) -> dict[str, Any]:
+def _command(kind: str, topic: str, payload: Any = None) -> dict[str, Any]:
     command: dict[str, Any] = {"type": kind, "topic": topic, "request_id": ACK_MARK.decode()}
-    if text is not None:
-        command["message"] = {"id": MESSAGE_ID, "payload": {"text": text}}
+    if payload is not None:
+        command["message"] = {"id": MESSAGE_ID, "payload": payload}
     return command
 
 
@@ -44,11 +48,18 @@ class Dialect(Protocol):
     def ping(self) -> bytes:
         """Return a frame that the server answers at once and without other work."""
 
+    def session(self, topic: str | None) -> Session:
+        """Return a client that can reconnect: a subscriber or, without a topic, a publisher."""
+
 
 class ChatRoom:
     """The chat room's own messages."""
 
     opening = (Step(handshake("/ws"), b"\r\n\r\n"),)
+    recovers = True
+
+    compressed = False
+    """Whether long messages from the server are compressed."""
 
     def subscribe(self, topic: str) -> Step:
         """The acknowledgement is an object; it ends with its only closing brace."""
@@ -56,11 +67,25 @@ class ChatRoom:
 
     def publish(self, topic: str, text: str) -> bytes:
         """The acknowledgement has the same form."""
-        return text_frame(_json(_command("publish", topic, text)))
+        return self.publish_payload(topic, {"text": text})
+
+    def publish_payload(self, topic: str, payload: Any) -> bytes:
+        """Return the frame that publishes a payload."""
+        return text_frame(_json(_command("publish", topic, payload)))
 
     def ping(self) -> bytes:
         """The answer is a pong."""
         return text_frame(_json({"type": "ping", "request_id": ACK_MARK.decode()}))
+
+    def session(self, topic: str | None) -> Session:
+        """It asks for what it missed, if the server has told it a position."""
+        return ChatRoomSession(self.opening[0].send, topic, recovers=self.recovers)
+
+
+class ChatRoomWithoutRecovery(ChatRoom):
+    """The same, with clients that subscribe again and ask for nothing."""
+
+    recovers = False
 
 
 class ChatRoomWithToken(ChatRoom):
@@ -72,6 +97,14 @@ class ChatRoomWithToken(ChatRoom):
             {"sub": "42", "exp": 1 << 33, "subscribe": rights, "publish": rights}, SECRET
         )
         self.opening = (Step(handshake("/ws", token=token), b"\r\n\r\n"),)
+
+
+class ChatRoomWithCompression(ChatRoom):
+    """The same, with an offer of compression; its own messages are not compressed."""
+
+    opening = (Step(handshake("/ws", extensions=DEFLATE), b"\r\n\r\n"),)
+
+    compressed = True
 
 
 class SocketIO:
@@ -92,15 +125,22 @@ class SocketIO:
 
     def publish(self, topic: str, text: str) -> bytes:
         """The acknowledgement has the same form."""
-        return self._event(_command("publish", topic, text))
+        return self._event(_command("publish", topic, {"text": text}))
 
     def ping(self) -> bytes:
         """The answer is an acknowledgement."""
         return self._event({"type": "ping", "request_id": ACK_MARK.decode()})
 
+    def session(self, topic: str | None) -> Session:
+        """It recovers if the server has given it a private session id."""
+        subscription = self.subscribe(topic).send if topic else None
+        return SocketIOSession(self.opening[0].send, subscription)
+
 
 DIALECTS: dict[str, Dialect] = {
     "chatroom": ChatRoom(),
+    "chatroom-no-recovery": ChatRoomWithoutRecovery(),
     "chatroom-token": ChatRoomWithToken(),
+    "chatroom-deflate": ChatRoomWithCompression(),
     "socketio": SocketIO(),
 }

@@ -216,7 +216,7 @@ class Stream(Connection):
 
     def abandon(self) -> None:
         """Leave without a trace, because the request is refused."""
-        self._leave()
+        self._leave(lost=False)
         self._runtime.registry.remove(self)
 
     def open(self, transport: Transport) -> None:
@@ -238,6 +238,7 @@ class Stream(Connection):
         if not self._runtime.registry.identify(self, identity.user):
             self.count_auth_failure(AuthFailure.LIMIT)
             raise TooManyConnections("user")
+        self.broker.identify(self.client, identity.user, identity.info)
         return True
 
     def _flush(self) -> None:

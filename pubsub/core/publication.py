@@ -15,7 +15,7 @@ class Frame:
     they are ``None`` for replies and notices, which no overflow policy may drop.
     """
 
-    __slots__ = ("counters", "offset", "size", "unframed", "wire")
+    __slots__ = ("compressed", "counters", "offset", "size", "unframed", "wire")
 
     def __init__(
         self,
@@ -32,6 +32,8 @@ class Frame:
         """That of an event whose topic keeps history; ``None`` for everything else."""
         self.wire: bytes | None = None
         """The form that a transport has left here; it ends with the payload."""
+        self.compressed: bytes | None = None
+        """The form for clients that have negotiated compression, once one of them needed it."""
 
     @property
     def payload(self) -> bytes:

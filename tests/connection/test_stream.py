@@ -249,6 +249,7 @@ async def test_credentials(credentials: Credentials, user: str | None) -> None:
         transport, stream = await room.open("open", credentials=credentials)
         assert types(transport) == ["ack"]
         assert stream.user == user
+        assert stream.client.user == user
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ class DaphneSocket(ABC):
         return len(buffer.dataBuffer) - buffer.offset + buffer._tempDataLen  # type: ignore[no-any-return]
 
     def _write(self, data: bytes) -> None:
-        """Write a few bytes, after everything that is waiting."""
+        """Write bytes, after everything that is waiting."""
         self.sent_bytes += len(data)
         sent = 0
         if self.writable:
