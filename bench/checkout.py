@@ -64,6 +64,7 @@ def _peer(folder: Path, title: str) -> Peer:
         (interpreter, *daphne(CHAT_ROOM)[1:]),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
         folder=folder,
     )
 

@@ -49,6 +49,7 @@ def latency(what: str, title: str, column: str, percent: str) -> Metric:
 
 
 DELIVERIES = Metric("deliveries_per_second", "deliveries a second", "deliveries/s")
+PUBLICATIONS = Metric("publications_per_second", "publications a second", "publications/s")
 REPLY = [latency("ack", "publication to reply", "reply", percent) for percent in PERCENTS]
 DELIVERY = [
     latency("event", "publication to delivery", "delivery", percent) for percent in PERCENTS

@@ -4,7 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.checkout import NAME
-from bench.metrics import DELIVERIES, DELIVERY, GROWTH, REPLY, Metric, lower
+from bench.metrics import (
+    DELIVERIES,
+    DELIVERY,
+    GROWTH,
+    PUBLICATIONS,
+    REPLY,
+    SERVER_COST,
+    Metric,
+    lower,
+)
 from bench.peers import Peer
 
 
@@ -297,8 +306,28 @@ SCENARIOS = (
         "publications over REST, 8 connections",
         "8 connections",
         ("rest", "--connections", "8"),
-        (Metric("publications_per_second", "publications a second", "publications/s"),),
+        (PUBLICATIONS,),
         connections=9,
         takes=lambda peer: peer.rest,
+    ),
+    Scenario(
+        "rest-single",
+        "rest",
+        "publications over REST, 1 connection",
+        "1 connection",
+        ("rest", "--connections", "1"),
+        (PUBLICATIONS, SERVER_COST),
+        connections=2,
+        takes=lambda peer: peer.rest,
+    ),
+    Scenario(
+        "rest-batch",
+        "rest",
+        "batches of 1,000 publications over REST to 10 subscribers, 1 connection",
+        "batches of 1,000",
+        ("batch", "--subscribers", "10", "--size", "1000"),
+        (PUBLICATIONS, DELIVERIES, SERVER_COST),
+        connections=11,
+        takes=lambda peer: peer.batches,
     ),
 )

@@ -8,6 +8,7 @@ from django.core.management.utils import get_random_secret_key
 
 from pubsub import conf, logs
 from pubsub.hosts import local_hosts
+from pubsub.protocol.batch import MAX_BATCH_BYTES
 
 
 def _flag(name: str) -> bool:
@@ -76,8 +77,8 @@ SERVESTATIC_MAX_AGE = 0 if STATIC_ROOT is None else 60
 if STATIC_ROOT is not None:
     STORAGES = {"staticfiles": {"BACKEND": "chatroom_project.static.HashedFiles"}}
 
-# The views themselves answer 413 to a body that is larger than one client message.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * _config.max_message_bytes
+# The views themselves answer 413 to a body that is too large.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * max(_config.max_message_bytes, MAX_BATCH_BYTES)
 FILE_UPLOAD_MAX_MEMORY_SIZE = DATA_UPLOAD_MAX_MEMORY_SIZE  # no body is written to disk
 
 USE_TZ = True

@@ -30,6 +30,14 @@ the network takes for them holds a client back."""
 
 TOKEN = 500
 """A token: about 100 µs to verify its signature and compile its patterns."""
+
+BATCH_SLICE = 10_000
+"""Work of one slice of a batch of publications over REST: about 2 ms. All batches and listings
+together get one slice in each turn of the event loop."""
+
+BATCH_ITEM = 25
+"""One message of a batch without its deliveries: about 5 µs to decode and publish it."""
+
 LISTING_SLICE = 5_000
 """Work of one slice of a listing over REST: about 1 ms. All readers of listings together get one
 slice in each turn of the event loop."""

@@ -88,6 +88,9 @@ class Scrape(Collector):
         self._sent_bytes, self._received_bytes = tally.sent_bytes, tally.received_bytes
         self._totals = source.broker.statistics()
         self._rest_publications = tally.rest_publications
+        self._client_publications = (
+            self._totals.client_publications - tally.rest_client_publications
+        )
         self._queued_frames = 0
         self._clients = dict.fromkeys(tally.opened, 0)
         self._process: list[Metric] = []
@@ -166,22 +169,22 @@ class Scrape(Collector):
             family.add_metric([tag, code], count)
             if tag in carried_out:
                 carried_out[tag] -= count
-        carried_out[_PUBLISH] = self._totals.client_publications
+        carried_out[_PUBLISH] = self._client_publications
         for tag, count in carried_out.items():
             family.add_metric([tag, "ok"], count)
         yield family
 
     def _collect_messages(self) -> Iterator[Metric]:
-        totals, rest = self._totals, self._rest_publications
+        totals, rest, clients = self._totals, self._rest_publications, self._client_publications
         yield _gauge("topics", "Topics.", totals.topics)
         yield _gauge("subscriptions", "Subscriptions over all topics.", totals.subscribers)
         yield _counter(
             "messages_published_total",
             "Messages published, by what published them.",
             {
-                "websocket": totals.client_publications,
+                "websocket": clients,
                 "rest": rest,
-                "server": totals.messages - totals.client_publications - rest,
+                "server": totals.messages - clients - rest,
             },
             "source",
         )

@@ -1,25 +1,69 @@
-"""The routes of WebSockets and event streams, the check of the origin, and ASGI's lifespan."""
+"""The routes beside Django's: WebSockets, some HTTP endpoints, and ASGI's lifespan."""
 
-from collections.abc import Awaitable, Callable
+import functools
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
+from django.core.handlers.asgi import get_script_prefix
 from django.urls import path, re_path
 
-from pubsub import __version__, logs
+from pubsub import __version__, logs, publishing
 from pubsub.consumers import ChatConsumer
 from pubsub.events import EventStreams, is_stream, refuse_origin
 from pubsub.hosts import is_allowed_host
 from pubsub.origins import is_own
-from pubsub.paths import is_ours
+from pubsub.paths import below_mount, is_ours
 from pubsub.processes import neighbours
+from pubsub.protocol.batch import MAX_BATCH_BYTES
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import daphne
 
-Application = Callable[[dict[str, Any], Any, Any], Awaitable[Any]]
-"""An ASGI application."""
+HTTP_ROUTES: Mapping[tuple[str, str], publishing.Application] = {
+    ("POST", "messages"): publishing.publish_many,
+    ("POST", "topics/*/messages"): publishing.publish_one,
+}
+"""The applications for methods and paths below the place of `pubsub.urls`; `*` is a topic."""
+
+
+def http_application(
+    django_application: publishing.Application,
+    *,
+    middleware: Callable[[publishing.Application], publishing.Application] | None = None,
+) -> publishing.Application:
+    """Return the ASGI application for ``http``: Django's, and some endpoints beside it.
+
+    Beside it are the streams of server-sent events, and publications. Django has views for the
+    latter as well, which give the same answers several times more slowly. They serve projects
+    without this application, and those with middlewares of their own.
+
+    Args:
+        django_application: What ``get_asgi_application()`` returns.
+        middleware: Wraps the application for streams, as `AuthMiddlewareStack` of Channels does,
+            which finds the user of a session. Django's own middleware does not see streams.
+    """
+    streams: publishing.Application = BrowserOriginValidator(EventStreams(), deny=refuse_origin)
+    if middleware is not None:
+        streams = middleware(streams)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        chosen = streams if is_stream(scope) else _beside_django(scope) or django_application
+        await chosen(scope, receive, send)
+
+    return application
+
+
+def _beside_django(scope: Mapping[str, Any]) -> publishing.Application | None:
+    path = below_mount(scope["path"].removeprefix(get_script_prefix(scope)))
+    if path is None or not publishing.replaces_django():
+        return None
+    if path.startswith("topics/") and path.count("/") == 2:
+        before, topic, after = path.split("/")
+        path = f"{before}/*/{after}" if topic else path
+    return HTTP_ROUTES.get((scope["method"], path))
+
 
 websocket_urlpatterns = [path("ws", ChatConsumer.as_asgi())]
 
@@ -31,7 +75,8 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
 
     Args:
         whole_site: Limit the request bodies of all paths to ``max_message_bytes``. By default
-            only those of `pubsub.urls` are limited, because other views may accept uploads.
+            only those of `pubsub.urls` are limited, because other views may accept uploads. The
+            limit of ``POST /messages`` is `MAX_BATCH_BYTES`.
 
     Raises:
         ImproperlyConfigured: The setting ``CHATROOM`` is invalid.
@@ -40,8 +85,8 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     config = runtime.config
     daphne.install(
         daphne.HttpLimits(
-            max_body=config.max_message_bytes,
-            is_bounded=(lambda path: True) if whole_site else is_ours,
+            max_handshake_body=config.max_message_bytes,
+            max_body=functools.partial(_max_body, config.max_message_bytes, whole_site),
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
             accepts_websockets=runtime.accepts_clients,
@@ -68,27 +113,11 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     return BrowserOriginValidator(URLRouter([*websocket_urlpatterns, refuse_the_rest]))
 
 
-def http_application(
-    django_application: Application,
-    *,
-    middleware: Callable[[Application], Application] | None = None,
-) -> Application:
-    """Return the ASGI application for ``http``: streams of server-sent events beside Django.
-
-    Args:
-        django_application: Django's application, which gets all other requests.
-        middleware: Wraps the application for streams, as `AuthMiddlewareStack` of Channels does,
-            which finds the user of a session. Django's own middleware does not see streams.
-    """
-    streams: Application = BrowserOriginValidator(EventStreams(), deny=refuse_origin)
-    if middleware is not None:
-        streams = middleware(streams)
-
-    async def application(scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        chosen = streams if is_stream(scope) else django_application
-        return await chosen(scope, receive, send)
-
-    return application
+def _max_body(usual: int, whole_site: bool, path: str) -> int | None:
+    """Return the largest size in bytes of a request body for a path; ``None`` for no limit."""
+    if below_mount(path.removeprefix(settings.FORCE_SCRIPT_NAME or "")) == "messages":
+        return MAX_BATCH_BYTES
+    return usual if whole_site or is_ours(path) else None
 
 
 class BrowserOriginValidator:
@@ -105,7 +134,12 @@ class BrowserOriginValidator:
         deny: The ASGI application that rejects a client; by default one for WebSockets.
     """
 
-    def __init__(self, application: Application, *, deny: Application | None = None) -> None:
+    def __init__(
+        self,
+        application: publishing.Application,
+        *,
+        deny: publishing.Application | None = None,
+    ) -> None:
         self.application = application
         self.deny = deny or WebsocketDenier()
 

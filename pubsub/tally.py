@@ -56,6 +56,7 @@ class Tally:
         "failed",
         "opened",
         "received_bytes",
+        "rest_client_publications",
         "rest_publications",
         "sent_bytes",
     )
@@ -78,6 +79,9 @@ class Tally:
         self.failed.update({(tag, ErrorCode.INTERNAL): 0 for tag in COMMAND_TYPES})
         self.rest_publications = 0
         """Messages published over REST."""
+        self.rest_client_publications = 0
+        """Those of them that a connected client published (``X-Client-Id``); the broker counts them
+        among the publications of clients."""
         self.auth_failures: dict[str, int] = {str(reason): 0 for reason in AuthFailure}
         """Clients and requests without sufficient credentials, by reason."""
 

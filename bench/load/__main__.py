@@ -21,6 +21,7 @@ from bench.load import (
     rest,
     roundtrip,
 )
+from bench.load.batch import Batch
 from bench.load.dialects import DIALECTS
 from bench.load.fanout import Fanout
 from bench.load.rooms import Rooms
@@ -51,8 +52,13 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     ),
     "rest": (
         "publications over HTTP",
-        lambda of: rest.run(of.port, of.dialect, of.seconds, of.connections),
+        lambda of: rest.run(of.port, of.dialect, of.seconds, of.connections, of.pid),
         {"connections": 8},
+    ),
+    "batch": (
+        "batches of publications over HTTP",
+        lambda of: Batch(of.port, of.dialect, of.subscribers, of.size, of.pid).run(of.seconds),
+        {"subscribers": 10, "size": 1000},
     ),
     "idle": (
         "memory of silent subscribers",

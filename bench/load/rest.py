@@ -11,7 +11,9 @@ from bench.load.meter import Meter
 from bench.load.websocket import open_connections, read_frame
 
 
-def run(port: int, dialect: Dialect, seconds: float, connections: int) -> dict[str, float]:
+def run(
+    port: int, dialect: Dialect, seconds: float, connections: int, pid: int | None = None
+) -> dict[str, float]:
     """Publish to one subscriber for some seconds.
 
     Raises:
@@ -28,21 +30,29 @@ def run(port: int, dialect: Dialect, seconds: float, connections: int) -> dict[s
         sock = socket.create_connection(("127.0.0.1", port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         clients[sock.fileno()] = sock
-        response_size = _first_exchange(sock, request)
+        response_size = first_exchange(sock, request)
         read_frame(subscriber)
-    return _keep_busy(clients, subscriber, request, response_size, seconds)
+    return _keep_busy(clients, subscriber, request, response_size, seconds, pid)
 
 
-def _first_exchange(sock: socket.socket, request: bytes) -> int:
-    """Publish once; return the size of the response, which all later ones have as well."""
+def first_exchange(sock: socket.socket, request: bytes) -> int:
+    """Make a request once; return the size of the response, which all later ones have as well.
+
+    Raises:
+        ConnectionError: The request is refused, or its connection is closed.
+    """
     sock.sendall(request)
-    response = b""
-    while not response.endswith((b"}", b"}\n")):
-        piece = sock.recv(4096)
+    response, size = b"", 0
+    while not size or len(response) < size:
+        piece = sock.recv(1 << 16)
         response += piece
         if not piece or not response.startswith(b"HTTP/1.1 200"[: len(response)]):
             raise ConnectionError(f"a request was refused: {response[:200]!r}")
-    return len(response)
+        head, found, _ = response.partition(b"\r\n\r\n")
+        if found:
+            length = head.lower().partition(b"content-length: ")[2].partition(b"\r")[0]
+            size = len(head) + len(found) + int(length)
+    return size
 
 
 def _keep_busy(
@@ -51,6 +61,7 @@ def _keep_busy(
     request: bytes,
     response_size: int,
     seconds: float,
+    pid: int | None,
 ) -> dict[str, float]:
     poll = select.epoll()
     for fd in (*clients, subscriber.fileno()):
@@ -58,7 +69,7 @@ def _keep_busy(
     waiting = dict.fromkeys(clients, response_size)
     buffer = bytearray(1 << 16)
     answered = 0
-    meter = Meter()
+    meter = Meter(pid)
     for sock in clients.values():
         sock.sendall(request)
     while time.perf_counter() < meter.begin + seconds:
@@ -73,4 +84,8 @@ def _keep_busy(
                     waiting[fd] = response_size
                     clients[fd].sendall(request)
     elapsed, share = meter.read()
-    return {"publications_per_second": answered / elapsed, "generator_share": share}
+    return {
+        "publications_per_second": answered / elapsed,
+        "generator_share": share,
+        **meter.server_cost(answered),
+    }

@@ -51,6 +51,9 @@ class Peer:
     rest: bool = False
     """Whether messages can be published over HTTP."""
 
+    batches: bool = False
+    """Whether many messages can be published in one HTTP request."""
+
     by_group: bool = False
     """Whether it publishes with `group_send`."""
 
@@ -116,6 +119,7 @@ PEERS = (
         daphne(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
         quick=True,
     ),
     Peer(
@@ -124,6 +128,14 @@ PEERS = (
         daphne(CHAT_ROOM),
         {**CHAT_ROOM_ENVIRONMENT, "CHATROOM_AUTH": "required", "CHATROOM_JWT_SECRET": SECRET},
         dialect="chatroom-token",
+    ),
+    Peer(
+        "chatroom-views",
+        "chat room on Daphne, Django's views",
+        daphne("bench.peers.django_views:application"),
+        CHAT_ROOM_ENVIRONMENT,
+        rest=True,
+        batches=True,
     ),
     Peer(
         "chatroom-deflate",
@@ -154,6 +166,7 @@ PEERS = (
         uvicorn(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
     ),
     Peer(
         "chatroom-granian",
@@ -161,6 +174,7 @@ PEERS = (
         granian(CHAT_ROOM),
         CHAT_ROOM_ENVIRONMENT,
         rest=True,
+        batches=True,
     ),
     Peer(
         "go",

@@ -58,6 +58,11 @@ class Asker:
     reason: str = "the token does not cover this topic"
     """The message of that."""
 
+    @property
+    def may_use_all(self) -> bool:
+        """Whether it may use every topic, so that none need be checked."""
+        return self.question is None and self.patterns is None
+
     async def may_use(self, topic: str) -> bool:
         """Return whether it may use a topic, which need not exist."""
         if self.question is not None:

@@ -1,5 +1,8 @@
 """Converts exceptions to JSON errors."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
@@ -21,11 +24,16 @@ from pubsub.runtime import get_runtime
 
 def add_handlers(api: NinjaAPI) -> None:
     """Make ``api`` answer with a JSON error to every exception that a client can cause."""
-    api.exception_handler(PubSubError)(_on_pubsub_error)
-    api.exception_handler(TopicExists)(_on_topic_exists)
-    api.exception_handler(RequestDataTooBig)(_on_too_big)
-    api.exception_handler(AccessError)(on_access_error)
-    api.exception_handler(TooManyPublications)(_on_too_many)
+    for kind, handler in _HANDLERS.items():
+        api.exception_handler(kind)(handler)
+
+
+def response_to(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Return the response to an exception that a client can cause; raise every other again."""
+    for kind in type(error).__mro__:
+        if kind in _HANDLERS:
+            return _HANDLERS[kind](request, error)
+    raise error
 
 
 def _on_pubsub_error(request: HttpRequest, error: PubSubError) -> HttpResponse:
@@ -70,3 +78,13 @@ def _on_too_many(request: HttpRequest, error: TooManyPublications) -> HttpRespon
     response = error_response(error.code, str(error))
     response["Retry-After"] = str(error.retry_after)
     return response
+
+
+_HANDLERS: dict[type, Callable[[HttpRequest, Any], HttpResponse]] = {
+    PubSubError: _on_pubsub_error,
+    TopicExists: _on_topic_exists,
+    RequestDataTooBig: _on_too_big,
+    AccessError: on_access_error,
+    TooManyPublications: _on_too_many,
+}
+"""The function that answers each kind of exception; that of the nearest base class counts."""

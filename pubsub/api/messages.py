@@ -1,19 +1,22 @@
-"""The endpoint that publishes a message."""
+"""The endpoints that publish messages, and the one that returns past ones."""
 
 from typing import Any
 
 from django.http import HttpRequest
 from ninja import Router
 
+from pubsub.api import history
 from pubsub.api.access import identify
-from pubsub.api.limits import count_publication
-from pubsub.api.requests import get_broker, read_body
-from pubsub.api.schemas import ErrorBody, Published, json_body
-from pubsub.protocol import bodies
+from pubsub.api.publications import publish_batch, publish_message
+from pubsub.api.requests import get_broker, get_turns
+from pubsub.api.schemas import BatchResults, ErrorBody, History, Published, batch_body, json_body
 from pubsub.protocol.messages import Publication
-from pubsub.runtime import get_runtime
+from pubsub.protocol.replies import encode_history_body
+from pubsub.responses import json_response
 
 router = Router(tags=["Messages"])
+
+_ID = "550e8400-e29b-41d4-a716-446655440000"
 
 
 @router.post(
@@ -22,22 +25,48 @@ router = Router(tags=["Messages"])
     openapi_extra=json_body(
         Publication,
         plain={"payload": {"order_id": "ORD-123", "amount": 99.5}},
-        with_id={"id": "550e8400-e29b-41d4-a716-446655440000", "payload": "hello"},
+        with_id={"id": _ID, "payload": "hello"},
+        once={"id": _ID, "payload": "hello", "once": True},
     ),
     summary="Publish a message",
 )
 async def publish(request: HttpRequest, name: str) -> Any:
     """Publish a message to a topic. The payload reaches subscribers byte for byte."""
-    asker = await identify(request, "publish")
+    return await publish_message(request, name)
+
+
+@router.get(
+    "/topics/{name}/messages",
+    response={200: History, (400, 401, 403, 404): ErrorBody},
+    openapi_extra={"parameters": history.PARAMETERS},
+    summary="Get past messages",
+)
+async def get_messages(request: HttpRequest, name: str) -> Any:
+    """Get messages that a topic keeps, oldest first: the newest, or those after a position."""
+    asker = await identify(request, "subscribe")
     await asker.check(name)
-    count_publication(asker.bucket)
-    publication = bodies.decode_publication(read_body(request))
-    message_id = str(publication.id)
-    published = get_broker(request).publish(name, message_id, publication.payload, user=asker.user)
-    get_runtime().tally.rest_publications += 1
-    return {
-        "status": "published",
-        "topic": name,
-        "id": message_id,
-        "subscribers": published.subscribers,
-    }
+    since, limit = history.read_query(request)
+    await get_turns().wait()
+    page = get_broker(request).history(name, since=since, limit=limit)
+    return json_response(encode_history_body(name, page))
+
+
+@router.post(
+    "/messages",
+    response={200: BatchResults, (400, 401, 403, 413, 415): ErrorBody},
+    openapi_extra=batch_body(
+        plain={
+            "messages": [
+                {"topic": "orders", "payload": {"order_id": "ORD-123", "amount": 99.5}},
+                {"topic": "news", "id": _ID, "payload": "hello"},
+            ]
+        },
+    ),
+    summary="Publish many messages",
+)
+async def publish_many(request: HttpRequest) -> Any:
+    """Publish up to 1,000 messages, of up to 1 MiB together, in their order.
+
+    Each of them is published or refused by itself; `results` has the outcomes in the same order.
+    """
+    return await publish_batch(request)

@@ -10,16 +10,21 @@ from pubsub.runtime import get_runtime
 from pubsub.turns import Turns
 
 
-def read_body(request: HttpRequest) -> bytes:
+def read_body(request: HttpRequest, limit: int | None = None) -> bytes:
     """Return the body of a request, which must be declared to be JSON.
+
+    Args:
+        request: The request.
+        limit: Bytes that the body may have; by default ``max_message_bytes``.
 
     Raises:
         UnsupportedMediaType: The content type is not ``application/json``.
-        MessageTooLarge: The body has more than ``max_message_bytes`` bytes.
+        MessageTooLarge: The body has more than ``limit`` bytes.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Content-Type must be application/json")
-    limit = get_runtime().config.max_message_bytes
+    if limit is None:
+        limit = get_runtime().config.max_message_bytes
     declared = request.META.get("CONTENT_LENGTH") or "0"
     if (declared.isdecimal() and int(declared) > limit) or len(request.body) > limit:
         raise MessageTooLarge(f"request body exceeds {limit} bytes")

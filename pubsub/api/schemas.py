@@ -5,6 +5,8 @@ from typing import Any, Literal
 import msgspec
 from ninja import Field, Schema
 
+from pubsub.protocol.batch import MAX_BATCH_MESSAGES, Batch, BatchPublication
+
 # --- Responses -----------------------------------------------------------------------------------
 
 
@@ -37,6 +39,26 @@ class TopicSummary(Schema):
     subscribers: int
 
 
+class TopicDetails(Schema):
+    name: str = Field(examples=["orders"])
+    history: int = Field(description="Messages that the topic keeps; 0 for none.")
+    history_seconds: float | None = Field(
+        description="Seconds for which a message is kept; null for no limit."
+    )
+    presence: bool = Field(description="Whether subscribers may ask who is there.")
+    overflow: str = Field(description="What a full outbox does with an event of this topic.")
+    epoch: str | None = Field(None, description="Left out if the topic keeps no history.")
+    offset: int | None = Field(
+        None, description="Of the newest message. Left out if the topic keeps no history."
+    )
+    messages: int = Field(description="Messages published since the topic was created.")
+    subscribers: int
+    delivered: int = Field(
+        description="Counted once for every subscriber that a message was queued for."
+    )
+    dropped: int = Field(description="Counted once for every subscriber that lost a message.")
+
+
 class Listing(Schema):
     """What every listing has in addition, on all pages but the last."""
 
@@ -54,6 +76,37 @@ class Published(Schema):
     topic: str = Field(examples=["orders"])
     id: str = Field(description="The message's id.")
     subscribers: int = Field(description="Subscribers of the topic, including slow ones.")
+    offset: int | None = Field(
+        None, description="The message's position, if the topic keeps history."
+    )
+    duplicate: Literal[True] | None = Field(
+        None, description="Present if the message was published before, and so not once more."
+    )
+
+
+class PastMessage(Schema):
+    offset: int
+    message: dict[str, Any] = Field(description="With its `id` and its `payload`.")
+    ts: str = Field(description="When it was accepted (RFC 3339).")
+    user: str | None = Field(None, description="The authenticated user who published it.")
+
+
+class History(Schema):
+    topic: str = Field(examples=["orders"])
+    ts: str
+    epoch: str
+    offset: int = Field(description="Of the newest message of the topic.")
+    complete: bool = Field(
+        description="Whether no message is missing between the position asked for, or the first "
+        "message here, and the last one here."
+    )
+    messages: list[PastMessage]
+
+
+class BatchResults(Schema):
+    results: list[Published | ErrorBody] = Field(
+        description="What became of each message, in the order of the request."
+    )
 
 
 class Member(Schema):
@@ -169,7 +222,38 @@ class Disconnected(Schema):
 
 def json_body(structure: type[msgspec.Struct], **examples: dict[str, Any]) -> dict[str, Any]:
     """Return the OpenAPI description of a body that `pubsub.protocol.bodies` decodes."""
-    schema = msgspec.json.schema(structure)["$defs"][structure.__name__]
+    return _body(_schema(structure), examples)
+
+
+def batch_body(**examples: dict[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that `pubsub.protocol.batch` decodes."""
+    other = {"description": "Anything else is refused by itself; the other messages are published."}
+    messages = {
+        "type": "array",
+        "items": {"anyOf": [_schema(BatchPublication), other]},
+        "maxItems": MAX_BATCH_MESSAGES,
+    }
+    return _body({**_schema(Batch), "properties": {"messages": messages}}, examples)
+
+
+def _schema(structure: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schema of a structure, without references, which OpenAPI would not find."""
+    schema = msgspec.json.schema(structure)
+    inlined: dict[str, Any] = _inlined({"$ref": schema["$ref"]}, schema["$defs"])
+    return inlined
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(value, definitions) for key, value in schema.items()}
+
+
+def _body(schema: dict[str, Any], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "requestBody": {
             "required": True,

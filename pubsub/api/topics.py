@@ -1,5 +1,6 @@
-"""The endpoints that create, list and delete topics."""
+"""The endpoints that create, list, show and delete topics."""
 
+import dataclasses
 from typing import Any
 
 from django.http import HttpRequest
@@ -14,6 +15,7 @@ from pubsub.api.schemas import (
     TopicConflict,
     TopicCreated,
     TopicDeleted,
+    TopicDetails,
     TopicList,
     json_body,
 )
@@ -22,6 +24,7 @@ from pubsub.core.errors import TOPIC_NAME_RULE, InvalidTopicName
 from pubsub.protocol import bodies, replies
 from pubsub.protocol.errors import BadRequest
 from pubsub.protocol.messages import NewTopic
+from pubsub.responses import json_response
 
 router = Router(tags=["Topics"])
 
@@ -34,7 +37,16 @@ router = Router(tags=["Topics"])
         (400, 401, 403, 413, 415): ErrorBody,
     },
     openapi_extra=json_body(
-        NewTopic, plain={"name": "orders"}, with_history={"name": "orders", "history": 100}
+        NewTopic,
+        plain={"name": "orders"},
+        with_history={"name": "orders", "history": 100, "history_seconds": 600},
+        with_all_options={
+            "name": "orders",
+            "history": 100,
+            "history_seconds": 600,
+            "presence": True,
+            "overflow": "catch_up",
+        },
     ),
     summary="Create a topic",
 )
@@ -73,6 +85,29 @@ async def list_topics(request: HttpRequest) -> Any:
     document.close(b"]")
     document.add(rest)
     return document.response()
+
+
+@router.get(
+    "/topics/{name}",
+    response={200: TopicDetails, (400, 401, 403, 404): ErrorBody},
+    summary="Show a topic",
+)
+async def show_topic(request: HttpRequest, name: str) -> Any:
+    """Show a topic with its options, its position and its counters."""
+    asker = await identify(request, "subscribe")
+    await asker.check(name)
+    topic = get_broker(request).topic(name)
+    options, counters = topic.options, topic.statistics()
+    shown: dict[str, Any] = {
+        "name": name,
+        "history": options.history,
+        "history_seconds": options.history_seconds or None,
+        "presence": options.presence,
+        "overflow": options.overflow,
+    }
+    if topic.position is not None:
+        shown |= {"epoch": topic.position.epoch, "offset": topic.position.offset}
+    return json_response(shown | dataclasses.asdict(counters))
 
 
 @router.delete(

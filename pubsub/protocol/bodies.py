@@ -29,8 +29,8 @@ def decode_new_topic(body: bytes) -> NewTopic:
     Raises:
         BadRequest: The body is not JSON, or a field is missing, invalid or unknown.
     """
-    fields = json_object(_text(body))
-    _refuse_unknown(fields, NewTopic)
+    fields = json_object(body_text(body))
+    refuse_unknown(fields, NewTopic)
     name = required_string(fields, "name")
     history = fields.get("history")
     if history is not None and (not is_integer(history) or not 0 <= history <= MAX_HISTORY):
@@ -54,29 +54,49 @@ def decode_publication(body: bytes) -> Publication:
         BadRequest: The body is not JSON, or a field is missing, invalid or unknown.
     """
     # Decoded to text first, because msgspec would accept a payload in bytes that are not UTF-8.
-    text = _text(body)
+    text = body_text(body)
     try:
         publication = _publication_decoder.decode(text)
     except (msgspec.MsgspecError, RecursionError):
         fields = json_object(text)
-        _refuse_unknown(fields, Publication)
-        publication = Publication(payload=raw_payload(fields, text, "payload"))
-        if "id" in fields:
-            publication.id = valid_message_id(fields["id"], "id")
-        publication.once = boolean(fields, "once")
+        refuse_unknown(fields, Publication)
+        publication = publication_slowly(fields, text)
     if publication.id is UNSET:
         publication.id = str(uuid.uuid4())
     return publication
 
 
-def _refuse_unknown(fields: Fields, structure: type[Struct]) -> None:
+def publication_slowly(fields: Fields, text: str) -> Publication:
+    """Return the publication in ``fields``, which were parsed from ``text``.
+
+    Raises:
+        BadRequest: A field of a `Publication` is missing or invalid.
+    """
+    publication = Publication(payload=raw_payload(fields, text, "payload"))
+    if "id" in fields:
+        publication.id = valid_message_id(fields["id"], "id")
+    publication.once = boolean(fields, "once")
+    return publication
+
+
+def refuse_unknown(fields: Fields, structure: type[Struct]) -> None:
+    """Check that all fields are those of a structure.
+
+    Raises:
+        BadRequest: There is another one; the message names it, and the known ones.
+    """
     known = structure.__struct_fields__
     for field in fields:
         if field not in known:
             raise BadRequest(f"unknown field {field[:40]!a}; known fields are {', '.join(known)}")
 
 
-def _text(body: bytes) -> str:
+def body_text(body: bytes) -> str:
+    """Return a body as text.
+
+    Raises:
+        BadRequest: It is not UTF-8.
+    """
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -70,6 +70,27 @@ def test_publications_of_one_tick(start_server: StartServer) -> None:
     assert counts["hops"] < 3 * ROUNDS
 
 
+def test_publications_over_rest(start_server: StartServer) -> None:
+    """A publication over REST takes one task and no thread, and a batch no more than that."""
+    server = start_server(*COUNTED)
+    server.create_topic("orders")
+    subscriber = server.subscriber("orders")
+    message = {"topic": "orders", "id": UUID, "payload": 1}
+    server.request("POST", "/messages", {"messages": [message]})
+    server.request("GET", "/count/start")
+    for _ in range(ROUNDS):
+        assert server.request("POST", "/topics/orders/messages", {"payload": 1})[0] == 200
+    assert server.request("POST", "/messages", {"messages": [message] * ROUNDS})[0] == 200
+    counts = Counter(server.request("GET", "/count/stop")[1])
+    for _ in range(1 + 2 * ROUNDS):
+        subscriber.receive()
+    # One encoding for each event, and one for each response.
+    assert counts["encodings"] == 3 * ROUNDS + 1
+    assert counts[f"writes to {subscriber.port}"] == ROUNDS + 1
+    assert counts["threads"] == 0
+    assert counts["tasks"] < 1.5 * ROUNDS
+
+
 def test_publications_to_compressed_connections(start_server: StartServer) -> None:
     """A long event is compressed once, and all that negotiated it get it in one write a tick."""
     server = start_server(*COUNTED, CHATROOM_COMPRESSION="true")

@@ -253,9 +253,9 @@ def test_unknown_paths(server: Server, path: str) -> None:
     [
         ("PUT", "/topics", {"GET", "POST"}),
         ("DELETE", "/topics", {"GET", "POST"}),
-        ("GET", "/topics/t", {"DELETE"}),
-        ("PATCH", "/topics/t/messages", {"POST"}),
-        ("GET", "/topics/t/messages", {"POST"}),
+        ("POST", "/topics/t", {"GET", "DELETE"}),
+        ("PATCH", "/topics/t/messages", {"GET", "POST"}),
+        ("GET", "/messages", {"POST"}),
         ("POST", "/health", {"GET"}),
         ("DELETE", "/stats", {"GET"}),
         ("OPTIONS", "/subscriptions", {"GET"}),
@@ -294,8 +294,13 @@ def test_websocket_without_an_upgrade(server: Server, method: str) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "known"),
     [
-        ("/topics", {"name": "x", "histroy": 5}, "name, history"),
-        ("/topics/t/messages", {"payload": 1, "histroy": 5}, "payload, id"),
+        (
+            "/topics",
+            {"name": "x", "histroy": 5},
+            "name, history, history_seconds, presence, overflow",
+        ),
+        ("/topics/t/messages", {"payload": 1, "histroy": 5}, "payload, id, once"),
+        ("/messages", {"messages": [], "histroy": 5}, "messages"),
     ],
 )
 def test_unknown_fields(server: Server, path: str, body: dict[str, Any], known: str) -> None:
@@ -356,12 +361,13 @@ def test_openapi_and_its_page(server: Server) -> None:
     assert {(path, method) for path, methods in openapi["paths"].items() for method in methods} == {
         ("/topics", "get"),
         ("/topics", "post"),
+        ("/topics/{name}", "get"),
         ("/topics/{name}", "delete"),
+        ("/topics/{name}/messages", "get"),
         ("/topics/{name}/presence", "get"),
         ("/topics/{name}/messages", "post"),
+        ("/messages", "post"),
         ("/health", "get"),
-        ("/livez", "get"),
-        ("/readyz", "get"),
         ("/livez", "get"),
         ("/readyz", "get"),
         ("/stats", "get"),

@@ -211,6 +211,7 @@ HTTP: Table = {
         "offset": "how many of these are sent",
         "disconnecting": "whether it is closed once everything is sent",
         "loseWriteConnection": "closes one direction",
+        "doWrite": "writes to the socket now",
     },
     "twisted.internet.abstract:FileDescriptor.__init__": {"_tempDataLen": "more bytes that wait"},
     "twisted.internet.tcp:Port": {

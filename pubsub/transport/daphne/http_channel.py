@@ -150,11 +150,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _body_limit(self, request: "Request") -> int | None:
         limits = self.connections.limits
+        if request.is_upgrade():
+            return limits.max_handshake_body
         root = request.requestHeaders.getRawHeaders(ROOT_PATH)
         root_path = unquote(root[-1].decode("latin-1")) if root else request.server.root_path
         path = unquote(self._path.split(b"?", 1)[0].decode("latin-1"))
-        bounded = request.is_upgrade() or limits.is_bounded(path.removeprefix(root_path))
-        return limits.max_body if bounded else None
+        return limits.max_body(path.removeprefix(root_path))
 
     def allContentReceived(self) -> None:  # noqa: N802
         """Start the application, unless the request was refused or the server stops."""
@@ -207,6 +208,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._held = 0
         self._deadline = time.monotonic() + KEEP_ALIVE_TIMEOUT
         super().requestDone(request)
+
+    def flush(self) -> None:
+        """Write a response to the socket at once.
+
+        Twisted would register the socket, wait for it in another turn of the event loop, and
+        unregister it. It still does for what the kernel does not take, for errors, with TLS, and to
+        close a connection.
+        """
+        if self.persistent and isinstance(self.transport, FileDescriptor):
+            self.transport.doWrite()  # type: ignore[no-untyped-call]
 
     def resumeProducing(self) -> None:  # noqa: N802
         """Everything that was written has left."""
@@ -436,8 +447,10 @@ class Request(WebRequest):  # type: ignore[misc]
 
     def finish(self) -> None:
         """Finish the response, and let another request have its turn."""
-        connections = self._connections
+        connections, channel = self._connections, self.channel
         super().finish()
+        if channel is not None:
+            channel.flush()
         connections.answered(self)
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 class HttpLimits:
     """The bounds of HTTP connections."""
 
-    max_body: int
-    """Largest size in bytes of a request body, and of the body of a WebSocket handshake."""
+    max_handshake_body: int
+    """Largest size in bytes of the body of a WebSocket handshake."""
 
-    is_bounded: Callable[[str], bool]
-    """Returns whether `max_body` applies to a path; other paths of a site may accept uploads."""
+    max_body: Callable[[str], int | None]
+    """Returns the largest size in bytes of a request body for a path; ``None`` for no limit.
+
+    Other paths of a site may accept uploads."""
 
     request_timeout: float
     """Seconds from the first byte of a request to the last one of its body."""

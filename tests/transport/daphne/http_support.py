@@ -14,8 +14,8 @@ from pubsub.transport.daphne.http_channel import Channel
 from tests.transport.daphne.support import TIME_LIMIT, Daphne, running_daphne
 
 LIMITS = HttpLimits(
-    max_body=1000,
-    is_bounded=lambda path: not path.startswith("/free"),
+    max_handshake_body=1000,
+    max_body=lambda path: None if path.startswith("/free") else 1000,
     request_timeout=TIME_LIMIT,
     write_timeout=TIME_LIMIT,
 )

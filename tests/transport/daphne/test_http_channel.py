@@ -20,7 +20,7 @@ from tests.transport.daphne.http_support import (
 
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
-LIMIT = LIMITS.max_body
+LIMIT = LIMITS.max_handshake_body
 TOO_LARGE = (413, "MESSAGE_TOO_LARGE", f"request body exceeds {LIMIT} bytes")
 MALFORMED = (400, "BAD_REQUEST", "malformed request")
 

@@ -18,7 +18,7 @@ from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import installed_reactor, run, running_daphne
 
 LIMITS = HttpLimits(
-    max_body=100, is_bounded=lambda path: True, request_timeout=20.0, write_timeout=30.0
+    max_handshake_body=100, max_body=lambda path: 100, request_timeout=20.0, write_timeout=30.0
 )
 
 

@@ -1,0 +1,145 @@
+"""What the endpoints that publish messages do, for Django's views and for `pubsub.publishing`."""
+
+import uuid
+
+from django.http import HttpRequest, HttpResponse
+from msgspec import UNSET, Raw
+
+from pubsub import fairness
+from pubsub.api.access import Asker, identify
+from pubsub.api.limits import count_publication
+from pubsub.api.requests import get_broker, read_body
+from pubsub.auth.errors import AccessError
+from pubsub.core.broker import Broker
+from pubsub.core.errors import PubSubError
+from pubsub.protocol import batch, bodies, results
+from pubsub.protocol.errors import MessageTooLarge
+from pubsub.protocol.messages import Publication
+from pubsub.runtime import get_runtime
+
+_CLIENT_ID = "HTTP_X_CLIENT_ID"
+"""The header ``X-Client-Id``, with which a connected client publishes over REST and gets no copy
+of its own message. It is found here quicker than in ``request.headers``."""
+
+
+async def publish_message(request: HttpRequest, topic: str) -> HttpResponse:
+    """Publish the body of a request to a topic.
+
+    Raises:
+        PubSubError: The request is refused; `pubsub.api.errors` has the response.
+    """
+    publisher = _Publisher(request, await identify(request, "publish"))
+    await publisher.asker.check(topic)
+    publisher.count_one()
+    publication = bodies.decode_publication(read_body(request))
+    result = publisher.publish(get_broker(request), topic, publication)
+    return _response(results.encode_result(result))
+
+
+async def publish_batch(request: HttpRequest) -> HttpResponse:
+    """Publish the items of the body of a request, in their order.
+
+    One that is refused does not hold up those that follow. Other clients are served between two
+    slices of a batch, and their publications may come between its own.
+
+    Raises:
+        PubSubError: The request as a whole is refused.
+    """
+    publisher = _Publisher(request, await identify(request, "publish"))
+    items = batch.split_batch(read_body(request, batch.MAX_BATCH_BYTES))
+    publishing = _Batch(get_broker(request), publisher)
+    for item in items:
+        await publishing.add(item)
+    return _response(results.encode_results(publishing.results))
+
+
+class _Publisher:
+    """Who publishes by a request."""
+
+    def __init__(self, request: HttpRequest, asker: Asker) -> None:
+        self.asker = asker
+        self._runtime = runtime = get_runtime()
+        client_id = request.META.get(_CLIENT_ID)
+        registry = runtime.registry
+        self._client = registry.exclude_for(client_id, asker.user) if client_id else None
+
+    def count_one(self) -> None:
+        """Count one message that it wants to publish.
+
+        Raises:
+            TooManyPublications: It has published too much lately.
+        """
+        if self._runtime.rest_rates is not None:
+            count_publication(self.asker.bucket)
+
+    def publish(self, broker: Broker, topic: str, publication: Publication) -> results.Published:
+        """Publish a message, and make an id if it has none.
+
+        Raises:
+            TopicNotFound, InvalidTopicName, LimitExceeded: As `Broker.publish` does.
+        """
+        published = broker.publish(
+            topic,
+            str(uuid.uuid4()) if publication.id is UNSET else publication.id,
+            publication.payload,
+            publisher=self._client,
+            user=self.asker.user,
+            once=publication.once,
+        )
+        if not published.duplicate:
+            tally = self._runtime.tally
+            tally.rest_publications += 1
+            if self._client:
+                tally.rest_client_publications += 1
+        return results.published(published)
+
+
+class _Batch:
+    """Publishes items one after the other, in slices."""
+
+    def __init__(self, broker: Broker, publisher: _Publisher) -> None:
+        self.results: list[results.Result] = []
+        self._broker = broker
+        self._publisher = publisher
+        self._runtime = get_runtime()
+        self._max_bytes = self._runtime.config.max_message_bytes
+        self._allowed: dict[str, bool] = {}
+        self._budget = 0
+
+    async def add(self, item: Raw) -> None:
+        """Publish an item, or note why it is refused."""
+        if self._budget <= 0:
+            await self._runtime.turns.wait()
+            self._budget = fairness.BATCH_SLICE
+        try:
+            result = await self._publish(item)
+        except PubSubError as error:
+            if isinstance(error, AccessError):
+                self._runtime.tally.count_access_error(error)
+            self.results.append(results.refused(error))
+        else:
+            self._budget -= result.subscribers
+            self.results.append(result)
+        self._budget -= fairness.BATCH_ITEM
+
+    async def _publish(self, item: Raw) -> results.Published:
+        publisher, asker = self._publisher, self._publisher.asker
+        publisher.count_one()
+        size = memoryview(item).nbytes
+        if size > self._max_bytes:
+            raise MessageTooLarge(f"message exceeds {self._max_bytes} bytes")
+        publication = batch.decode_item(item)
+        if publication is None:
+            self._budget -= size // fairness.REJECTED_BYTES
+            publication = batch.diagnose_item(item)
+        topic = publication.topic
+        if not asker.may_use_all:
+            if topic not in self._allowed:  # an authorizer may have to ask a database
+                self._allowed[topic] = await asker.may_use(topic)
+            if not self._allowed[topic]:
+                raise asker.refusal(asker.reason)
+        return publisher.publish(self._broker, topic, publication)
+
+
+def _response(content: bytes) -> HttpResponse:
+    return HttpResponse(content, content_type="application/json; charset=utf-8")

@@ -1,0 +1,36 @@
+"""Answers to publications over REST."""
+
+from pubsub.core.errors import TopicNotFound
+from pubsub.core.options import GivenOptions
+from pubsub.protocol import results
+from tests.core.support import join, make_broker
+from tests.protocol.support import UUID
+
+
+def test_published() -> None:
+    """A result has an offset if the topic keeps history, and says if it is a duplicate."""
+    broker = make_broker()
+    broker.create_topic("plain")
+    broker.create_topic("kept", GivenOptions(history=10))
+    join(broker, "plain", "kept")
+    answers = [
+        results.encode_result(results.published(broker.publish(topic, UUID, "1", once=True)))
+        for topic in ("plain", "kept", "kept")
+    ]
+    start = '{"status":"published","topic":"%s","id":"' + UUID + '","subscribers":%d'
+    assert [answer.decode() for answer in answers] == [
+        start % ("plain", 1) + "}",
+        start % ("kept", 1) + ',"offset":1}',
+        start % ("kept", 1) + ',"offset":1,"duplicate":true}',
+    ]
+
+
+def test_batch() -> None:
+    """The results of a batch stand in its order, with an error for each message refused."""
+    broker = make_broker()
+    broker.create_topic("t")
+    both = [results.refused(TopicNotFound("x")), results.published(broker.publish("t", UUID, "1"))]
+    assert results.encode_results(both).decode() == (
+        '{"results":[{"error":{"code":"TOPIC_NOT_FOUND","message":"topic does not exist"}},'
+        '{"status":"published","topic":"t","id":"' + UUID + '","subscribers":0}]}'
+    )
