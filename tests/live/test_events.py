@@ -188,6 +188,26 @@ def test_crowd(start_server: StartServer) -> None:
         assert [event and event.text for event in events[1:]] == texts
 
 
+def test_no_echo_over_rest(server: Server) -> None:
+    """A publication with the id of a stream's client reaches everyone but this client."""
+    server.create_topic("t", history=10)
+    own, other = server.stream("t"), server.stream("t")
+    ack = own.receive()
+    assert ack is not None
+    other.receive()
+    headers = {"X-Client-Id": ack.data["client_id"]}
+    path = "/topics/t/messages"
+    assert server.request("POST", path, {"payload": 1}, headers=headers)[1]["subscribers"] == 1
+    batch = {"messages": [{"topic": "t", "payload": 2}]}
+    assert server.request("POST", "/messages", batch, headers=headers)[0] == 200
+    publish(server, "t", 3)
+    assert other.payloads(3) == [1, 2, 3]
+    assert own.payloads(1) == [3]
+    again = server.stream("t", headers=headers, last_event_id=ack.id)
+    again.receive()
+    assert again.payloads(1) == [3]
+
+
 # --- Requests that are refused ---
 
 
