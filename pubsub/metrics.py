@@ -141,7 +141,7 @@ class Scrape(Collector):
         yield _counter("sent_bytes_total", "Bytes sent to clients.", self._sent_bytes)
         yield _counter(
             "connections_refused_total",
-            "WebSockets that were refused, by reason.",
+            "WebSockets and event streams that were refused, by reason.",
             source.registry.refused,
             "reason",
         )

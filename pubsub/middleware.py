@@ -20,12 +20,13 @@ PROBES = frozenset({"/health", "/livez", "/readyz"})
 
 GetResponse = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
-_HEADERS = {
+COMMON_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+"""The headers of every response, unless a view sets another value."""
 
 _ERRORS = {
     404: (ErrorCode.NOT_FOUND, "no such path"),
@@ -104,7 +105,7 @@ def json_errors(get_response: GetResponse) -> GetResponse:
             response = _as_json(request, response)
         if isinstance(response, HttpResponse) and response.status_code not in (204, 304):
             response.setdefault("Content-Length", str(len(response.content)))
-        for name, value in _HEADERS.items():
+        for name, value in COMMON_HEADERS.items():
             response.setdefault(name, value)
         return response
 

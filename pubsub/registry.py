@@ -84,15 +84,26 @@ class Registry:
 
         If it is not, the refusal is counted, and the caller closes the connection.
         """
+        is_admitted = self.admit(connection) is None
         self.tasks[connection] = asyncio.current_task()
+        return is_admitted
+
+    def admit(self, connection: Connection) -> str | None:
+        """Add a connection of the calling task, if it is not over a limit.
+
+        Returns:
+            The reason of `REASONS` for which it is not admitted, and not added at all; the refusal
+            is counted. ``None`` if it is admitted.
+        """
         entry = Entry(connection)
         if reason := self._limit(entry.network):
             self.refused[reason] += 1
-            return False
+            return reason
+        self.tasks[connection] = asyncio.current_task()
         self._entries[connection] = self._by_client[connection.client.id] = entry
         if entry.network:
             self._by_network[entry.network] += 1
-        return True
+        return None
 
     def _limit(self, network: str) -> str | None:
         """Return the reason of `REASONS` for which no connection is admitted from a network."""

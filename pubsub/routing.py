@@ -12,6 +12,7 @@ from django.urls import path, re_path
 
 from pubsub import __version__, logs, publishing
 from pubsub.consumers import ChatConsumer
+from pubsub.events import EventStreams, is_stream, refuse_origin
 from pubsub.hosts import is_allowed_host
 from pubsub.origins import is_own
 from pubsub.paths import below_mount, is_ours
@@ -27,18 +28,29 @@ HTTP_ROUTES: Mapping[tuple[str, str], publishing.Application] = {
 """The applications for methods and paths below the place of `pubsub.urls`; `*` is a topic."""
 
 
-def http_application(django_application: publishing.Application) -> publishing.Application:
+def http_application(
+    django_application: publishing.Application,
+    *,
+    middleware: Callable[[publishing.Application], publishing.Application] | None = None,
+) -> publishing.Application:
     """Return the ASGI application for ``http``: Django's, and some endpoints beside it.
 
-    Django has views for these endpoints as well, which give the same answers several times more
-    slowly. They serve projects without this application, and those with middlewares of their own.
+    Beside it are the streams of server-sent events, and publications. Django has views for the
+    latter as well, which give the same answers several times more slowly. They serve projects
+    without this application, and those with middlewares of their own.
 
     Args:
         django_application: What ``get_asgi_application()`` returns.
+        middleware: Wraps the application for streams, as `AuthMiddlewareStack` of Channels does,
+            which finds the user of a session. Django's own middleware does not see streams.
     """
+    streams: publishing.Application = BrowserOriginValidator(EventStreams(), deny=refuse_origin)
+    if middleware is not None:
+        streams = middleware(streams)
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        await (_beside_django(scope) or django_application)(scope, receive, send)
+        chosen = streams if is_stream(scope) else _beside_django(scope) or django_application
+        await chosen(scope, receive, send)
 
     return application
 
@@ -77,7 +89,7 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
             max_body=functools.partial(_max_body, config.max_message_bytes, whole_site),
             request_timeout=config.request_timeout,
             write_timeout=config.write_timeout,
-            accepts_websockets=runtime.accepts_websockets,
+            accepts_websockets=runtime.accepts_clients,
             headers_for=runtime.origins.cors_headers,
             trusts=runtime.proxies.trusts,
         )
@@ -109,17 +121,27 @@ def _max_body(usual: int, whole_site: bool, path: str) -> int | None:
 
 
 class BrowserOriginValidator:
-    """Rejects WebSocket connections from pages that may not connect.
+    """Rejects WebSocket connections and requests for streams from pages that may not connect.
 
     A page may connect to its own host and port, or if its origin is in ``ALLOWED_ORIGINS``. In both
     cases the host of the request must be in Django's ``ALLOWED_HOSTS``.
 
     Only browsers send an ``Origin`` (RFC 6455 §10.2), and only browsers need the check, because any
     page can make them connect. Clients that send no ``Origin`` are accepted.
+
+    Args:
+        application: The ASGI application that gets the others.
+        deny: The ASGI application that rejects a client; by default one for WebSockets.
     """
 
-    def __init__(self, application: Any) -> None:
+    def __init__(
+        self,
+        application: publishing.Application,
+        *,
+        deny: publishing.Application | None = None,
+    ) -> None:
         self.application = application
+        self.deny = deny or WebsocketDenier()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
         """Pass the connection on, or reject it with HTTP 403."""
@@ -136,7 +158,7 @@ class BrowserOriginValidator:
                     origin=", ".join(origins),
                     host=", ".join(_values(scope, b"host")),
                 )
-                return await WebsocketDenier()(scope, receive, send)
+                return await self.deny(scope, receive, send)
             if not _is_named(runtime, scope, origin):
                 # Any page may connect, but not with the session of its visitor.
                 scope = {**scope, "user": None}

@@ -22,6 +22,7 @@ from pubsub.lag import EventLoopLag
 from pubsub.origins import Origins
 from pubsub.protocol import replies
 from pubsub.protocol.codes import Close
+from pubsub.protocol.errors import TooManyConnections
 from pubsub.protocol.messages import check_message_id
 from pubsub.proxies import TrustedProxies
 from pubsub.registry import Connection, Registry
@@ -150,13 +151,26 @@ class Runtime:
         """
         admitted = self.registry.add(connection)
         self.tally.opened[connection.transport.kind] += 1
-        if not self._drains_before_stop:
-            self._drains_before_stop = True
-            on_stop(self.drain.finish)
+        self._drain_before_stop()
         if self.drain.active:
             self.drain.send_away(connection)
         elif not admitted:
             connection.close(Close.CONNECTION_LIMIT)
+
+    def admit(self, connection: Connection) -> None:
+        """Register a connection of the calling task that can be refused before it is opened.
+
+        Raises:
+            TooManyConnections: There is no room for it. It is not registered then.
+        """
+        if reason := self.registry.admit(connection):
+            raise TooManyConnections(reason)
+        self._drain_before_stop()
+
+    def _drain_before_stop(self) -> None:
+        if not self._drains_before_stop:
+            self._drains_before_stop = True
+            on_stop(self.drain.finish)
 
     def forget(self, connection: Connection) -> None:
         """Unregister a connection that has ended. Safe to call twice."""
@@ -168,7 +182,7 @@ class Runtime:
                 received_bytes=transport.received_bytes,
             )
 
-    def accepts_websockets(self) -> bool:
+    def accepts_clients(self) -> bool:
         """Return whether a new client is welcome; if it is not, its refusal is counted."""
         if self.drain.active:
             self.registry.refused["draining"] += 1

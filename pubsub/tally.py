@@ -62,7 +62,7 @@ class Tally:
     )
 
     def __init__(self) -> None:
-        self.opened: dict[str, int] = defaultdict(int, websocket=0)
+        self.opened: dict[str, int] = defaultdict(int, websocket=0, sse=0)
         """Accepted connections, by the `kind` of their transports."""
         self.closed: dict[str, int] = dict.fromkeys([*map(str, sorted(CLOSE_CODES)), OTHER], 0)
         """Ended connections, by close code."""

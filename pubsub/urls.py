@@ -6,6 +6,7 @@ from django.urls import path
 from pubsub.api import api, openapi_document
 from pubsub.api.metrics import metrics
 from pubsub.console import views
+from pubsub.events import not_served
 
 _pages = [
     path("", views.room),
@@ -18,5 +19,6 @@ urlpatterns = [
     path("openapi.json", openapi_document),
     path("metrics", metrics),
     path("ws", views.websocket),
+    path("events", not_served),
     path("", api.urls),
 ]

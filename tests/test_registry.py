@@ -138,3 +138,17 @@ async def test_networks() -> None:
     assert room.admits("2001:db8:0:1::1")
     assert room.admits("192.0.2.1")
     assert not room.admits("::ffff:192.0.2.1")
+
+
+async def test_own_publications_over_rest() -> None:
+    """A publisher may exclude its own client from a publication, and nobody else's."""
+    room = Room()
+    anonymous, connection = room.connection(), room.connection()
+    room.add(anonymous)
+    room.add(connection, "ann")
+    registry = room.registry
+    assert registry.exclude_for(anonymous.client.id, None) is anonymous.client
+    assert registry.exclude_for(connection.client.id, "ann") is connection.client
+    assert registry.exclude_for(connection.client.id, "bob") is None
+    assert registry.exclude_for(connection.client.id, None) is None
+    assert registry.exclude_for("nobody", "ann") is None

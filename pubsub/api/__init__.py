@@ -36,7 +36,7 @@ api = NinjaAPI(
     title="Chat room",
     version=pubsub.__version__,
     description="Topics, publishing, health and statistics of the chat room. Subscribers get their "
-    "messages over the WebSocket at `/ws`.",
+    "messages over the WebSocket at `/ws`, or as server-sent events from `/events`.",
     renderer=_Renderer(),
     urls_namespace=API_NAMESPACE,
     docs=documents.Docs(),

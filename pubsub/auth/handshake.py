@@ -1,4 +1,4 @@
-"""Finds the credentials in the opening handshake of a WebSocket."""
+"""Finds the credentials in the opening handshake of a WebSocket, and in a request for a stream."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,12 @@ def token_of(scope: Mapping[str, Any]) -> str | None:
         if offered.startswith(BEARER_PREFIX):
             return str(offered.removeprefix(BEARER_PREFIX))
     return None
+
+
+def api_key_of(scope: Mapping[str, Any]) -> str | None:
+    """Return the API key in the header ``X-API-Key``; ``None`` if there is none."""
+    values = [value for name, value in scope["headers"] if name == b"x-api-key"]
+    return b",".join(values).decode(errors="replace") if values else None
 
 
 def user_of(scope: Mapping[str, Any]) -> Any:

@@ -68,6 +68,10 @@ NOTHING = Patterns()
 """Covers no topic."""
 
 
+EVERYTHING = Patterns(("*",))
+"""Covers every topic."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A client as its token describes it. It never changes; a new token makes a new identity."""

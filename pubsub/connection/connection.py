@@ -120,11 +120,7 @@ class Connection:
         """Serve the client until its socket is closed."""
         logs.client_connected(self.client.id, address=self.address)
         try:
-            self._runtime.join(self)
-            if self.session is not None and not self.outbox.closed:
-                user, token = self._credentials
-                del self._credentials  # a token is not kept
-                self.session.start(user=user, token=token)
+            self._begin()
             await self.transport.serve(self)
         finally:
             self._leave(lost=self._was_lost)
@@ -133,6 +129,13 @@ class Connection:
             logs.client_disconnected(
                 self.client.id, code=code, address=self.address, user=self.user
             )
+
+    def _begin(self) -> None:
+        self._runtime.join(self)
+        if self.session is not None and not self.outbox.closed:
+            user, token = self._credentials
+            del self._credentials  # a token is not kept
+            self.session.start(user=user, token=token)
 
     @property
     def user(self) -> str | None:

@@ -24,7 +24,7 @@ NOTICE_SECONDS = 60
 """Seconds before the expiry of a token at which its client is notified."""
 
 GRACE_SECONDS = 25
-"""Seconds after the expiry of a token at which its client is disconnected."""
+"""Seconds that a client has after the expiry of its token to present another one."""
 
 MAX_ANSWERS = 1024
 """Answers of an authorizer that are kept for one connection."""
@@ -274,7 +274,11 @@ class Session:
 
     def _notify(self, left: float) -> None:
         self._peer.client.outbox.put_reply(replies.encode_token_expiring(math.ceil(left)))
-        self._call_later(left + GRACE_SECONDS, self._peer.flush_and_close, Close.EXPIRED)
+        self._call_later(left + self._grace(), self._peer.flush_and_close, Close.EXPIRED)
+
+    def _grace(self) -> float:
+        """Return the seconds after the expiry of a token at which its client is disconnected."""
+        return GRACE_SECONDS
 
     # --- Permissions in the Django project ---
 

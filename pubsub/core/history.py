@@ -236,6 +236,11 @@ class Replay:
         """The number of events that the client has yet to receive."""
         return self._remaining
 
+    @property
+    def after(self) -> int:
+        """The offset after which the rest begins."""
+        return self._next
+
     def skip_lost(self) -> int:
         """Skip the events that the history no longer keeps; return their number."""
         start = self._history.start

@@ -128,7 +128,7 @@ class Topic:
             None if history is None else history.end + 1,
             user,
         )
-        frame = publication.frame = Frame(self._encode(publication), counters)
+        frame = publication.frame = Frame(self._encode(publication), counters, publication.offset)
         if history is not None:
             history.append(frame, publication.publisher_id)
         subscribers = self.subscribers

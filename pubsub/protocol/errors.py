@@ -8,6 +8,7 @@
         ├── MessageTooLarge
         ├── NotFound                REST only
         ├── RateLimited
+        ├── TooManyConnections      .reason, streams only
         ├── UnsupportedMediaType    REST only
         └── Unavailable             REST only
 """
@@ -61,6 +62,21 @@ class RateLimited(ProtocolError):
     """The client sends more messages than ``rate_limit`` allows."""
 
     code = ErrorCode.RATE_LIMITED
+
+
+class TooManyConnections(ProtocolError):
+    """There is no room for another connection.
+
+    ``reason`` says whose limit is reached: ``connections`` for the server's, ``address`` or
+    ``user``.
+    """
+
+    code = ErrorCode.LIMIT_EXCEEDED
+
+    def __init__(self, reason: str) -> None:
+        whose = "" if reason == "connections" else f" of this {reason}"
+        super().__init__(f"too many connections{whose}")
+        self.reason = reason
 
 
 class UnsupportedMediaType(ProtocolError):

@@ -61,14 +61,30 @@ def encode_subscribed(
     topic: str, request_id: str | UnsetType, subscribed: Subscribed, client_id: str
 ) -> Frame:
     """Encode the acknowledgement of a subscription that has a position, or should recover one."""
-    position, recovered = subscribed.position, subscribed.recovered
-    ack = Ack(request_id=request_id, topic=topic, status="ok", ts=timestamp())
-    if position is not None:
-        ack.epoch, ack.offset = position
+    ack = _subscription_ack(topic, subscribed)
+    ack.request_id = request_id
+    if subscribed.position is not None:
         ack.client_id = client_id
-    if recovered is not None:
-        ack.recovered, ack.replayed = recovered, subscribed.replayed
     return _frame(ack)
+
+
+def encode_streamed(topic: str, subscribed: Subscribed, client_id: str) -> Frame:
+    """Encode the acknowledgement of a stream's subscription.
+
+    It always has the client's id, which a client without a WebSocket needs in order to publish.
+    """
+    ack = _subscription_ack(topic, subscribed)
+    ack.client_id = client_id
+    return _frame(ack)
+
+
+def _subscription_ack(topic: str, subscribed: Subscribed) -> Ack:
+    ack = Ack(topic=topic, status="ok", ts=timestamp())
+    if subscribed.position is not None:
+        ack.epoch, ack.offset = subscribed.position
+    if subscribed.recovered is not None:
+        ack.recovered, ack.replayed = subscribed.recovered, subscribed.replayed
+    return ack
 
 
 def encode_published(topic: str, request_id: str | UnsetType, publication: Publication) -> Frame:

@@ -97,10 +97,12 @@ class ASGITransport:
         try:
             while frames:
                 self.writable = False  # others see this only if `send` waits
-                await self._send({"type": "websocket.send", "text": frames[0].text})
+                message, size = self._encode(frames[0])
+                await self._send(message)
                 self.writable = self._closing is None
                 self._sent += 1
-                self.sent_bytes += frames.popleft().size
+                self.sent_bytes += size
+                frames.popleft()
         except Exception:
             # Servers raise different exceptions for a lost connection (the ASGI specification asks
             # for an OSError). Whatever it is, nothing more can be sent.
@@ -109,6 +111,13 @@ class ASGITransport:
             self._sending = None
             if self._peer is not None and self.writable:
                 self._peer.on_writable()
+
+    def _encode(self, frame: Frame) -> tuple[dict[str, Any], int]:
+        """Return the ASGI message for a frame, and the bytes that it counts for."""
+        return {"type": "websocket.send", "text": frame.text}, frame.size
+
+    def _last_message(self, reason: Reason) -> dict[str, Any]:
+        return {"type": "websocket.close", "code": reason.code, "reason": reason.reason}
 
     def close(self, reason: Reason, last: Sequence[Frame] = ()) -> None:
         """Close after sending what is queued, or at once if the client is a slow consumer."""
@@ -126,9 +135,7 @@ class ASGITransport:
         if sending is not None:
             await asyncio.wait([sending])
         try:
-            await self._send(
-                {"type": "websocket.close", "code": reason.code, "reason": reason.reason}
-            )
+            await self._send(self._last_message(reason))
         except Exception:
             self._lose()
         self._closed.set()

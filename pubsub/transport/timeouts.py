@@ -1,4 +1,4 @@
-"""Time limits for clients that do not read, and pings for silent clients.
+"""Time limits for clients that do not read, pings for silent ones, and comments in streams.
 
 Each class has one timer for all transports of an event loop, which runs only while it watches any.
 Transports are looked at in slices of `TICK_SLICE`, between which the event loop serves clients: ten
@@ -6,12 +6,17 @@ thousand silent clients are not pinged at once.
 """
 
 import asyncio
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import Generic, Protocol, TypeVar
 
 from pubsub.fairness import TICK_SLICE
 
 LOOKS = 8
 """Looks at a transport within one time limit, which determines how exact the limit is."""
+
+
+COMMENT_INTERVAL = 15.0
+"""Seconds between two comments in a stream, as the standard recommends (WHATWG HTML §9.2.7)."""
 
 
 class Blocked(Protocol):
@@ -109,40 +114,42 @@ class Pingable(Protocol):
         """End the connection: the peer has sent nothing since a ping."""
 
 
-class Pings:
-    """Pings peers that are silent for ``interval`` seconds, and ends connections that stay silent.
+T = TypeVar("T")
 
-    Anything that a peer sends is a sign of life. A peer does not count as silent while the server
-    does not read from it, because it has to wait, or cannot write to it, because it does not read:
-    that is up to `WriteTimeouts`.
+
+class Rounds(ABC, Generic[T]):
+    """Looks at every watched transport once in each interval, in slices.
+
+    Args:
+        interval: Seconds between two looks at the same transport.
     """
 
     __slots__ = ("_interval", "_timer", "_transports")
 
     def __init__(self, interval: float) -> None:
-        self._interval = interval / LOOKS
-        self._transports: set[Pingable] = set()
+        self._interval = interval
+        self._transports: set[T] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, transport: Pingable) -> None:
+    def watch(self, transport: T) -> None:
         """Watch a transport until `forget` is called for it."""
         self._transports.add(transport)
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._interval, self._look_at_all)
 
-    def forget(self, transport: Pingable) -> None:
+    def forget(self, transport: T) -> None:
         """Stop watching a transport."""
         self._transports.discard(transport)
 
     def _look_at_all(self) -> None:
         self._look_at(list(self._transports))
 
-    def _look_at(self, transports: list[Pingable]) -> None:
+    def _look_at(self, transports: list[T]) -> None:
         loop = asyncio.get_running_loop()
         for transport in transports[:TICK_SLICE]:
             if transport in self._transports:
-                _look(transport)
+                self._look(transport)
         if rest := transports[TICK_SLICE:]:
             self._timer = loop.call_later(0, self._look_at, rest)
         elif self._transports:
@@ -150,15 +157,32 @@ class Pings:
         else:
             self._timer = None
 
+    @abstractmethod
+    def _look(self, transport: T) -> None:
+        """Look at one transport."""
 
-def _look(transport: Pingable) -> None:
-    if transport.heard:
-        transport.heard = False
-        transport.silent_looks = 0
-        return
-    transport.silent_looks += 1
-    if transport.silent_looks >= LOOKS:
-        _ask(transport)
+
+class Pings(Rounds[Pingable]):
+    """Pings peers that are silent for ``interval`` seconds, and ends connections that stay silent.
+
+    Anything that a peer sends is a sign of life. A peer does not count as silent while the server
+    does not read from it, because it has to wait, or cannot write to it, because it does not read:
+    that is up to `WriteTimeouts`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, interval: float) -> None:
+        super().__init__(interval / LOOKS)
+
+    def _look(self, transport: Pingable) -> None:
+        if transport.heard:
+            transport.heard = False
+            transport.silent_looks = 0
+            return
+        transport.silent_looks += 1
+        if transport.silent_looks >= LOOKS:
+            _ask(transport)
 
 
 def _ask(transport: Pingable) -> None:
@@ -170,16 +194,44 @@ def _ask(transport: Pingable) -> None:
         transport.expire_silently()
 
 
+class Commenting(Protocol):
+    """A transport whose peer expects to hear something from time to time."""
+
+    def comment(self) -> None:
+        """Write a comment."""
+
+
+class Comments(Rounds[Commenting]):
+    """Writes a comment to every stream once in an interval.
+
+    So proxies do not take a stream without events for a dead connection, and the server notices
+    when the peer of one is gone.
+    """
+
+    __slots__ = ()
+
+    def _look(self, transport: Commenting) -> None:
+        transport.comment()
+
+
 class Timeouts:
     """The timers of one event loop.
 
     Args:
         write_timeout, ping_interval: The values of the configuration, in seconds.
+        comment_interval: Seconds between two comments in a stream of server-sent events.
     """
 
-    __slots__ = ("pings", "write_timeout", "writes")
+    __slots__ = ("comments", "pings", "write_timeout", "writes")
 
-    def __init__(self, *, write_timeout: float, ping_interval: float) -> None:
+    def __init__(
+        self,
+        *,
+        write_timeout: float,
+        ping_interval: float,
+        comment_interval: float = COMMENT_INTERVAL,
+    ) -> None:
+        self.comments = Comments(comment_interval)
         self.write_timeout = write_timeout
         self.writes = WriteTimeouts(write_timeout)
         self.pings = Pings(ping_interval)

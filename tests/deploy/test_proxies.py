@@ -170,6 +170,24 @@ def test_events_are_not_buffered(start_proxy: StartProxy, upstream: Upstream) ->
     connection.close()
 
 
+@both
+def test_streams_of_the_server(start_server: StartServer, start_proxy: StartProxy) -> None:
+    """The server's own streams arrive event by event, and the proxy notices their end."""
+    server = start_server()
+    server.create_topic("t")
+    connection = start_proxy(server).open()
+    connection.request("GET", "/events?topic=t")
+    response = connection.getresponse()
+    assert read_event(response).startswith(b"event: ack\n")
+    for number in range(3):
+        server.request("POST", "/topics/t/messages", {"payload": number})
+        assert b'"payload":%d' % number in read_event(response)
+    server.request("DELETE", "/topics/t")
+    assert read_event(response).startswith(b"event: info\n")
+    assert response.read() == b": 1000 no topic left\n\n"
+    connection.close()
+
+
 def read_event(response: http.client.HTTPResponse) -> bytes:
     """Read up to the empty line that ends an event."""
     event = b""

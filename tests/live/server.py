@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tests.live.client import Client
+from tests.live.event_stream import EventStream
 from tests.live.waiting import PATIENCE, wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -58,6 +59,7 @@ class Server:
             preexec_fn=_stop_ignoring_signals,
         )
         self._clients: list[Client] = []
+        self._streams: list[EventStream] = []
         self.port = port or 0
         wait_until(self._serves)
 
@@ -90,6 +92,12 @@ class Server:
         client = Client(self.port, **options)
         self._clients.append(client)
         return client
+
+    def stream(self, *topics: str, **options: Any) -> EventStream:
+        """Open a stream of server-sent events, or have it refused."""
+        stream = EventStream(self.port, *topics, **options)
+        self._streams.append(stream)
+        return stream
 
     def subscriber(self, topic: str, **options: Any) -> Client:
         """Open a WebSocket and subscribe it to a topic."""
@@ -181,9 +189,11 @@ class Server:
                 self.request("DELETE", f"/topics/{quote(topic['name'])}")
 
     def reset_clients(self) -> None:
-        """Disconnect all clients with a TCP reset."""
+        """Disconnect all clients, those with a WebSocket by a TCP reset."""
         while self._clients:
             self._clients.pop().reset()
+        while self._streams:
+            self._streams.pop().close()
 
     def close(self) -> None:
         """Kill the process and close everything."""

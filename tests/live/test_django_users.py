@@ -18,7 +18,7 @@ from tests.live.test_protocol import assert_text
 from tests.live.waiting import PATIENCE
 
 APPLICATION = ("-m", "daphne", "-p", "0", "tests.live.host.signed_in:application")
-NAMES = ("ann", "bob", "cid", "dan", "eve", "fay", "gil")
+NAMES = ("ann", "bob", "cid", "dan", "eve", "fay", "gil", "hal")
 
 
 class Gate:
@@ -137,6 +137,18 @@ def test_user_without_rights(club: Club) -> None:
     assert subscribe(stranger, "missing") == "FORBIDDEN"
     assert publish(stranger) == "FORBIDDEN"
     assert stranger.ask(type="ping")["type"] == "pong"
+
+
+def test_stream_in_a_session(club: Club) -> None:
+    """A stream uses the session of its request, and ends when its user may not read it any more."""
+    path = "/chat/events"
+    assert club.server.stream("orders", path=path).error() == (401, "UNAUTHORIZED")
+    cookie = club.log_in("hal")
+    assert club.server.stream("other", path=path, headers=cookie).error() == (403, "FORBIDDEN")
+    stream = club.server.stream("orders", path=path, headers=cookie)
+    club.change("leave", "hal")
+    assert [event.type for event in stream.receive_rest()] == ["ack", "info", ""]
+    club.change("join", "hal")
 
 
 @pytest.mark.parametrize("cookie", [None, "sessionid=wrong"])

@@ -6,9 +6,17 @@ from pubsub.transport.daphne import clock, descriptors, http, log_lines
 from pubsub.transport.daphne.http_limits import HttpLimits
 from pubsub.transport.daphne.server import before_stop, is_running, refer_to_protocols
 from pubsub.transport.daphne.signals import Drain, handle_signals
-from pubsub.transport.daphne.takeover import prepare
+from pubsub.transport.daphne.takeover import prepare, prepare_stream
 
-__all__ = ["HttpLimits", "before_stop", "drain_on_signals", "install", "is_running", "prepare"]
+__all__ = [
+    "HttpLimits",
+    "before_stop",
+    "drain_on_signals",
+    "install",
+    "is_running",
+    "prepare",
+    "prepare_stream",
+]
 
 
 def install(limits: HttpLimits) -> None:

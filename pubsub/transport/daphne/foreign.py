@@ -6,7 +6,8 @@ one part for each thing that is lost when one of its names is missing:
 ==================== ============================ ===============================================
 part                 read                         if a name is missing
 ==================== ============================ ===============================================
-`WEBSOCKET`          for each connection          one warning; the portable transport serves it
+`WEBSOCKET`          for each connection, streams one warning; the portable transport serves it
+                     included
 `HTTP`               when the application is made one warning; HTTP has no bounds
 `SIGNALS`            when the application is made one warning; a signal spreads no clients
 `COMPRESSION`        at the first offer of it     one warning; connections are not compressed
@@ -122,10 +123,14 @@ HTTP: Table = {
         "basic_error": "overridden: answers in JSON",
         "handle_reply": "writes a part of the response",
         "send_disconnect": "tells the application to end",
+        "duration": "how long a stream has lasted, for the access log",
         "finish": "overridden: another request has its turn",
         "connectionLost": "overridden: tells the application",
     },
-    "daphne.http_protocol:WebRequest.__init__": {"server": "Daphne's server"},
+    "daphne.http_protocol:WebRequest.__init__": {
+        "server": "Daphne's server",
+        "client_addr": "the client's address, for the access log",
+    },
     "daphne.http_protocol:WebRequest.process": {
         "transport": "None after an upgrade",
         "_networkProducer": "resumed after an upgrade",
@@ -187,9 +192,13 @@ HTTP: Table = {
     },
     "twisted.web.http:Request": {
         "method": "HEAD has no body",
+        "uri": "the path of a stream, for the access log",
         "handleContentChunk": "takes a piece of the body",
         "finished": "whether the response is written",
         "startedWriting": "whether its headers are written",
+        "chunked": "whether a stream has to be written in chunks",
+        "code": "the status of a stream, for the access log",
+        "_disconnected": "whether the client has left",
     },
     "twisted.web.http:Request.__init__": {
         "requestHeaders": "the headers of a request",
@@ -313,7 +322,25 @@ def check(protocol: Any) -> None:
     _check(protocol, PROTOCOL)
     _check(protocol.factory, FACTORY)
     _check(protocol.server, SERVER)
-    tcp = protocol.transport
+    check_socket(protocol.transport)
+
+
+def check_response(request: Any) -> None:
+    """Read every name of `WEBSOCKET` that a stream needs on the objects of a request.
+
+    Raises:
+        NotAsExpected: One is missing.
+    """
+    _check(request.server, SERVER)
+    check_socket(request.transport)
+
+
+def check_socket(tcp: Any) -> None:
+    """Read every name of `WEBSOCKET` on Twisted's transport, TCP or TLS.
+
+    Raises:
+        NotAsExpected: One is missing.
+    """
     if is_tls(tcp):
         _check(tcp, TLS)
         tcp = tcp.transport

@@ -30,6 +30,9 @@ MAX_PIPELINED = 16 * 1024
 """Bytes of the requests behind the one at work that are kept; then the socket is not read."""
 
 
+TOO_MANY = "the server has too many open connections"
+"""Why a WebSocket or a stream is refused: file descriptors are short."""
+
 ROOT_PATH = b"Daphne-Root-Path"
 """The header with which a proxy moves the root of the site."""
 
@@ -82,6 +85,16 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             successor.data += b"".join(self._dataBuffer)
             self._networkProducer.resumeProducing()
         # The two refer to each other, and nobody needs either of them any more.
+        self.requests.clear()
+        self._forget()
+
+    def leave_to_stream(self) -> None:
+        """Leave the connection to a stream; what came behind its request is dropped.
+
+        The response says ``Connection: close``, so no further request is answered (RFC 9112 §9.6).
+        """
+        self._dataBuffer.clear()
+        self._waitingForTransport = False
         self.requests.clear()
         self._forget()
 
@@ -149,14 +162,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self._refused:
             return
         request = self.requests[-1]
-        is_short = are_short(self._tcp.getHandle().fileno())
+        is_short = self.is_short()
         if request.is_upgrade():
             if not self.connections.limits.accepts_websockets():
                 self._refuse_because_of_stop()
                 return
             if is_short:
-                message = "the server has too many open connections"
-                self.refuse(503, ErrorCode.UNAVAILABLE, message)
+                self.refuse(503, ErrorCode.UNAVAILABLE, TOO_MANY)
                 return
         elif self.connections.stopping:
             self._refuse_because_of_stop()
@@ -166,6 +178,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         self._deadline = math.inf
         super().allContentReceived()
+
+    def is_short(self) -> bool:
+        """Tell whether the connection takes one of the reserved file descriptors."""
+        return are_short(self._tcp.getHandle().fileno())
 
     @property
     def _tcp(self) -> Any:
@@ -414,6 +430,20 @@ class Request(WebRequest):  # type: ignore[misc]
         """Wait until the client has read what was written, if much of it waits."""
         if not self.finished and self.channel is not None:
             await self.channel.drained()
+
+    def is_lost(self) -> bool:
+        """Tell whether the client has left, or the response is complete."""
+        return self.channel is None or bool(self.finished or self._disconnected)
+
+    def leave(self) -> None:
+        """Leave the connection, and the rest of the response, to a stream.
+
+        Daphne's ``send`` refers to the request as long as the application runs, so what it held is
+        freed here.
+        """
+        self.channel.leave_to_stream()
+        self.__dict__.clear()
+        self.channel = None
 
     def finish(self) -> None:
         """Finish the response, and let another request have its turn."""

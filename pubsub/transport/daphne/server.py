@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 SCOPE_KEY = "pubsub.daphne"
-"""Key in the scope of a WebSocket: a weak reference to Daphne's protocol."""
+"""Key in the scope of a connection: a weak reference to Daphne's protocol or request."""
 
 
 def is_running() -> bool:
@@ -19,7 +19,7 @@ def is_running() -> bool:
 
 
 def refer_to_protocols() -> None:
-    """Put a reference to Daphne's protocol into the scope of every WebSocket. Safe to call twice.
+    """Put a reference to Daphne's protocol or request into every scope. Safe to call twice.
 
     So the transport finds the protocol even if a middleware wraps ``send``, as Channels' own
     SessionMiddleware does.
@@ -33,8 +33,8 @@ def refer_to_protocols() -> None:
 
     @functools.wraps(create_application)
     def with_protocol_in_scope(server: Any, protocol: Any, scope: dict[str, Any]) -> Any:
+        scope[SCOPE_KEY] = weakref.ref(protocol)
         if scope["type"] == "websocket":
-            scope[SCOPE_KEY] = weakref.ref(protocol)
             _break_cycle(protocol)
         return create_application(server, protocol, scope)
 

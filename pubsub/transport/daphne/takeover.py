@@ -1,9 +1,12 @@
-"""Takes a connection over from Daphne and Autobahn, right after the opening handshake.
+"""Takes a connection over from Daphne: a WebSocket after its handshake, a response to stream.
 
 ``send`` is ``partial(Server.handle_reply, protocol)``. ``protocol`` is Daphne's WebSocket protocol,
 a subclass of Autobahn's, and ``protocol.transport`` is Twisted's TCP or TLS transport. The
 transport of this package replaces the protocol in Twisted, just as Daphne replaces its HTTP channel
 by the protocol, and among Daphne's connections. Autobahn takes no further part.
+
+For HTTP the ``protocol`` is Daphne's request. Its response is taken over after the headers, in the
+same way.
 """
 
 import functools
@@ -11,12 +14,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pubsub.core.configuration import Configuration
+from pubsub.protocol.errors import Unavailable
 from pubsub.transport.base import Send
 from pubsub.transport.daphne import foreign
 from pubsub.transport.daphne.compression import DeflateTransport, negotiate
 from pubsub.transport.daphne.handshake import spare_debug_messages
 from pubsub.transport.daphne.server import SCOPE_KEY, is_running
+from pubsub.transport.daphne.stream import DaphneStream
 from pubsub.transport.daphne.transport import DaphneTransport
+from pubsub.transport.sse import Bookmark
 from pubsub.transport.timeouts import Timeouts
 
 
@@ -55,6 +61,51 @@ def _protocol_of(scope: Mapping[str, Any], send: Send) -> Any:
 
 def _parse_nothing() -> bool:
     return False
+
+
+def prepare_stream(scope: Mapping[str, Any], send: Send) -> "ResponseTakeOver | None":
+    """Prepare to take over the response to a request once its headers are written.
+
+    Like `prepare`, this returns ``None`` on other servers, and after one warning if that is not
+    possible.
+
+    Raises:
+        Unavailable: The process is short of file descriptors.
+    """
+    if not is_running():
+        return None
+    from pubsub.transport.daphne.http_channel import TOO_MANY, Request  # they need the reactor
+
+    try:
+        request = _protocol_of(scope, send)
+        if not isinstance(request, Request):
+            raise foreign.NotAsExpected("HTTP is not bounded")
+        if request.is_lost():
+            return None
+        foreign.check_response(request)
+        if request.channel.is_short():
+            raise Unavailable(TOO_MANY)
+    except foreign.NotAsExpected as error:
+        foreign.warn_once(str(error))
+        return None
+    return ResponseTakeOver(request)
+
+
+class ResponseTakeOver:
+    """A response that is about to begin."""
+
+    __slots__ = ("_request",)
+
+    headers = ((b"connection", b"close"),)
+    """What the response has to say: the connection ends with the stream."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+
+    def finish(self, bookmark: Bookmark, timeouts: Timeouts) -> DaphneStream | None:
+        """Take the response over after its headers; return ``None`` if the client has left."""
+        request = self._request
+        return None if request.is_lost() else DaphneStream(request, bookmark, timeouts)
 
 
 class TakeOver:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.signals import m2m_changed
 from django.dispatch import receiver
 from django.http import HttpRequest, JsonResponse
-from django.urls import path
+from django.urls import include, path
 
 import pubsub
 
@@ -74,6 +74,7 @@ def join(request: HttpRequest, name: str) -> JsonResponse:
 
 
 urlpatterns = [
+    path("chat/", include("pubsub.urls")),
     path("login/<name>", login),
     path("join/<name>", join),
     path("leave/<name>", leave),

@@ -3,12 +3,15 @@
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
-http_application = get_asgi_application()
+django_application = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 
-from pubsub.routing import websocket_application  # noqa: E402
+from pubsub.routing import http_application, websocket_application  # noqa: E402
 
 application = ProtocolTypeRouter(
-    {"http": http_application, "websocket": AuthMiddlewareStack(websocket_application())}
+    {
+        "http": http_application(django_application, middleware=AuthMiddlewareStack),
+        "websocket": AuthMiddlewareStack(websocket_application()),
+    }
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import weakref
 from collections.abc import Awaitable
 from typing import Any
 
@@ -73,8 +74,8 @@ async def test_scope_refers_to_the_protocol() -> None:
         assert isinstance(session.transport, DaphneTransport)
 
 
-async def test_scope_of_a_request_refers_to_nothing() -> None:
-    """Only WebSockets are taken over."""
+async def test_scope_of_a_request_refers_to_it() -> None:
+    """The scope of a request refers to Daphne's request, which a stream takes over."""
     scopes: list[dict[str, Any]] = []
     async with running_daphne(limits=LIMITS) as server:
 
@@ -91,7 +92,7 @@ async def test_scope_of_a_request_refers_to_nothing() -> None:
         client.writer.close()
         await client.writer.wait_closed()
         assert scopes[0]["type"] == "http"
-        assert SCOPE_KEY not in scopes[0]
+        assert isinstance(scopes[0][SCOPE_KEY], weakref.ref)
 
 
 def test_second_installation_changes_nothing() -> None:

@@ -1,0 +1,65 @@
+"""The transport for server-sent events on any ASGI server: ``send`` is its flow control."""
+
+import asyncio
+from typing import Any
+
+from pubsub.core.publication import Frame
+from pubsub.transport import sse
+from pubsub.transport.asgi import ASGITransport
+from pubsub.transport.base import Peer, Reason, Receive, Send
+from pubsub.transport.sse import Bookmark
+from pubsub.transport.timeouts import Timeouts
+
+
+class ASGIStream(ASGITransport):
+    """The body of one response, whose headers are sent; otherwise like `ASGITransport`.
+
+    Args:
+        receive, send: The ASGI callables of the request.
+        bookmark: Where the stream begins.
+        timeouts: The timers of this event loop.
+    """
+
+    kind = "sse"
+
+    def __init__(
+        self, receive: Receive, send: Send, bookmark: Bookmark, timeouts: Timeouts
+    ) -> None:
+        super().__init__(receive, send, timeouts)
+        self._bookmark = bookmark
+
+    async def serve(self, peer: Peer) -> None:
+        """Serve the stream with ``peer`` until the client leaves or the response is complete."""
+        self._peer = peer
+        self._timeouts.comments.watch(self)
+        peer.on_writable()
+        ends = [
+            asyncio.ensure_future(self._until_left()),
+            asyncio.ensure_future(self.wait_closed()),
+        ]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+            self._lose()
+
+    async def _until_left(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def comment(self) -> None:
+        """Send a comment, if nothing else is waiting."""
+        if self.writable:
+            self.write([sse.KEEP_ALIVE])
+
+    def _encode(self, frame: Frame) -> tuple[dict[str, Any], int]:
+        body = sse.serialize([frame], self._bookmark)
+        return {"type": "http.response.body", "body": body, "more_body": True}, len(body)
+
+    def _last_message(self, reason: Reason) -> dict[str, Any]:
+        return {"type": "http.response.body", "body": sse.ending(reason), "more_body": False}
+
+    def _lose(self) -> None:
+        self._timeouts.comments.forget(self)
+        super()._lose()

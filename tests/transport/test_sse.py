@@ -1,0 +1,111 @@
+"""The text of server-sent events."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from pubsub.core.counters import TopicCounters
+from pubsub.core.publication import Frame, Position
+from pubsub.transport import sse
+from pubsub.transport.sse import Bookmark, parse_id, serialize
+
+NOWHERE = Bookmark({})
+
+
+@dataclass
+class _Reason:
+    code: int
+    reason: str
+
+
+def reply(text: str) -> Frame:
+    """Return a frame that is not an event."""
+    return Frame(text.encode())
+
+
+def event(topic: str, offset: int | None = None) -> Frame:
+    """Return the event of a topic."""
+    return Frame(b'{"type":"event","n":1}', TopicCounters(topic), offset)
+
+
+def test_type_and_data() -> None:
+    """A frame becomes one event, with its type and its text."""
+    batch = [reply('{"type":"info","msg":"a"}'), event("t")]
+    assert serialize(batch, NOWHERE) == (
+        b'event: info\ndata: {"type":"info","msg":"a"}\n\n'
+        b'event: event\ndata: {"type":"event","n":1}\n\n'
+    )
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n"])
+def test_line_breaks(line_break: str) -> None:
+    """Each kind of line break begins a new line of data, and other separators do not."""
+    frame = reply(f'{{"type":"event",{line_break}"a":"\u2028\x85\\n"}}')
+    assert serialize([frame], NOWHERE).decode() == (
+        'event: event\ndata: {"type":"event",\ndata: "a":"\u2028\x85\\n"}\n\n'
+    )
+
+
+def test_frame_that_a_websocket_has_framed() -> None:
+    """A frame that has left over a WebSocket already has the same text."""
+    frame = event("t")
+    assert frame.unframed is not None
+    frame.wire, frame.unframed = b"\x81\x16" + frame.unframed, None
+    assert serialize([frame], NOWHERE) == b'event: event\ndata: {"type":"event","n":1}\n\n'
+
+
+def test_comments() -> None:
+    """A stream is kept alive by comments, and the last one says why it ends."""
+    assert serialize([sse.KEEP_ALIVE], NOWHERE) == b": keep-alive\n\n"
+    assert sse.ending(_Reason(3008, "slow")) == b": 3008 slow\n\n"
+
+
+def ids(batch: list[Frame], bookmark: Bookmark) -> list[bytes]:
+    """Return the lines with an id."""
+    lines = serialize(batch, bookmark).splitlines()
+    return [line.removeprefix(b"id: ") for line in lines if line.startswith(b"id: ")]
+
+
+def test_id_of_one_topic() -> None:
+    """The acknowledgement has the position at which the stream begins, an event its own."""
+    bookmark = Bookmark({"t": Position("epoch123", 41)})
+    ack = reply('{"type":"ack","topic":"t"}')
+    batch = [ack, event("t", 42), event("plain"), reply('{"type":"info"}')]
+    assert ids(batch, bookmark) == [b"epoch123:41", b"epoch123:42"]
+
+
+def test_id_of_several_topics() -> None:
+    """An id has the positions in all topics of the stream."""
+    bookmark = Bookmark({"a": Position("A", 1), "b": Position("B", 7)})
+    batch = [reply('{"type":"ack"}'), event("a", 2), event("b", 8), event("new", 1)]
+    assert ids(batch, bookmark) == [b"A:1,B:7", b"A:2,B:7", b"A:2,B:8"]
+    assert ids([event("a", 3)], bookmark) == [b"A:3,B:8"]
+
+
+def test_same_text_is_shared() -> None:
+    """Streams of one topic share the text of a batch, and no text of another epoch."""
+    batch = [event("t", 1)]
+    first, second = (Bookmark({"t": Position("A", offset)}) for offset in (0, 5))
+    assert serialize(batch, first) is serialize(list(batch), second)
+    assert ids(batch, Bookmark({"t": Position("B", 0)})) == [b"B:1"]
+    assert ids([reply('{"type":"ack"}'), *batch], NOWHERE) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "positions"),
+    [
+        ("x9Qa71Bz:42", {"x9Qa71Bz": 42}),
+        ("A:0,B:7", {"A": 0, "B": 7}),
+        ("", None),
+        ("A", None),
+        ("A:", None),
+        ("A:-1", None),
+        ("A:1,", None),
+        ("A:1;B:2", None),
+        ("A:" + "1" * 17, None),
+        ("A:٣", None),
+    ],
+)
+def test_parse_id(text: str, positions: dict[str, int] | None) -> None:
+    """An id is read back, and everything else is recognized as none."""
+    assert parse_id(text) == positions
