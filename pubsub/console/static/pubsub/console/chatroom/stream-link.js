@@ -9,6 +9,7 @@
  */
 
 import { itemsOf } from "./event-stream.js";
+import { Refusal, Requests, pathOf, pathOfHistory } from "./requests.js";
 
 /** @typedef {import("./types.js").Command & {request_id: string}} Request */
 /** @typedef {import("./types.js").Position} Position */
@@ -45,19 +46,6 @@ const JUDGES_TOKEN = "topics?limit=1";
  * @property {string} [request] The id of the command, until it is answered.
  */
 
-/** The server has refused a request. */
-class Refusal extends Error {
-  /**
-   * @param {number} status
-   * @param {{code: string, message: string}} error
-   */
-  constructor(status, error) {
-    super(error.message);
-    this.status = status;
-    this.error = error;
-  }
-}
-
 /** One response of `/events`. */
 class Stream {
   /** @type {Set<string>} Topics that the server has acknowledged. */ acknowledged = new Set();
@@ -89,8 +77,7 @@ export class StreamLink {
   /** @type {"sse"} */ transport = "sse";
   wasOpen = false;
   bufferedAmount = 0;
-  #base;
-  #token;
+  #requests;
   #silence;
   #positionOf;
   #handlers;
@@ -98,7 +85,6 @@ export class StreamLink {
   /** @type {Stream | null} The stream that messages come from. */ #current = null;
   /** @type {Stream | null} The one that will replace it. */ #next = null;
   /** Whether the topics have changed since the latest stream was requested. */ #isOutdated = false;
-  #clientId = "";
   #isClosed = false;
   /** @type {Promise<unknown>} Settles when the latest publication is answered. */
   #published = Promise.resolve();
@@ -115,8 +101,7 @@ export class StreamLink {
    * @param {Handlers} handlers
    */
   constructor(base, token, { silence, positionOf }, handlers) {
-    this.#base = base;
-    this.#token = token;
+    this.#requests = new Requests(base, token);
     this.#silence = silence;
     this.#positionOf = positionOf;
     this.#handlers = handlers;
@@ -147,7 +132,7 @@ export class StreamLink {
 
   async #open() {
     try {
-      await this.#request("GET", this.#token ? JUDGES_TOKEN : "livez");
+      await this.#requests.text("GET", this.#requests.token ? JUDGES_TOKEN : "livez");
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) this.#onBadToken(error);
       else this.#lose();
@@ -184,14 +169,14 @@ export class StreamLink {
     if (command.type === "publish") return this.#publish(command);
     if (command.type === "auth") return this.#authenticate(command);
     if (command.type === "ping") {
-      await this.#request("GET", "livez");
+      await this.#requests.text("GET", "livez");
       return this.#answer(command, { type: "pong" });
     }
     const { request_id } = command;
     if (command.type === "presence") {
       return this.#receive(withFields(await this.#requestMembers(command), { request_id }));
     }
-    const text = await this.#request("GET", pathOfHistory(command));
+    const text = await this.#requests.text("GET", pathOfHistory(command));
     return this.#receive(withFields(text, { type: "history", request_id }));
   }
 
@@ -230,7 +215,7 @@ export class StreamLink {
   async #publish(command) {
     const { topic, message, once } = command;
     const body = JSON.stringify({ ...message, once });
-    const publish = () => this.#request("POST", pathOf(command, "messages"), { body });
+    const publish = () => this.#requests.text("POST", pathOf(command, "messages"), { body });
     const published = this.#published.then(publish);
     this.#published = published.catch(() => {});
     const { offset, duplicate } = JSON.parse(await published);
@@ -240,15 +225,15 @@ export class StreamLink {
   /** @param {Request} command */
   async #authenticate(command) {
     const { token = "" } = command;
-    await this.#request("GET", JUDGES_TOKEN, { token });
-    this.#token = token;
+    await this.#requests.text("GET", JUDGES_TOKEN, { token });
+    this.#requests.token = token;
     this.#change();
     this.#answer(command, { type: "ack", status: "ok" });
   }
 
   /** @param {{topic?: string}} command */
   #requestMembers(command) {
-    return this.#request("GET", pathOf(command, "presence"));
+    return this.#requests.text("GET", pathOf(command, "presence"));
   }
 
   async #refreshPresence() {
@@ -288,37 +273,6 @@ export class StreamLink {
     if (!this.#isClosed) this.#handlers.onFrame(text);
   }
 
-  /**
-   * @param {string} method
-   * @param {string} path
-   * @param {{body?: string, token?: string, signal?: AbortSignal}} [options]
-   * @returns {Promise<Response>} Rejected with a `Refusal` if the server refuses.
-   */
-  async #fetch(method, path, { body, token = this.#token, signal } = {}) {
-    /** @type {Record<string, string>} */
-    const headers = {};
-    if (token) headers.Authorization = `Bearer ${token}`;
-    if (body) headers["Content-Type"] = "application/json";
-    // So that the server leaves out the client's own messages, live and when it recovers others.
-    if ((body || signal) && this.#clientId) headers["X-Client-Id"] = this.#clientId;
-    const url = new URL(path, this.#base);
-    const response = await fetch(url, { method, headers, body, signal, cache: "no-store" });
-    if (response.ok) return response;
-    const { error } = await response.json();
-    throw new Refusal(response.status, error);
-  }
-
-  /**
-   * @param {string} method
-   * @param {string} path
-   * @param {{body?: string, token?: string}} [options]
-   * @returns {Promise<string>} The body of the answer.
-   */
-  async #request(method, path, options) {
-    const response = await this.#fetch(method, path, options);
-    return response.text();
-  }
-
   // --- The stream ---
 
   /** The topics have changed, or the token. */
@@ -347,7 +301,7 @@ export class StreamLink {
   async #read(stream) {
     try {
       const { signal } = stream;
-      const { body } = await this.#fetch("GET", this.#pathOfEvents(stream.topics), { signal });
+      const { body } = await this.#requests.send("GET", this.#pathOfEvents(stream.topics), { signal });
       let ending = { code: LOST, reason: "" };
       if (!body) throw new TypeError("the response has no body");
       for await (const item of itemsOf(body)) {
@@ -434,7 +388,7 @@ export class StreamLink {
    */
   #onAck(stream, ack) {
     const { topic, client_id = "" } = ack;
-    this.#clientId = client_id;
+    this.#requests.clientId = client_id;
     stream.acknowledged.add(topic);
     const entry = this.#topics.get(topic);
     if (entry) {
@@ -508,7 +462,7 @@ export class StreamLink {
    */
   async #check(topic) {
     try {
-      await this.#request("GET", pathOf({ topic }));
+      await this.#requests.text("GET", pathOf({ topic }));
     } catch (error) {
       if (error instanceof Refusal) this.#refuseTopic(topic, error);
       else this.#lose();
@@ -534,14 +488,6 @@ export class StreamLink {
 }
 
 /**
- * @param {{topic?: string}} command
- * @param {string[]} more
- */
-function pathOf({ topic = "" }, ...more) {
-  return ["topics", encodeURIComponent(topic), ...more].join("/");
-}
-
-/**
  * Add fields to an object without touching how the others are written.
  *
  * @param {string} text An object as JSON; neither it nor `fields` is empty.
@@ -549,14 +495,4 @@ function pathOf({ topic = "" }, ...more) {
  */
 function withFields(text, fields) {
   return `${JSON.stringify(fields).slice(0, -1)},${text.trim().slice(1)}`;
-}
-
-/** @param {Request} command */
-function pathOfHistory(command) {
-  const { since, limit } = command;
-  const query = new URLSearchParams();
-  if (limit) query.set("limit", String(limit));
-  if (since) query.set("since_offset", String(since.offset));
-  if (since) query.set("epoch", since.epoch);
-  return `${pathOf(command, "messages")}?${query}`;
 }
