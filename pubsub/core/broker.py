@@ -24,8 +24,9 @@ from pubsub.core.errors import (
 from pubsub.core.histogram import Histogram
 from pubsub.core.history import History, HistoryBudget
 from pubsub.core.listing import Listing
+from pubsub.core.loss import Loss
 from pubsub.core.names import validate_name
-from pubsub.core.options import NOT_GIVEN, GivenOptions, TopicOptions
+from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
 from pubsub.core.publication import Encode, Frame, Publication
 from pubsub.core.topic import Recover, Subscribed, Topic
@@ -91,7 +92,7 @@ class Broker:
         encode: Encodes the event of a publication to a topic without history.
         encode_kept: Encodes one to a topic with history, whose publications have offsets; by
             default the same.
-        describe_loss: Builds the notice for a client that lost events: the topic, their number.
+        describe_loss: Builds the notice for a client that lost events.
         announce: The seam for other processes. It is called once for every publication and every
             change of topics, whatever caused it, after the change has taken effect here. It must
             return at once and must not raise.
@@ -103,7 +104,7 @@ class Broker:
         *,
         encode: Encode,
         encode_kept: Encode | None = None,
-        describe_loss: Callable[[str, int], Frame],
+        describe_loss: Callable[[Loss], Frame],
         announce: Callable[[Change], None] = _announce_nothing,
     ) -> None:
         self.config = config
@@ -143,7 +144,7 @@ class Broker:
         *,
         on_frames: Callable[[], None],
         on_full: Callable[[], None],
-        on_overflow: Callable[[], None],
+        on_overflow: Callable[[Overflow], None],
         schedule: Callable[[Callable[[], None]], None] = at_once,
     ) -> Client:
         """Add a client, with a new id and a new outbox (see `Outbox` for the callbacks)."""
@@ -252,9 +253,11 @@ class Broker:
         self._check_caller()
         if name not in client.topics:
             raise NotSubscribed(validate_name(name))
+        topic = self._topics[name]
         self._subscriptions -= 1
         del client.topics[name]
-        del self._topics[name].subscribers[client]
+        del topic.subscribers[client]
+        client.outbox.end_catch_up(topic.counters)
 
     def publish(
         self,

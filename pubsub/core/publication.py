@@ -17,6 +17,9 @@ class Frame:
 
     __slots__ = ("counters", "size", "unframed", "wire")
 
+    offset: int | None = None
+    """That of the message; ``None`` if it is not an event of a topic that keeps history."""
+
     def __init__(self, payload: bytes, counters: TopicCounters | None = None) -> None:
         self.unframed: bytes | None = payload
         """The payload, until a transport has framed it."""
