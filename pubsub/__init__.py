@@ -28,7 +28,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:
+def publish(topic: str, payload: Any, *, message_id: str | None = None, once: bool = False) -> int:
     """Publish a message to a topic of this process, from any of its threads.
 
     On the event loop that serves the clients, the message is published at once. In any other
@@ -39,9 +39,11 @@ def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:
         topic: The topic's name.
         payload: Anything that msgspec can encode as JSON; a `msgspec.Raw` is used unchanged.
         message_id: A UUID in its canonical form; by default a new one.
+        once: Publish nothing if a message with this id was published with ``once`` in the last
+            ``CHATROOM["ONCE_SECONDS"]``. So a task that is retried publishes once.
 
     Returns:
-        The number of subscribers.
+        The number of subscribers; for a repetition, that of the first publication.
 
     Raises:
         pubsub.TopicNotFound: The topic does not exist.
@@ -53,7 +55,7 @@ def publish(topic: str, payload: Any, *, message_id: str | None = None) -> int:
     """
     from pubsub.runtime import get_runtime  # so that importing pubsub needs no Django
 
-    return get_runtime().publish_from_any_thread(topic, payload, message_id=message_id)
+    return get_runtime().publish_from_any_thread(topic, payload, message_id=message_id, once=once)
 
 
 def permissions_changed(user: Any) -> None:

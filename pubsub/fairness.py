@@ -17,6 +17,9 @@ OTHER_FRAME = 60
 REPLAYED_EVENT = 20
 """A replayed event: about 4 µs to look it up and write it for this client alone."""
 
+HISTORY_BYTES = 200
+"""Bytes of a history that cost one unit: they are copied, and written for one client alone."""
+
 REJECTED_BYTES = 4
 """Bytes of a rejected message that cost one unit; building the error text needs a second, slower
 parse."""

@@ -17,6 +17,7 @@ from pubsub.buckets import Buckets
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning
+from pubsub.expiry import forget_regularly
 from pubsub.lag import EventLoopLag
 from pubsub.origins import Origins
 from pubsub.protocol import replies
@@ -84,13 +85,14 @@ class Runtime:
             self._make_timers()
             self.lag.start(loop)
             self.broker.take_ownership()
+            forget_regularly(self.broker, loop)
         return self.broker
 
     async def _enter(self) -> None:
         self.enter()
 
     def publish_from_any_thread(
-        self, topic: str, payload: Any, *, message_id: str | None = None
+        self, topic: str, payload: Any, *, message_id: str | None = None, once: bool = False
     ) -> int:
         """Publish from any thread; see `pubsub.publish`."""
         publish = functools.partial(
@@ -98,6 +100,7 @@ class Runtime:
             topic,
             check_message_id(message_id) if message_id else str(uuid.uuid4()),
             replies.encode_payload(payload),
+            once=once,
         )
         return self._call_from_any_thread(
             publish, otherwise="publish over REST to the one that does"

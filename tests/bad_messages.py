@@ -22,9 +22,17 @@ def subscribe_with(last_n: str) -> str:
     return f'{{"type":"subscribe","topic":"t","last_n":{last_n}}}'
 
 
+def recover(**position: Any) -> str:
+    """Return a subscription that recovers a position."""
+    return command(type="subscribe", topic="t", recover=position)
+
+
 TOPIC_RULE = "topic must be 1 to 128 printable characters without white space or /"
 REQUEST_ID_RULE = "request_id must be a string of at most 128 characters"
 LAST_N_RULE = "last_n must be an integer of at least 0"
+RECOVER_RULE = "recover must be an object"
+OFFSET_RULE = "offset must be an integer of at least 0"
+LIMIT_RULE = "limit must be an integer from 1 to 1000"
 KNOWN_TYPES = "known types are subscribe, unsubscribe, publish, ping, auth, history, presence"
 
 BAD_MESSAGES = {
@@ -90,6 +98,35 @@ BAD_MESSAGES = {
     "last_n is a negative 30-digit integer": (subscribe_with("-" + "9" * 30), LAST_N_RULE),
     "last_n is NaN": (subscribe_with("NaN"), "message is not valid JSON: NaN"),
     "last_n is Infinity": (subscribe_with("Infinity"), "message is not valid JSON: Infinity"),
+    "recover is null": (command(type="subscribe", topic="t", recover=None), RECOVER_RULE),
+    "recover is a number": (command(type="subscribe", topic="t", recover=41), RECOVER_RULE),
+    "recover without an epoch": (recover(offset=1), "recover.epoch is required"),
+    "recover without an offset": (recover(epoch="x"), "recover.offset is required"),
+    "epoch is a number": (recover(epoch=1, offset=1), "recover.epoch must be a string"),
+    "offset negative": (recover(epoch="x", offset=-1), f"recover.{OFFSET_RULE}"),
+    "offset is a fraction": (recover(epoch="x", offset=1.5), f"recover.{OFFSET_RULE}"),
+    "offset is true": (recover(epoch="x", offset=True), f"recover.{OFFSET_RULE}"),
+    "former id is a number": (
+        recover(epoch="x", offset=1, client_id=5),
+        "recover.client_id must be a string",
+    ),
+    "presence is a string": (
+        command(type="subscribe", topic="t", presence="yes"),
+        "presence must be true or false",
+    ),
+    "once is a number": (
+        command(type="publish", topic="t", message={"id": UUID, "payload": 1}, once=1),
+        "once must be true or false",
+    ),
+    "history without a topic": (command(type="history"), "topic is required"),
+    "history of none": (command(type="history", topic="t", limit=0), LIMIT_RULE),
+    "history of too many": (command(type="history", topic="t", limit=1001), LIMIT_RULE),
+    "history since null": (command(type="history", topic="t", since=None), "since must be an obj"),
+    "history since nowhere": (
+        command(type="history", topic="t", since={"epoch": "x"}),
+        "since.offset is required",
+    ),
+    "presence without a topic": (command(type="presence"), "topic is required"),
     "request_id is a number": (command(type="ping", request_id=1), REQUEST_ID_RULE),
     "request_id is null": (command(type="ping", request_id=None), REQUEST_ID_RULE),
     "request_id too long": (command(type="ping", request_id="x" * 129), REQUEST_ID_RULE),

@@ -139,3 +139,13 @@ async def test_django_async_test_client() -> None:
     answer = await client.post("/topics", {"name": "t"}, content_type="application/json")
     assert answer.status_code == 201
     assert (await client.get("/health")).json()["topics"] == 1
+
+
+async def test_publishing_once() -> None:
+    """A task that is retried publishes its message once."""
+    broker = get_runtime().enter()
+    broker.create_topic("t")
+    message_id = "550e8400-e29b-41d4-a716-446655440000"
+    for again in (message_id, message_id.upper()):
+        pubsub.publish("t", 1, message_id=again, once=True)
+    assert broker.statistics().messages == 1

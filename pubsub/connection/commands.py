@@ -31,6 +31,7 @@ from pubsub.protocol.messages import (
 )
 from pubsub.protocol.replies import (
     encode_ack,
+    encode_history,
     encode_pong,
     encode_published,
     encode_subscribed,
@@ -79,10 +80,15 @@ def publish(issuer: Issuer, command: Publish, user: str | None = None) -> int:
     """Deliver the message and acknowledge."""
     client, message = issuer.client, command.message
     publication = issuer.broker.publish(
-        command.topic, message.id, message.payload, publisher=client, user=user
+        command.topic,
+        message.id,
+        message.payload,
+        publisher=client,
+        user=user,
+        once=command.once,
     )
     topic, request_id = command.topic, command.request_id
-    if publication.offset is None:
+    if publication.offset is None and not publication.duplicate:
         client.outbox.put_reply(encode_ack(topic, request_id, publication.time))
     else:
         client.outbox.put_reply(encode_published(topic, request_id, publication))
@@ -102,7 +108,11 @@ def refuse_auth(issuer: Issuer, command: Auth) -> int:
 
 def history(issuer: Issuer, command: AskHistory) -> int:
     """Answer with past messages."""
-    raise BadRequest("the topic keeps no history")
+    since = None if command.since is UNSET else Position(command.since.epoch, command.since.offset)
+    page = issuer.broker.history(command.topic, since=since, limit=command.limit)
+    reply = encode_history(command.topic, command.request_id, page)
+    issuer.client.outbox.put_reply(reply)
+    return len(page.frames) * fairness.REPLAYED_EVENT + reply.size // fairness.HISTORY_BYTES
 
 
 def presence(issuer: Issuer, command: AskPresence) -> int:

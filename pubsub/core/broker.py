@@ -26,10 +26,11 @@ from pubsub.core.history import History, HistoryBudget
 from pubsub.core.listing import Listing
 from pubsub.core.loss import Loss
 from pubsub.core.names import validate_name
+from pubsub.core.once import RecentIds
 from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.publication import Encode, Frame, Publication
-from pubsub.core.topic import Recover, Subscribed, Topic
+from pubsub.core.publication import Encode, Frame, Position, Publication
+from pubsub.core.topic import HistoryPage, Recover, Subscribed, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ class Broker:
         announce: The seam for other processes. It is called once for every publication and every
             change of topics, whatever caused it, after the change has taken effect here. It must
             return at once and must not raise.
+        clock: Returns the time in seconds by which kept messages and ids expire.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Broker:
         encode_kept: Encode | None = None,
         describe_loss: Callable[[Loss], Frame],
         announce: Callable[[Change], None] = _announce_nothing,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self._encode = encode
@@ -121,7 +124,8 @@ class Broker:
         self._last_joined = 0
         self._subscriptions = 0
         self._total = TotalCounters()
-        self._histories = HistoryBudget(config.history_bytes)
+        self._histories = HistoryBudget(config.history_bytes, clock)
+        self._recent_ids = RecentIds(config.once_seconds, clock)
         self._default_options = TopicOptions(history=config.history_size, overflow=config.overflow)
         self._delivering = False
         self._other_publications = 0
@@ -267,14 +271,22 @@ class Broker:
         *,
         publisher: Client | None = None,
         user: str | None = None,
+        once: bool = False,
     ) -> Publication:
         """Put an event into the outbox of every subscriber of a topic except the publisher.
 
-        ``user`` is the authenticated user who publishes, if there is one.
+        Args:
+            name: The topic.
+            message_id: A UUID.
+            payload: What the encoder understands.
+            publisher: The client that publishes and gets no copy, if there is one.
+            user: The authenticated user who publishes, if there is one.
+            once: Deliver nothing if a message with this id was published to the topic with
+                ``once`` in the last ``once_seconds``, by whoever.
 
         Returns:
             What the topic made of it; its ``subscribers`` is the number of these subscribers,
-            including those whose outbox is full.
+            including those whose outbox is full. A `Repetition` if it was not delivered.
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
@@ -285,6 +297,10 @@ class Broker:
         if get_ident() != self._owner or self._delivering:
             self._check_caller()
         topic = self._topics.get(name) or self._existing_or_created(name)
+        if once:
+            first = self._recent_ids.find(topic.once_ids, message_id)
+            if first is not None:
+                return topic.repetition(message_id, first)
         publish = topic.publish if self._total.messages & _UNTIMED else self._timed(topic)
         self._delivering = True
         try:
@@ -293,6 +309,8 @@ class Broker:
             self._delivering = False
         if publisher is None:
             self._other_publications += 1
+        if once:
+            self._recent_ids.remember(topic.once_ids, publication)
         self._announce(publication)
         return publication
 
@@ -304,6 +322,35 @@ class Broker:
             return publication
 
         return publish
+
+    def history(self, name: str, *, since: Position | None = None, limit: int) -> HistoryPage:
+        """Return messages that a topic keeps: all publishers' messages, oldest first.
+
+        Without ``since`` they are the newest ones, otherwise the oldest ones after that position.
+        If it is of another epoch or in the future, they are the oldest ones of all, and the page is
+        not complete.
+
+        Args:
+            name: The topic.
+            since: The position of the last message that is not needed.
+            limit: The largest number of messages; there are fewer if they exceed `MAX_PAGE_BYTES`.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoHistory: The topic keeps no messages.
+        """
+        self._check_caller()
+        return self._existing(name).history_page(since, limit)
+
+    def forget_expired(self) -> bool:
+        """Release messages and ids that have expired; return whether there are more of them.
+
+        Call it now and then: they no longer count anyway, but take memory. One call takes a few
+        milliseconds at most.
+        """
+        self._check_caller()
+        more_events = self._histories.expire()
+        return self._recent_ids.forget_expired() or more_events
 
     def subscriber_counts(self) -> dict[str, int]:
         """Return the number of subscribers of each topic, sorted by topic name.
@@ -403,7 +450,7 @@ class Broker:
             raise LimitExceeded("topics", self.config.max_topics)
         given = given.else_of(self.config.topics.options_for(name))
         options = given.over(self._default_options)
-        history = History(options.history, self._histories) if options.history else None
+        history = self._new_history(options)
         topic = Topic(
             name,
             encode=self._encode if history is None else self._encode_kept,
@@ -415,6 +462,11 @@ class Broker:
         self._topics_by_name.add(topic)
         self._announce(TopicCreated(name, options))
         return topic
+
+    def _new_history(self, options: TopicOptions) -> History | None:
+        if not options.history:
+            return None
+        return History(options.history, self._histories, options.history_seconds)
 
     def _existing(self, name: str) -> Topic:
         topic = self._topics.get(name)

@@ -7,7 +7,9 @@
     │   ├── InvalidTopicName
     │   ├── TopicExists
     │   ├── TopicNotFound
-    │   └── NotSubscribed
+    │   ├── NotSubscribed
+    │   ├── NoHistory
+    │   └── NoPresence
     ├── LimitExceeded           .resource, .limit
     ├── WrongThread
     ├── ReentrantCall
@@ -61,6 +63,18 @@ class NotSubscribed(TopicError):
     """The client is not subscribed to this topic."""
 
     reason = "not subscribed to this topic"
+
+
+class NoHistory(TopicError):
+    """The topic keeps no messages."""
+
+    reason = "topic keeps no history"
+
+
+class NoPresence(TopicError):
+    """The topic was created without presence."""
+
+    reason = "topic has no presence"
 
 
 class LimitExceeded(PubSubError):

@@ -1,8 +1,10 @@
 """The last messages of each topic, and the bound that all histories share."""
 
 import heapq
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from time import monotonic
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame
@@ -12,6 +14,10 @@ Entry = tuple[Frame, str | None]
 
 OVERHEAD = 256
 """Bytes that a kept message takes in addition to its payload, for the objects that hold it."""
+
+
+EXPIRED_AT_ONCE = 10_000
+"""Events that are evicted at a time because of their age: about 5 ms."""
 
 
 class HistoryBudget:
@@ -24,23 +30,29 @@ class HistoryBudget:
         max_bytes: The bound; each message counts with its payload and `OVERHEAD`.
     """
 
-    __slots__ = ("_histories", "evicted", "max_bytes", "used")
+    __slots__ = ("_histories", "_limited", "clock", "evicted", "max_bytes", "used")
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = monotonic) -> None:
         self.max_bytes = max_bytes
+        self.clock = clock
+        """Returns the time in seconds by which events expire."""
         self.used = 0
         """Bytes that all histories take at present."""
         self.evicted = 0
         """Messages evicted because of the bound."""
         self._histories: set[History] = set()
+        self._limited: set[History] = set()
 
     def add(self, history: "History") -> None:
         """Include a history in the bound."""
         self._histories.add(history)
+        if history.max_age:
+            self._limited.add(history)
 
     def remove(self, history: "History") -> None:
         """Release the bytes of a history."""
         self._histories.discard(history)
+        self._limited.discard(history)
         self.used -= history.size
 
     def evict(self) -> None:
@@ -53,6 +65,15 @@ class HistoryBudget:
             history.evict_oldest()
             self.evicted += 1
             heapq.heapreplace(largest, (-history.size, id(history), history))
+
+    def expire(self) -> bool:
+        """Evict events that are too old, up to `EXPIRED_AT_ONCE`; return whether there are more."""
+        left = EXPIRED_AT_ONCE
+        for history in self._limited:
+            left -= history.expire(left)
+            if left <= 0:
+                return True
+        return False
 
 
 class KeptFrame(Frame):
@@ -81,15 +102,23 @@ class History:
 
     Each event is kept with the id of its publisher, not with the `Client`, so that the history
     does not keep a disconnected client in memory. An event is found by its offset in constant time.
+
+    Args:
+        capacity: The largest number of events that are kept.
+        budget: The bound in bytes that it shares.
+        max_age: Seconds that an event is kept; 0 for no limit. Old events disappear with `expire`.
     """
 
     # A list that is cut off at its front is faster in the middle than a deque, and its memory
     # follows the number of events, which for a ring buffer is always that of the capacity.
-    __slots__ = ("_budget", "_events", "_evicted", "capacity", "end", "size")
+    __slots__ = ("_born", "_budget", "_events", "_evicted", "capacity", "end", "max_age", "size")
 
-    def __init__(self, capacity: int, budget: HistoryBudget) -> None:
+    def __init__(self, capacity: int, budget: HistoryBudget, max_age: float = 0.0) -> None:
         self.capacity = capacity
         """The largest number of events that are kept."""
+        self.max_age = max_age
+        """Seconds that an event is kept; 0 for no limit."""
+        self._born: deque[float] | None = deque() if max_age else None
         self._events: list[Entry] = []
         self._evicted = 0  # of those at the front of the list
         self._budget = budget
@@ -110,6 +139,9 @@ class History:
     def append(self, frame: Frame, publisher_id: str | None) -> None:
         """Keep an event; evict the oldest one if there are too many."""
         events, budget = self._events, self._budget
+        if self._born is not None:
+            self.expire()
+            self._born.append(budget.clock())
         if len(events) - self._evicted == self.capacity:
             self.evict_oldest()
         events.append((frame, publisher_id))
@@ -122,6 +154,8 @@ class History:
 
     def evict_oldest(self) -> None:
         """Evict the oldest event."""
+        if self._born is not None:
+            self._born.popleft()
         events, evicted = self._events, self._evicted
         size = events[evicted][0].size + OVERHEAD
         events[evicted] = _EVICTED
@@ -132,11 +166,33 @@ class History:
         self.size -= size
         self._budget.used -= size
 
+    def expire(self, limit: int = EXPIRED_AT_ONCE) -> int:
+        """Evict events that are older than ``max_age``, up to ``limit``; return their number."""
+        born = self._born
+        if born is None:
+            return 0
+        oldest, count = self._budget.clock() - self.max_age, 0
+        while born and born[0] <= oldest and count < limit:
+            self.evict_oldest()
+            count += 1
+        return count
+
+    def newest(self, limit: int, max_bytes: int) -> list[Frame]:
+        """Return the newest events, up to a number and a size but at least one, oldest first."""
+        found = _up_to(max_bytes, islice(self.newest_first(), limit))
+        return found[::-1]
+
+    def oldest_after(self, offset: int, limit: int, max_bytes: int) -> list[Frame]:
+        """Return the oldest kept events after ``offset``, up to a number and a size."""
+        return _up_to(max_bytes, self.between(offset, offset + limit))
+
     def close(self) -> None:
         """Discard every event and release its bytes."""
         self._budget.remove(self)
         self._events.clear()
         self._evicted = 0
+        if self._born is not None:
+            self._born.clear()
         self.size = 0
 
     def event(self, offset: int) -> Frame:
@@ -151,3 +207,13 @@ class History:
     def newest_first(self) -> Iterator[Entry]:
         """Return all events, the newest one first."""
         return islice(reversed(self._events), len(self))
+
+
+def _up_to(max_bytes: int, events: Iterable[Entry]) -> list[Frame]:
+    frames: list[Frame] = []
+    for frame, _ in events:
+        max_bytes -= frame.size
+        if frames and max_bytes < 0:
+            break
+        frames.append(frame)
+    return frames

@@ -7,11 +7,16 @@ from typing import NamedTuple
 
 from pubsub.core.client import Client
 from pubsub.core.counters import TopicCounters, TopicStatistics, TotalCounters
+from pubsub.core.errors import NoHistory
 from pubsub.core.history import History, KeptFrame
+from pubsub.core.once import First, Ids, Repetition
 from pubsub.core.options import TopicOptions
 from pubsub.core.outbox import Outbox
 from pubsub.core.publication import Encode, Frame, Position, Publication
 from pubsub.core.replay import Replay
+
+MAX_PAGE_BYTES = 256 * 1024
+"""Bytes of the events in one `HistoryPage`; a single event may exceed them."""
 
 _DIGITS = string.digits + string.ascii_letters
 
@@ -22,6 +27,23 @@ class Recover(NamedTuple):
     since: Position
     client_id: str | None = None
     """Its former id, whose messages are left out as they would have been live."""
+
+
+class HistoryPage(NamedTuple):
+    """Some of the messages that a topic keeps, oldest first."""
+
+    position: Position
+    """Of the newest message of the topic."""
+
+    complete: bool
+    """Whether no message is missing between the position asked for, or the first one here, and the
+    last one here."""
+
+    first_offset: int
+    """The offset of the first message here; each following one has the next."""
+
+    frames: list[Frame]
+    """Their events."""
 
 
 class Subscribed(NamedTuple):
@@ -58,7 +80,10 @@ class Topic:
         total: Counts what all topics count together.
     """
 
-    __slots__ = ("_encode", "counters", "epoch", "history", "name", "options", "subscribers")
+    __slots__ = (
+        *("_encode", "counters", "epoch", "history", "name", "once_ids", "options"),
+        "subscribers",
+    )
 
     def __init__(
         self,
@@ -74,6 +99,8 @@ class Topic:
         self.options = options or TopicOptions()
         self.history = history
         self.epoch = "" if history is None else _new_epoch()
+        self.once_ids: Ids = {}
+        """The ids of messages that must not be delivered again."""
         self.counters = TopicCounters(name, total, self.options.overflow)
         self._encode = encode
 
@@ -122,6 +149,13 @@ class Topic:
         publication.subscribers = count
         return publication
 
+    def repetition(self, message_id: str, first: First) -> Repetition:
+        """Return the answer to a message that was delivered before."""
+        now = time_ns() // 1_000_000
+        again = Repetition(self.name, message_id, None, None, now, first.offset)
+        again.subscribers = first.subscribers
+        return again
+
     @property
     def position(self) -> Position | None:
         """The position of the newest message; ``None`` if the topic keeps no history."""
@@ -137,6 +171,8 @@ class Topic:
             limit: The number of messages that can be recovered.
         """
         history, position = self.history, self.position
+        if history is not None:
+            history.expire()
         if history is None or position is None:
             return NOTHING_PAST if recover is None else Subscribed(recovered=False)
         if recover is not None and self._can_recover(history, recover.since, limit):
@@ -145,6 +181,25 @@ class Topic:
             return Subscribed(missed, position, True)
         replay = Replay.of_newest(last_n, history, self.counters, (reader.id,))
         return Subscribed(replay, position, None if recover is None else False)
+
+    def history_page(self, since: Position | None, limit: int) -> HistoryPage:
+        """Return kept messages; see `Broker.history`.
+
+        Raises:
+            NoHistory: The topic keeps none.
+        """
+        history = self.history
+        if history is None:
+            raise NoHistory(self.name)
+        history.expire()
+        position = Position(self.epoch, history.end)
+        if since is None:
+            frames = history.newest(limit, MAX_PAGE_BYTES)
+            return HistoryPage(position, True, history.end - len(frames) + 1, frames)
+        is_known = since.epoch == self.epoch and since.offset <= history.end
+        start = max(since.offset, history.start) if is_known else history.start
+        frames = history.oldest_after(start, limit, MAX_PAGE_BYTES)
+        return HistoryPage(position, is_known and start == since.offset, start + 1, frames)
 
     def again(self, recover: Recover | None) -> Subscribed:
         """Return what a repeated subscription gets, which is no past event."""
@@ -162,6 +217,7 @@ class Topic:
         for client in self.subscribers:
             del client.topics[self.name]
         self.subscribers.clear()
+        self.once_ids.clear()
         if self.history is not None:
             self.history.close()
 

@@ -80,6 +80,8 @@ _CODES: dict[type[Exception], ErrorCode] = {
     core.TopicExists: ErrorCode.TOPIC_EXISTS,
     core.TopicNotFound: ErrorCode.TOPIC_NOT_FOUND,
     core.NotSubscribed: ErrorCode.NOT_SUBSCRIBED,
+    core.NoHistory: ErrorCode.BAD_REQUEST,
+    core.NoPresence: ErrorCode.BAD_REQUEST,
     core.LimitExceeded: ErrorCode.LIMIT_EXCEEDED,
     auth.Unauthorized: ErrorCode.UNAUTHORIZED,
     auth.Forbidden: ErrorCode.FORBIDDEN,

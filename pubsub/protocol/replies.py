@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from pubsub.core.loss import Loss
 from pubsub.core.publication import Frame, Publication
-from pubsub.core.topic import Subscribed
+from pubsub.core.topic import HistoryPage, Subscribed
 from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.messages import (
     Ack,
@@ -151,6 +151,48 @@ def encode_loss(loss: Loss) -> Frame:
             ts=timestamp(),
         )
     )
+
+
+def encode_history(topic: str, request_id: str | UnsetType, page: HistoryPage) -> Frame:
+    """Encode the answer to a command for past messages."""
+    head = b'"type":"history",'
+    if request_id is not UNSET:
+        head += b'"request_id":%b,' % _encoder.encode(request_id)
+    return Frame(b"{%b%b}" % (head, _history_members(topic, page)))
+
+
+def encode_history_body(topic: str, page: HistoryPage) -> bytes:
+    """Encode past messages for REST."""
+    return b"{%b}" % _history_members(topic, page)
+
+
+def _history_members(topic: str, page: HistoryPage) -> bytes:
+    """Encode the members of a `History`, with each message as it stands in its event."""
+    start = len(b'{"type":"event","topic":%b,' % _json_string(topic))
+    messages = [
+        _kept_message(frame.payload, start, offset)
+        for offset, frame in enumerate(page.frames, start=page.first_offset)
+    ]
+    epoch, offset = page.position
+    return b'"topic":%b,"ts":"%b","epoch":"%b","offset":%d,"complete":%b,"messages":[%b]' % (
+        _json_string(topic),
+        timestamp().encode(),
+        epoch.encode(),
+        offset,
+        b"true" if page.complete else b"false",
+        b",".join(messages),
+    )
+
+
+def _kept_message(event: bytes, start: int, offset: int) -> bytes:
+    """Move the offset of an encoded event to its beginning, and drop its type and its topic.
+
+    What follows the offset is at most a user, whose quotes are escaped: the last thing in the event
+    that looks like its offset is its offset.
+    """
+    own = b',"offset":%d' % offset
+    end = event.rindex(own)
+    return b'{"offset":%d,%b%b' % (offset, event[start:end], event[end + len(own) :])
 
 
 def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:

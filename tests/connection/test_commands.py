@@ -73,3 +73,77 @@ async def test_unsubscribing_and_pinging_cost_nothing_more() -> None:
         _, ack, pong = transport.sent
         assert (ack["type"], pong["type"], pong["request_id"]) == ("ack", "pong", "r")
         assert room.runtime.broker.subscriber_counts() == {"t": 0}
+
+
+async def test_recovering() -> None:
+    """A client that returns with its position gets what it missed, but not its own messages."""
+    async with open_room(history_size=10) as room:
+        transport, connection = await room.connect()
+        publisher, _ = await room.connect()
+        execute(connection, '{"type":"subscribe","topic":"t"}')
+        own = publication(payload="own")
+        transport.receive(own)
+        publisher.receive(publication(payload="other"))
+        await turn()
+        ack, published, event = transport.sent
+        assert list(ack)[3:] == ["ts", "epoch", "offset", "client_id"]
+        assert (ack["offset"], published["offset"], event["offset"]) == (0, 1, 2)
+        returned, connection = await room.connect()
+        since = f'"epoch":"{ack["epoch"]}","offset":0,"client_id":"{ack["client_id"]}"'
+        text = '{"type":"subscribe","topic":"t","recover":{%s}}' % since
+        assert execute(connection, text) == fairness.REPLAYED_EVENT
+        await turn()
+        ack, missed = returned.sent
+        assert list(ack)[-3:] == ["client_id", "recovered", "replayed"]
+        assert (ack["offset"], ack["recovered"], ack["replayed"]) == (2, True, 1)
+        assert missed == event
+        assert execute(connection, text) == 0  # already subscribed
+        await turn()
+        assert (returned.sent[-1]["recovered"], returned.sent[-1]["replayed"]) == (False, 0)
+
+
+async def test_recovering_without_history() -> None:
+    """A topic without history has no position, and says that nothing was recovered."""
+    async with open_room() as room:
+        transport, connection = await room.connect()
+        recover = '{"epoch":"x","offset":1}'
+        execute(connection, '{"type":"subscribe","topic":"t","recover":%s}' % recover)
+        await turn()
+        assert list(transport.sent[0])[4:] == ["recovered", "replayed"]
+
+
+async def test_publishing_once() -> None:
+    """A repetition is acknowledged as such, with the offset of the first publication."""
+    for history in (0, 5):
+        async with open_room(history_size=history) as room:
+            transport, _ = await room.connect()
+            reader, _ = await room.connect()
+            reader.receive({"type": "subscribe", "topic": "t"})
+            transport.receive(publication() | {"once": True}, publication() | {"once": True})
+            await turn()
+            first, again = transport.sent
+            assert "duplicate" not in first
+            assert again["duplicate"] is True
+            assert again.get("offset") == first.get("offset") == (1 if history else None)
+            assert [each["type"] for each in reader.sent] == ["ack", "event"]
+
+
+async def test_asking_for_history() -> None:
+    """A history has the kept messages, and costs what it copies."""
+    async with open_room(history_size=5) as room:
+        transport, connection = await room.connect()
+        transport.receive(*(publication(payload=number) for number in range(4)))
+        assert execute(connection, '{"type":"history","topic":"t","limit":2}') > 2
+        await turn()
+        page = transport.sent[-1]
+        assert list(page) == [
+            *("type", "topic", "ts", "epoch", "offset", "complete", "messages"),
+        ]
+        assert [each["message"]["payload"] for each in page["messages"]] == [2, 3]
+        since = '{"epoch":"%s","offset":1}' % page["epoch"]
+        ask = '{"type":"history","topic":"t","since":%s,"request_id":"h"}'
+        execute(connection, ask % since)
+        await turn()
+        page = transport.sent[-1]
+        assert (page["request_id"], page["complete"], page["offset"]) == ("h", True, 4)
+        assert [each["offset"] for each in page["messages"]] == [2, 3, 4]

@@ -95,6 +95,23 @@ async def test_authenticated_client_is_not_stale() -> None:
         assert kinds(transport) == ["ack"]
 
 
+async def test_history_and_presence_need_the_rights_of_a_subscription() -> None:
+    """Who may not subscribe may neither see past messages nor who is there."""
+    questions = [{"type": kind, "topic": "t"} for kind in ("history", "presence")]
+    async with open_room(access(), history_size=5) as room:
+        room.runtime.broker.create_topic("t")
+        stranger, _ = await room.connect()
+        stranger.receive(*questions)
+        outsider, _ = await room.connect(token=token(subscribe=["u"]))
+        outsider.receive(*questions)
+        reader, _ = await room.connect(token=token(subscribe=["t"]))
+        reader.receive(*questions)
+        await turn()
+        assert kinds(stranger) == ["UNAUTHORIZED"] * 2
+        assert kinds(outsider) == ["FORBIDDEN"] * 2
+        assert kinds(reader) == ["history", "BAD_REQUEST"]  # the topic has no presence
+
+
 # --- The first token ---
 
 

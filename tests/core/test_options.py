@@ -2,8 +2,9 @@
 
 import pytest
 
+from pubsub.core.errors import TopicNotFound
 from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions, TopicRules
-from tests.core.support import make_broker
+from tests.core.support import join, make_broker
 
 RULES = TopicRules(
     {
@@ -58,3 +59,31 @@ def test_topics_from_the_start() -> None:
     assert broker.topic("orders.us").options == TopicOptions(history=5, overflow=Overflow.CATCH_UP)
     broker.create_topic("news")
     assert broker.topic("news").options == TopicOptions(history=2, presence=True)
+
+
+def test_bad_options() -> None:
+    """A value out of range is named."""
+    for given in ({"history": -1}, {"history": 1_000_001}, {"history_seconds": 0.0}):
+        with pytest.raises(ValueError, match=f"^{next(iter(given))} must be"):
+            GivenOptions(**given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="name 'a b': topic must be"):
+        TopicRules({"a b": NOT_GIVEN})
+
+
+def test_topics_on_demand() -> None:
+    """A rule says whether clients may create its topics, whatever the setting says."""
+    broker = make_broker(topics=RULES, auto_create_topics=True)
+    client = join(broker, "orders.us", "orders.eu")
+    with pytest.raises(TopicNotFound):
+        broker.subscribe(client, "news")
+    broker = make_broker(topics=TopicRules({"a*": GivenOptions(auto_create=True, history=3)}))
+    client = join(broker, "ab")
+    assert broker.topic("ab").options.history == 3
+    with pytest.raises(TopicNotFound):
+        broker.subscribe(client, "b")
+
+
+def test_more_topics_than_allowed() -> None:
+    """No more topics can exist from the start than are allowed at all."""
+    with pytest.raises(ValueError, match="topics must be no more than max_topics, which is 1"):
+        make_broker(topics=TopicRules({"a": NOT_GIVEN, "b": NOT_GIVEN}), max_topics=1)

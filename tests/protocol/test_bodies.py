@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from pubsub.core.options import GivenOptions, Overflow
 from pubsub.protocol import bodies
 from pubsub.protocol.errors import BadRequest
 from tests.protocol.support import JSON, SPACING, UUID
@@ -47,6 +48,41 @@ def test_new_topic() -> None:
     """A topic may have a history of its own or follow the setting."""
     assert bodies.decode_new_topic(b'{"name":"t"}').history is None
     assert bodies.decode_new_topic(b'{"name":"t","history":0}').history == 0
+
+
+def test_options_of_a_new_topic() -> None:
+    """A topic may be created with any of its options."""
+    body = b'{"name":"t","history":9,"history_seconds":0.5,"presence":true,"overflow":"catch_up"}'
+    assert bodies.decode_new_topic(body).options == GivenOptions(
+        history=9, history_seconds=0.5, presence=True, overflow=Overflow.CATCH_UP
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ('"history":1.5', "history must be an integer from 0 to 1000"),
+        ('"history_seconds":0', "history_seconds must be a number of seconds above 0"),
+        ('"history_seconds":"1h"', "history_seconds must be a number of seconds above 0"),
+        ('"history_seconds":1e999', "history_seconds must be a number of seconds above 0"),
+        ('"presence":1', "presence must be true or false"),
+        ('"overflow":"explode"', "overflow must be one of drop_newest, drop_oldest, .*"),
+        ('"overflow":[]', "overflow must be one of .*"),
+        ('"auto_create":true', "unknown field 'auto_create'; .*"),
+    ],
+    ids=range(8),
+)
+def test_bad_options(option: str, message: str) -> None:
+    """A bad option is named."""
+    with pytest.raises(BadRequest, match=message):
+        bodies.decode_new_topic(b'{"name":"t",%b}' % option.encode())
+
+
+def test_publication_once() -> None:
+    """A publication may be a repetition, also when it has to be decoded slowly."""
+    for more in ("", ',"payload":"\\ud800"'):
+        body = f'{{"payload":1,"once":true{more}}}'.encode()
+        assert bodies.decode_publication(body).once
 
 
 @pytest.mark.parametrize(

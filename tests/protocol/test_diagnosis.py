@@ -6,7 +6,16 @@ import pytest
 from msgspec import UNSET
 
 from pubsub.protocol import diagnosis
-from pubsub.protocol.messages import COMMAND_TYPES, Ping, Subscribe, Unsubscribe
+from pubsub.protocol.messages import (
+    COMMAND_TYPES,
+    AskHistory,
+    AskPresence,
+    Ping,
+    Recover,
+    Since,
+    Subscribe,
+    Unsubscribe,
+)
 from tests.bad_messages import BAD_MESSAGES, TOPIC_RULE
 from tests.protocol.support import decode, refusal
 
@@ -54,3 +63,15 @@ def test_numbers_of_any_length() -> None:
     """Python's limit on the digits of an integer does not apply to clients."""
     command = decode('{"type":"subscribe","topic":"t","last_n":%s}' % ("9" * 10_000))
     assert command.last_n > 10**30
+
+
+def test_slow_but_valid_positions() -> None:
+    """A position may have an offset of any length."""
+    since = {"epoch": "x", "offset": 10**29}
+    text = json.dumps({"type": "subscribe", "topic": "t", "recover": since | {"client_id": "c"}})
+    recover = Recover(epoch="x", offset=10**29, client_id="c")
+    assert decode(text) == Subscribe(topic="t", recover=recover)
+    text = json.dumps({"type": "history", "topic": "t", "since": since, "limit": 5})
+    assert decode(text) == AskHistory(topic="t", since=Since(epoch="x", offset=10**29), limit=5)
+    text = json.dumps({"type": "presence", "topic": "t", "more": "\ud800"})
+    assert decode(text) == AskPresence(topic="t")

@@ -8,13 +8,14 @@ import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from pubsub.core.loss import Loss
-from pubsub.core.publication import Publication
+from pubsub.core.publication import Frame, Position, Publication
+from pubsub.core.topic import HistoryPage
 from pubsub.protocol import replies
 from pubsub.protocol.codes import ErrorCode
-from pubsub.protocol.messages import Event, Message, Ping, Subscribe
+from pubsub.protocol.messages import Event, History, KeptMessage, Message, Ping, Subscribe
 from tests.protocol.support import JSON, UUID
 
 
@@ -100,3 +101,29 @@ def test_python_values_as_payloads() -> None:
     assert bytes(replies.encode_payload(Raw(b"99.50"))) == b"99.50"
     with pytest.raises(TypeError):
         replies.encode_payload(object())
+
+
+TEXTS = st.text() | st.sampled_from(['","offset":7', '},"ts":"', '"user":"x"}'])
+
+
+@given(payload=TEXTS, user=st.none() | TEXTS, offset=st.integers(1, 10**12))
+def test_kept_messages_are_what_their_structures_encode_to(
+    payload: str, user: str | None, offset: int
+) -> None:
+    """An event is moved into a history without being decoded, whatever it contains."""
+    message = publication("orders", json.dumps({"offset": offset, "text": payload}))
+    message.offset, message.user = offset, user
+    event = replies.encode_event_with_offset_and_user(message)
+    decoded = msgspec.json.decode(event, type=Event)
+    assert event == msgspec.json.encode(decoded)
+    page = HistoryPage(Position("x9Qa71Bz", offset + 3), True, offset, [Frame(event)])
+    kept = KeptMessage(offset, decoded.message, decoded.ts, decoded.user)
+    for frame, request_id in [
+        (replies.encode_history("orders", "h", page), "h"),
+        (replies.encode_history("orders", UNSET, page), UNSET),
+    ]:
+        history = msgspec.json.decode(frame.payload, type=History)
+        assert frame.payload == msgspec.json.encode(history)
+        assert (history.request_id, history.messages) == (request_id, [kept])
+    body = json.loads(replies.encode_history_body("orders", page))
+    assert (body["offset"], body["complete"], len(body["messages"])) == (offset + 3, True, 1)
