@@ -47,12 +47,15 @@ $(STATIC)/staticfiles.json: $(shell find pubsub/*/static -type f) requirements/b
 run: $(BASE) $(STATIC)/staticfiles.json ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere)
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) chatroom_project.asgi:application
 
-# Each process of pytest takes whole files, because the tests of a file may share a server.
+# Each process of pytest takes whole files, because the tests of a file may share a server. It
+# takes them in their order, so that the tests of a directory can share a browser, and because the
+# files with the fewest tests, which it would otherwise keep for the end, are the slowest.
 JOBS ?= auto
+PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: $(DEV) ## Run the test suite (T=tests/core for a part of it, JOBS=1 for one test at a time)
-	@PYTEST_ADDOPTS="--numprocesses=$(JOBS) --dist=loadfile" $(BIN)/python manage.py test $(T)
+	@PYTEST_ADDOPTS="$(PARALLEL)" $(BIN)/python manage.py test $(T)
 
 .PHONY: test-versions
 test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Django and other dependencies
@@ -77,7 +80,7 @@ check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and
 	$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q --numprocesses=$(JOBS) --dist=loadfile $(COVERED:%=tests/%)
+	$(BIN)/coverage run -m pytest -q $(PARALLEL) $(COVERED:%=tests/%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	@if node -e '$(NODE_IS_RECENT)' 2> /dev/null; then \

@@ -204,6 +204,17 @@ class Scrape(Collector):
             },
             "reason",
         )
+        yield _counter(
+            "recoveries_total",
+            "Subscriptions that asked for what they had missed, by whether they got it.",
+            {"true": totals.recovered, "false": totals.not_recovered},
+            "recovered",
+        )
+        yield _counter(
+            "repetitions_total",
+            "Messages not delivered because they repeated an earlier one.",
+            totals.repetitions,
+        )
         yield _gauge("history_bytes", "Bytes that all histories take.", totals.history_bytes)
         yield _counter(
             "history_evicted_total",

@@ -126,3 +126,18 @@ async def test_limits_and_state() -> None:
     assert value(found, "draining") == 0
     assert value(found, "event_loop_lag_seconds_count") == 0
     assert found["process_max_fds", frozenset()] > found["process_open_fds", frozenset()] > 0
+
+
+async def test_recoveries_and_repetitions() -> None:
+    """Recoveries count by their result, and repeated messages count although nobody gets them."""
+    async with open_room(history_size=5) as room:
+        transport, _ = await room.connect()
+        transport.receive(publication() | {"once": True}, publication() | {"once": True})
+        recover = {"epoch": room.runtime.broker.topic("t").epoch, "offset": 0}
+        for _ in range(2):  # the second one is subscribed already
+            transport.receive({"type": "subscribe", "topic": "t", "recover": recover})
+        found = await scrape(room.runtime)
+    assert value(found, "recoveries_total", "true") == 1
+    assert value(found, "recoveries_total", "false") == 1
+    assert value(found, "repetitions_total") == 1
+    assert value(found, "messages_published_total", "websocket") == 1

@@ -129,6 +129,8 @@ class Broker:
         self._default_options = TopicOptions(history=config.history_size, overflow=config.overflow)
         self._delivering = False
         self._other_publications = 0
+        self._recoveries = {True: 0, False: 0}
+        self._repetitions = 0
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
         for name in config.topics.names:
@@ -234,7 +236,7 @@ class Broker:
         """
         self._check_caller()
         if name in client.topics:
-            return self._topics[name].again(recover)
+            return self._counted(self._topics[name].again(recover))
         if len(client.topics) >= self.config.max_subscriptions:
             # Even at the limit, a missing topic or an invalid name is the more useful error.
             if name not in self._topics and self._creates(name):
@@ -246,7 +248,12 @@ class Broker:
         topic.subscribers[client] = client.outbox
         client.topics[name] = None
         self._subscriptions += 1
-        return topic.past(client, last_n, recover, self.config.recovery_limit)
+        return self._counted(topic.past(client, last_n, recover, self.config.recovery_limit))
+
+    def _counted(self, subscribed: Subscribed) -> Subscribed:
+        if subscribed.recovered is not None:
+            self._recoveries[subscribed.recovered] += 1
+        return subscribed
 
     def unsubscribe(self, client: Client, name: str) -> None:
         """End a subscription.
@@ -300,6 +307,7 @@ class Broker:
         if once:
             first = self._recent_ids.find(topic.once_ids, message_id)
             if first is not None:
+                self._repetitions += 1
                 return topic.repetition(message_id, first)
         publish = topic.publish if self._total.messages & _UNTIMED else self._timed(topic)
         self._delivering = True
@@ -383,6 +391,9 @@ class Broker:
             delivered=total.delivered,
             dropped=total.dropped,
             dropped_from_history=total.dropped_from_history,
+            recovered=self._recoveries[True],
+            not_recovered=self._recoveries[False],
+            repetitions=self._repetitions,
             history_bytes=self._histories.used,
             history_evicted=self._histories.evicted,
         )

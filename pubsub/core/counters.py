@@ -134,6 +134,15 @@ class Statistics:
     dropped_from_history: int
     """Those of ``dropped`` that were replays of events which the history kept no longer."""
 
+    recovered: int
+    """Subscriptions that recovered everything after their position."""
+
+    not_recovered: int
+    """Subscriptions that asked for that when it was not possible."""
+
+    repetitions: int
+    """Publications that were not delivered because they repeated an earlier one."""
+
     history_bytes: int
     """Bytes that all histories take in total."""
 

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.auth.support import SECRET
 from tests.live import conftest as live
-from tests.live.server import Server
+from tests.live.server import Server, running_server
+from tests.live.waiting import PATIENCE
 
 ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
-TIMEOUT = 10_000
+TIMEOUT = PATIENCE * 1000
+"""Milliseconds for each action and expectation."""
+
 
 # The browser tests use the same servers as the live tests.
 server, shared_server, start_server = live.server, live.shared_server, live.start_server
@@ -23,18 +26,13 @@ server, shared_server, start_server = live.server, live.shared_server, live.star
 @pytest.fixture(scope="session")
 def guarded_server() -> Iterator[Server]:
     """A server that requires a token; topics are created when they are first used."""
-    server = Server(
+    with running_server(
         CHATROOM_AUTH="required",
         CHATROOM_JWT_SECRET=SECRET,
         CHATROOM_ALLOWED_ORIGINS="*",
         CHATROOM_AUTO_CREATE_TOPICS="true",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 class OpenPage(Protocol):
@@ -69,6 +67,7 @@ def chromium() -> str:
 @pytest.fixture(scope="package")
 def browser(chromium: str) -> Iterator[Browser]:
     """Start one browser for all tests."""
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ROOT)
         yield browser

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import OpenPage
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
 
@@ -75,11 +75,8 @@ class Site:
 @pytest.fixture(scope="module")
 def open_server() -> Iterator[Server]:
     """A server that pages of other origins may use."""
-    server = Server(CHATROOM_ALLOWED_ORIGINS="*")
-    yield server
-    assert server.stop() == 0
-    assert server.complaints() == []
-    server.close()
+    with running_server(CHATROOM_ALLOWED_ORIGINS="*") as server:
+        yield server
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_server_restarts(
     say(page, "anybody?")
     expect(page.locator(".message.refused .problem")).to_contain_text("NOT_CONNECTED")
     second = start_server("-m", "daphne", "-p", str(server.port), APPLICATION)
-    expect(page.locator("#connection-text")).to_have_text("Connected", timeout=30_000)
+    expect(page.locator("#connection-text")).to_have_text("Connected")
     without_network_errors(complaints)
     expect(page.locator(".notice").last).to_contain_text("The room was deleted")
     page.get_by_role("button", name="Create it again").click()
@@ -94,12 +94,11 @@ def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
 
 def test_some_codes_are_final(start_server: StartServer, open_page: OpenPage) -> None:
     """After close code 3501 the page does not reconnect until the user asks it to."""
-    server = start_server(CHATROOM_MAX_MALFORMED="5")
+    server = start_server(CHATROOM_MAX_MALFORMED="1")
     page = open_page(server)
     expect(page.locator("#connection-text")).to_have_text("Connected")
     page.get_by_label("Raw frame").fill("nonsense")
-    for _ in range(10):
-        page.get_by_label("Raw frame").press("Control+Enter")
+    page.get_by_label("Raw frame").press("Control+Enter")
     expect(page.locator("#connection-text")).to_have_text("Disconnected: bad request (3501)")
     page.locator("#connection-retry").click()
     expect(page.locator("#connection-text")).to_have_text("Connected")

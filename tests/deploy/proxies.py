@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from tests.live.certificate import write_certificate
 from tests.live.client import Client
+from tests.live.waiting import PATIENCE, accepts_connections, wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -109,7 +110,7 @@ class Proxy:
     def open(self) -> http.client.HTTPSConnection:
         """Return a connection for several requests."""
         return http.client.HTTPSConnection(
-            "localhost", self.port, context=self._context, timeout=30
+            "localhost", self.port, context=self._context, timeout=PATIENCE
         )
 
     @staticmethod
@@ -140,6 +141,7 @@ class Proxy:
         return connect(
             f"wss://localhost:{self.port}/ws",
             ssl=self._context,
+            open_timeout=PATIENCE,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
         )
 
@@ -148,7 +150,7 @@ class Proxy:
         for client in self._clients:
             client.reset()
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(PATIENCE)
         self._log.close()
 
 
@@ -200,11 +202,11 @@ class Caddy(Proxy):
             *("caddy", "run", "--config", str(path), "--adapter", "caddyfile"),
             env={**os.environ, "HOME": str(self._folder)},
         )
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except ConnectionRefusedError:
-                if process.poll() is not None:
-                    raise RuntimeError(f"Caddy does not start:\n{self.log()}") from None
-            else:
-                return process
+
+        def listens() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"Caddy does not start:\n{self.log()}")
+            return accepts_connections(self.port)
+
+        wait_until(listens)
+        return process

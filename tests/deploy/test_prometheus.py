@@ -17,6 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.live.server import PROJECT, Server
+from tests.live.waiting import PATIENCE, wait_until
 
 RULES = PROJECT / "deploy/prometheus/chatroom.rules.yml"
 CONFIG = PROJECT / "deploy/prometheus/prometheus.yml"
@@ -66,20 +67,22 @@ class Prometheus:
     def get(self, path: str, **parameters: str) -> Any:
         """Return what the API answers."""
         url = f"http://{self._address}/api/v1/{path}?{urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
             answer = json.load(response)
         assert answer["status"] == "success"
         return answer["data"]
 
     def wait_for(self, expression: str) -> None:
         """Wait until an expression has a result."""
-        while True:
+
+        def has_a_result() -> bool:
             assert self.process.poll() is None, "Prometheus has stopped"
             try:
-                if self.query(expression):
-                    return
+                return bool(self.query(expression))
             except OSError:  # it does not listen yet, or is not ready
-                pass
+                return False
+
+        wait_until(has_a_result)
 
 
 @pytest.fixture
@@ -107,7 +110,7 @@ def prometheus(tmp_path: Path, server: Server) -> Iterator[Prometheus]:
         yield prometheus
     finally:
         prometheus.process.send_signal(signal.SIGTERM)
-        prometheus.process.wait(30)
+        prometheus.process.wait(PATIENCE)
 
 
 def promtool(*arguments: str | Path, text: str | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.conftest import StartServer
+from tests.live.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -60,7 +61,7 @@ def unit(tmp_path: Path) -> Path:
 def analyze(*arguments: str | Path) -> str:
     """Run systemd-analyze, which must succeed; return what it prints."""
     command = ["systemd-analyze", *arguments]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, text=True, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -81,7 +82,9 @@ def test_commands_of_the_unit_start_the_server(tmp_path: Path, start_server: Sta
     variables = {**environment(tmp_path), **settings(), "PORT": "0"}
     prepare = shlex.split(installed(value("ExecStartPre")))
     (tmp_path / "chatroom").mkdir()  # as RuntimeDirectory does
-    subprocess.run(prepare, cwd=PROJECT, env={**os.environ, **variables}, check=True, timeout=60)
+    subprocess.run(
+        prepare, cwd=PROJECT, env={**os.environ, **variables}, check=True, timeout=PATIENCE
+    )
     command = installed(value("ExecStart"))
     for name, text in variables.items():
         command = command.replace(f"${{{name}}}", text)
@@ -94,7 +97,7 @@ def test_commands_of_the_unit_start_the_server(tmp_path: Path, start_server: Sta
 
 def page(port: int, host: str) -> str:
     """Return the page under the name of the site."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request("GET", "/", headers={"Host": host})
     text = connection.getresponse().read().decode()
     connection.close()

@@ -14,6 +14,8 @@ from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from tests.live.waiting import PATIENCE
+
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
@@ -45,7 +47,7 @@ class Client:
         self._socket = socket.socket()
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._socket.settimeout(10)
+        self._socket.settimeout(PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.connect(("127.0.0.1", port))
         if tls:
@@ -104,6 +106,17 @@ class Client:
                 for message in messages
             )
         )
+
+    def send_some(self, data: bytes) -> int:
+        """Send as much as the socket takes at once; return the number of bytes."""
+        timeout = self._socket.gettimeout()
+        self._socket.setblocking(False)
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        finally:
+            self._socket.settimeout(timeout)
 
     def send_frame(self, opcode: Opcode, data: bytes) -> None:
         """Send one frame, valid or not."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 
 class StartServer(Protocol):
@@ -19,13 +19,8 @@ class StartServer(Protocol):
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[Server]:
     """One Daphne with default settings, shared by all tests that need no other."""
-    server = Server()
-    try:
+    with running_server() as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 @pytest.fixture

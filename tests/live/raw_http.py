@@ -7,7 +7,7 @@ import socket
 from http.client import HTTPResponse
 from typing import Any
 
-TIMEOUT = 60
+from tests.live.waiting import PATIENCE
 
 
 def get(path: str, *headers: str) -> bytes:
@@ -33,7 +33,7 @@ class RawConnection(socket.socket):
 
     def __init__(self, port: int) -> None:
         super().__init__()
-        self.settimeout(TIMEOUT)
+        self.settimeout(PATIENCE)
         try:
             self.connect(("127.0.0.1", port))
         except OSError:
@@ -82,5 +82,5 @@ class RawConnection(socket.socket):
         """
         poll = select.poll()
         poll.register(self, select.POLLRDHUP)
-        if not poll.poll(TIMEOUT * 1000):
+        if not poll.poll(PATIENCE * 1000):
             raise TimeoutError

@@ -10,12 +10,14 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from tests.live.client import Client
+from tests.live.waiting import PATIENCE, wait_until
 
 PROJECT = Path(__file__).parents[2]
 
@@ -34,6 +36,12 @@ def _free_port() -> int:
         return port
 
 
+def _stop_ignoring_signals() -> None:
+    """Undo what a server would inherit from a test run in a shell's background or by ``nohup``."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Server:
     """One server process on a free port, with additional environment variables."""
 
@@ -47,30 +55,31 @@ class Server:
             env={**os.environ, **environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            # A test run in a shell's background ignores SIGINT, which the server would inherit.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_stop_ignoring_signals,
         )
         self._clients: list[Client] = []
-        self.port = port or self._announced_port()
-        self._wait_until_it_listens()
+        self.port = port or 0
+        wait_until(self._serves)
 
-    def _announced_port(self) -> int:
-        while not (found := ADDRESS.search(self.log())):
-            self._check_that_it_runs()
-        return int(next(filter(None, found.groups())))
+    def _serves(self) -> bool:
+        """Return whether the event loop runs: the kernel accepts connections before it does.
 
-    def _wait_until_it_listens(self) -> None:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except ConnectionRefusedError:
-                self._check_that_it_runs()
-            else:
-                return
-
-    def _check_that_it_runs(self) -> None:
+        Only then has the server installed its signal handlers and logged how it started.
+        """
         if self._process.poll() is not None:
             raise RuntimeError(f"the server does not start:\n{self.log()}")
+        if not self.port:
+            found = ADDRESS.search(self.log())
+            if found is None:
+                return False
+            self.port = int(next(filter(None, found.groups())))
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as probe:
+                probe.shutdown(socket.SHUT_WR)
+                probe.recv(1)  # returns when the server has closed its side too
+        except ConnectionRefusedError:
+            return False
+        return True
 
     def log(self) -> str:
         """Return what the server has printed so far."""
@@ -121,7 +130,7 @@ class Server:
         for name, value in (headers or {}).items():
             request.add_header(name, value)
         try:
-            response = urllib.request.urlopen(request, timeout=30)
+            response = urllib.request.urlopen(request, timeout=PATIENCE)
         except urllib.error.HTTPError as error:
             response = error
         with response:
@@ -134,7 +143,7 @@ class Server:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", headers=dict(headers or {})
         )
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             text: str = response.read().decode()
             return text
 
@@ -158,7 +167,7 @@ class Server:
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         """Stop the server; return its exit status."""
         self.send_signal(with_signal)
-        return self._process.wait(30)
+        return self._process.wait(PATIENCE)
 
     def send_signal(self, number: int) -> None:
         """Send the process a signal without waiting."""
@@ -192,3 +201,16 @@ class Server:
                 r"Traceback|WARNING|ERROR|CRITICAL|Exception|never awaited|\"level\":\"[wec]", line
             )
         ]
+
+
+@contextmanager
+def running_server(*command: str, **environment: str) -> Iterator[Server]:
+    """Run a server that has to end with status 0 and without a complaint in its log."""
+    server = Server(*command, **environment)
+    try:
+        yield server
+        server.reset_clients()
+        assert server.stop() == 0
+        assert server.complaints() == []
+    finally:
+        server.close()

@@ -14,8 +14,9 @@ from websockets.exceptions import InvalidStatus
 from tests.auth.support import SECRET, token
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
-from tests.live.server import DAPHNE, PROJECT, UVICORN, Server
+from tests.live.server import DAPHNE, PROJECT, UVICORN, Server, running_server
 from tests.live.test_protocol import TS, assert_text
+from tests.live.waiting import PATIENCE
 
 SETTINGS = {"CHATROOM_JWT_SECRET": SECRET, "CHATROOM_AUTO_CREATE_TOPICS": "true"}
 
@@ -28,14 +29,9 @@ def assert_raw(text: str, pattern: str) -> None:
 @pytest.fixture(scope="module")
 def required() -> Iterator[Server]:
     """A Daphne that requires a token."""
-    server = Server(CHATROOM_AUTH="required", **SETTINGS)
-    try:
+    with running_server(CHATROOM_AUTH="required", **SETTINGS) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
         assert "eyJ" not in server.log()  # no token is ever logged
-    finally:
-        server.close()
 
 
 def subscribe(client: Client, topic: str) -> Any:
@@ -308,7 +304,7 @@ def test_bad_setting_stops_the_start(settings: dict[str, str], message: str) -> 
         env={**os.environ, **{f"CHATROOM_{name}": value for name, value in settings.items()}},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert result.returncode == 1
     assert result.stderr.startswith(f"chatroom: {message}"), result.stderr

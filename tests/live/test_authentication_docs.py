@@ -18,6 +18,7 @@ from tests.live.conftest import StartServer
 from tests.live.server import PROJECT, Server
 from tests.live.test_readme import play
 from tests.live.tutorial import Tutorial, Visitor, section
+from tests.live.waiting import PATIENCE
 
 # --- Tokens ---
 
@@ -48,7 +49,12 @@ def test_examples_with_tokens(server: Server, monkeypatch: pytest.MonkeyPatch) -
         f'echo "$TOKEN"\n{curl.removeprefix("$ ").replace("curl", "curl --silent")}'
     )
     result = subprocess.run(
-        ["sh", "-ec", script], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=60
+        ["sh", "-ec", script],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
     )
     made, created = result.stdout.splitlines()
     assert json.loads(created) == json.loads(answer)
@@ -94,7 +100,7 @@ def test_token_from_node(server: Server) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert_usable(server, result.stdout.strip())
 
@@ -118,7 +124,7 @@ def test_key_pair(start_server: StartServer, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert_usable(server, result.stdout.strip())
 

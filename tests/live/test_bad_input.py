@@ -10,6 +10,7 @@ from tests.bad_messages import BAD_MESSAGES, command, subscribe_with
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import Server
+from tests.live.waiting import PATIENCE, wait_until
 
 
 @pytest.mark.parametrize("name", BAD_MESSAGES)
@@ -151,7 +152,7 @@ def test_other_paths_are_refused(server: Server, path: str) -> None:
 
 def test_garbage_instead_of_http(server: Server) -> None:
     """Bytes that are not HTTP end their own connection and have no other effect."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as raw:
         raw.sendall(b"\x16\x03\x01\x00\xff\x00\r\n\r\n")
         raw.shutdown(socket.SHUT_WR)
         while raw.recv(4096):
@@ -165,5 +166,4 @@ def test_disconnection_in_the_middle_of_a_frame(server: Server) -> None:
     client.ask(type="ping")
     client.send_bytes(b"\x81\xfe\xff\xff\0\0\0\0{")
     client.reset()
-    while server.request("GET", "/health")[1]["clients"]:
-        pass
+    wait_until(lambda: not server.request("GET", "/health")[1]["clients"])

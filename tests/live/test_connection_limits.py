@@ -6,7 +6,7 @@ from tests.auth.support import SECRET, token
 from tests.live.client import Client, Closed
 from tests.live.conftest import StartServer
 from tests.live.server import DAPHNE, UVICORN, Server
-from tests.live.test_cleanup import wait_until
+from tests.live.test_cleanup import wait_for
 
 MB = 1024 * 1024
 LIMIT = (3504, "connection limit")
@@ -34,7 +34,7 @@ def test_total(start_server: StartServer, command: tuple[str, ...]) -> None:
     assert second.publish("t", 1)["type"] == "ack"
     assert first.receive()["type"] == "event"
     second.close()
-    wait_until(server, clients=1)
+    wait_for(server, clients=1)
     assert refusal(server) is None
     assert refusal(server) == LIMIT
 

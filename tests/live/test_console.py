@@ -15,13 +15,16 @@ import pytest
 
 from tests.live.conftest import StartServer
 from tests.live.server import DAPHNE, PROJECT, Server
+from tests.live.waiting import PATIENCE
 
 HOST = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
 
 
 def get(server: Server, path: str) -> tuple[Message, str]:
     """Return the headers and the body of a path."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as response:
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{server.port}{path}", timeout=PATIENCE
+    ) as response:
         return response.headers, response.read().decode(errors="replace")
 
 
@@ -91,7 +94,7 @@ def test_only_reading(server: Server) -> None:
     for path in ("/", "/docs/ws", "/asyncapi.json"):
         assert server.request("POST", path)[0] == 405
         request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", method="HEAD")
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             assert response.status == 200
 
 
@@ -124,7 +127,7 @@ def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
         cwd=PROJECT,
         env={**os.environ, **environment},
         check=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     server = start_server(**environment)
     waiting = [*assets(get(server, "/")[1]), *assets(get(server, "/docs/ws")[1])]
@@ -160,7 +163,7 @@ def test_files_that_were_not_collected(tmp_path: Path) -> None:
         capture_output=True,
         check=False,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert result.returncode == 1
     assert result.stderr.startswith("chatroom: DJANGO_STATIC_ROOT holds no files;")

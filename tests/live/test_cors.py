@@ -6,7 +6,7 @@ import pytest
 
 from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection, get, post
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 APP = {"Origin": "https://app.example"}
 EVIL = {"Origin": "https://evil.example"}
@@ -20,18 +20,13 @@ PREFLIGHT = {
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Server]:
     """A server that pages of one other site may use, and that wants an API key from operators."""
-    server = Server(
+    with running_server(
         CHATROOM_ALLOWED_ORIGINS="https://app.example",
         CHATROOM_API_KEYS="operator-0123456789",
         CHATROOM_MAX_MESSAGE_BYTES="1000",
         CHATROOM_REQUEST_TIMEOUT="0.5",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 def cors(headers: dict[str, str]) -> dict[str, str]:

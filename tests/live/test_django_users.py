@@ -15,6 +15,7 @@ from tests.auth.support import token
 from tests.live.client import UUID, Client
 from tests.live.server import PROJECT, Server
 from tests.live.test_protocol import assert_text
+from tests.live.waiting import PATIENCE
 
 APPLICATION = ("-m", "daphne", "-p", "0", "tests.live.host.signed_in:application")
 NAMES = ("ann", "bob", "cid", "dan", "eve", "fay", "gil")
@@ -25,7 +26,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
-        self._server.settimeout(10)
+        self._server.settimeout(PATIENCE)
         self.port = self._server.getsockname()[1]
 
     def wait_until_asked(self) -> socket.socket:
@@ -60,7 +61,7 @@ class Club:
             cwd=PROJECT,
             env=environment,
             check=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         self.server = Server(
             *application, DJANGO_SETTINGS_MODULE="tests.live.host.club", **environment
@@ -229,7 +230,7 @@ def test_changed_permission_that_django_caches(club: Club) -> None:
     assert publish(writer) == "ack"
     request = urllib.request.Request(f"http://127.0.0.1:{club.server.port}/silence/eve")
     request.add_header("Cookie", club.log_in("eve")["Cookie"])
-    with urllib.request.urlopen(request, timeout=10):
+    with urllib.request.urlopen(request, timeout=PATIENCE):
         pass
     assert publish(writer) == "FORBIDDEN"
 

@@ -10,6 +10,7 @@ from tests.live.client import Client, Closed
 from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection, get
 from tests.live.server import Server
+from tests.live.waiting import wait_until
 
 LONG = {"CHATROOM_DRAIN_SECONDS": "300"}
 """A drain that a test ends with a second signal."""
@@ -18,8 +19,7 @@ LONG = {"CHATROOM_DRAIN_SECONDS": "300"}
 def begin_drain(server: Server) -> None:
     """Send SIGTERM, and wait until the server is draining."""
     server.send_signal(signal.SIGTERM)
-    while server.request("GET", "/readyz") != (503, {"status": "draining"}):
-        pass
+    wait_until(lambda: server.request("GET", "/readyz") == (503, {"status": "draining"}))
 
 
 def receive_shutdown(client: Client) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from pubsub.transport.daphne import foreign
 from tests.live.server import Server
+from tests.live.waiting import wait_until
 
 NAMES = [
     (place, name)
@@ -32,8 +33,7 @@ def converse(server: Server) -> None:
     assert subscriber.receive()["message"]["payload"] == 1
     for client in (subscriber, publisher):
         client.close()
-    while server.request("GET", "/health")[1]["clients"]:
-        pass
+    wait_until(lambda: not server.request("GET", "/health")[1]["clients"])
 
 
 def test_portable_transport_takes_over_where_a_name_is_missing(server: Server) -> None:

@@ -6,21 +6,18 @@ collection nor makes that collection longer.
 
 import socket
 import struct
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from tests.live.server import Server
+from tests.live.server import Server, running_server
+from tests.live.waiting import PATIENCE, wait_until
 
-COUNT = 1000
+COUNT = 100
 TOGETHER = 50
 """Connections that are open at the same time."""
-
-TIME_LIMIT = 15
-"""Seconds after which remaining objects fail the test."""
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -31,23 +28,20 @@ HANDSHAKE = (
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """A server without a garbage collector that disconnects clients for several reasons."""
-    server = Server(
+    with running_server(
         *("-m", "daphne", "-p", "0", "tests.live.host.counted_objects:application"),
         CHATROOM_AUTO_CREATE_TOPICS="true",
         CHATROOM_OVERFLOW="disconnect",
         CHATROOM_QUEUE_SIZE="2",
         CHATROOM_RATE_LIMIT="20",
-    )
-    with closing(server):
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
 
 
 def connect(server: Server, path: str = "/ws") -> socket.socket:
     """Open a WebSocket; return its socket once the handshake is answered."""
     client = socket.socket()
-    client.settimeout(20)
+    client.settimeout(PATIENCE)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect(("127.0.0.1", server.port))
@@ -173,8 +167,7 @@ KINDS = [
 
 def objects(server: Server) -> dict[str, int]:
     """Return the server's objects once no client is connected."""
-    while server.request("GET", "/health")[1]["clients"]:
-        pass
+    wait_until(lambda: not server.request("GET", "/health")[1]["clients"])
     counts: dict[str, int] = server.request("GET", "/objects")[1]
     return counts
 
@@ -189,13 +182,11 @@ def settle(server: Server) -> None:
 def assert_nothing_is_left(server: Server, before: dict[str, int]) -> None:
     """Wait until no additional objects are left; Daphne keeps some for about a second."""
     settle(server)
-    deadline = time.monotonic() + TIME_LIMIT
-    while True:
-        now = objects(server)
-        left = {name: now[name] - before.get(name, 0) for name in now}
-        if not any(number > 0 for number in left.values()):
-            return
-        assert time.monotonic() < deadline, {name: each for name, each in left.items() if each > 0}
+
+    def left() -> Counter[str]:
+        return Counter(objects(server)) - Counter(before)
+
+    wait_until(lambda: not left(), explain=left)
 
 
 @pytest.mark.parametrize("end", KINDS, ids=lambda kind: kind.__name__)

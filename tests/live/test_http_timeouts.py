@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from tests.live.client import Client
 from tests.live.raw_http import RawConnection, get, post
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 TIMEOUT = 1.0
 """Seconds, as in CHATROOM_REQUEST_TIMEOUT."""
@@ -25,11 +25,8 @@ HANDSHAKE = get(
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     """One Daphne for all of these tests, which keeps a clean log."""
-    with closing(Server(CHATROOM_REQUEST_TIMEOUT=str(TIMEOUT))) as server:
+    with running_server(CHATROOM_REQUEST_TIMEOUT=str(TIMEOUT)) as server:
         yield server
-        server.reset_clients()
-        assert server.stop() == 0
-        assert server.complaints() == []
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from tests.auth.support import SECRET, token
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 KEY = "operator-0123456789"
 OPERATOR = {"X-API-Key": KEY}
@@ -17,19 +17,14 @@ KICKED = (3503, "force disconnect")
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
     """A server with users and an API key."""
-    server = Server(
+    with running_server(
         CHATROOM_AUTH="optional",
         CHATROOM_JWT_SECRET=SECRET,
         CHATROOM_API_KEYS=KEY,
         CHATROOM_ANONYMOUS_SUBSCRIBE="*",
         CHATROOM_AUTO_CREATE_TOPICS="true",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 def connect(server: Server, user: str | None = None) -> Client:

@@ -1,23 +1,19 @@
 """The log of a real server: its form, its events, and what is never in it."""
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidHandshake
 from websockets.frames import Opcode
 
-from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
-from tests.live.server import DAPHNE, PROJECT, RUNSERVER, UVICORN, Server
+from tests.live.server import DAPHNE, RUNSERVER, UVICORN, Server
+from tests.live.waiting import PATIENCE
 
 HOSTS = {"DJANGO_ALLOWED_HOSTS": "localhost,127.0.0.1"}
 SECRET = "s3cr3t-0paque"  # the test's own
@@ -35,7 +31,7 @@ def events(server: Server, name: str) -> list[dict[str, Any]]:
 
 def handshake(port: int, *headers: bytes, path: bytes = b"/ws") -> socket.socket:
     """Open a WebSocket with headers as they are; return its socket once there is an answer."""
-    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
     standard = (
         b"Host: localhost",
         b"Upgrade: websocket",
@@ -206,74 +202,3 @@ def test_nothing_can_be_forged(start_server: StartServer) -> None:
         assert line.isprintable()
         assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO ", line)
         assert not line.startswith("2030")
-
-
-def serve_with(stderr: int, port: int, **environment: str) -> "subprocess.Popen[bytes]":
-    """Start a Daphne that logs there."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "daphne", "-p", str(port), "chatroom_project.asgi:application"],
-        cwd=PROJECT,
-        env={**os.environ, **HOSTS, **environment},
-        stdout=stderr,
-        stderr=stderr,
-    )
-
-
-def use(process: "subprocess.Popen[bytes]", port: int) -> None:
-    """Show that a server serves: a flood of refusals, a publication, a slow client, a stop."""
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            assert process.poll() is None
-        else:
-            break
-    subscriber, publisher = Client(port), Client(port)
-    for _ in range(20):
-        with pytest.raises(InvalidHandshake):
-            Client(port, origin="http://evil.example")
-    subscriber.ask(type="subscribe", topic="t")
-    publisher.publish("t", 1)
-    assert subscriber.receive()["message"] == {"id": UUID, "payload": 1}
-    subscriber.close()
-    publisher.close()
-    process.terminate()
-    assert process.wait(30) == 0
-
-
-def free_port() -> int:
-    """Return a port, since none can be read from the log."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
-
-
-@pytest.mark.parametrize("style", ["console", "json"])
-def test_reader_of_the_log_goes_away(style: str) -> None:
-    """If the log is a pipe that nobody reads any more, the server goes on and exits with 0."""
-    reader, writer = os.pipe()
-    port = free_port()
-    process = serve_with(
-        writer, port, CHATROOM_AUTO_CREATE_TOPICS="true", CHATROOM_LOG_FORMAT=style
-    )
-    try:
-        os.close(writer)
-        assert b"server_started" in os.read(reader, 1 << 16)
-        os.close(reader)
-        use(process, port)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def test_disk_is_full() -> None:
-    """If nothing can be written, the server serves all the same and exits with 0."""
-    port = free_port()
-    with Path("/dev/full").open("wb") as full:
-        process = serve_with(full.fileno(), port, CHATROOM_AUTO_CREATE_TOPICS="true")
-    try:
-        use(process, port)
-    finally:
-        process.kill()
-        process.wait()

@@ -10,13 +10,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
 from tests.live.server import PROJECT, Server
+from tests.live.waiting import PATIENCE
 
 
 def get(server: Server, path: str = "/metrics", accept: str = "") -> tuple[str, str]:
     """Return the content type and the text."""
     request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}")
     request.add_header("Accept", accept)
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         return response.headers["Content-Type"], response.read().decode()
 
 

@@ -8,23 +8,18 @@ from websockets.exceptions import InvalidStatus
 
 from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection
-from tests.live.server import UVICORN, Server
+from tests.live.server import UVICORN, Server, running_server
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Server]:
     """A server behind a proxy, which other sites may use as well."""
-    server = Server(
+    with running_server(
         DJANGO_ALLOWED_HOSTS="chat.example, 127.0.0.1",
         CHATROOM_ALLOWED_ORIGINS="https://app.example, https://*.example.org",
         CHATROOM_TRUSTED_PROXIES="127.0.0.1",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 def status(server: Server, origin: str | None, **headers: str) -> int:

@@ -14,6 +14,7 @@ from pubsub.core.configuration import Configuration
 from pubsub.hosts import local_hosts
 from tests.live.client import Client
 from tests.live.conftest import StartServer
+from tests.live.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
@@ -40,7 +41,7 @@ def test_curl_examples(start_server: StartServer) -> None:
         words = shlex.split(command.removeprefix("$ ").replace("9090", str(server.port)))
         assert words[0] == "curl"
         result = subprocess.run(
-            ["curl", "--silent", *words[1:]], capture_output=True, check=True, timeout=10
+            ["curl", "--silent", *words[1:]], capture_output=True, check=True, timeout=PATIENCE
         )
         assert without_time(json.loads(result.stdout)) == without_time(json.loads(answer)), command
 

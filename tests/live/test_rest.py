@@ -10,6 +10,7 @@ import pytest
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
 from tests.live.server import Server
+from tests.live.waiting import PATIENCE
 
 
 def error_code(answer: Any) -> str:
@@ -339,7 +340,7 @@ def test_debug_mode_answers_in_json_too(start_server: StartServer) -> None:
 def test_foreign_hosts_are_refused(start_server: StartServer) -> None:
     """Hosts that are not in DJANGO_ALLOWED_HOSTS get 400; health probes need no host."""
     server = start_server(DJANGO_ALLOWED_HOSTS="chat.example.org, .example.net")
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as raw:
         raw.sendall(b"GET /stats HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: raw.recv(4096), b""))
     assert b" 400 " in answer.splitlines()[0]

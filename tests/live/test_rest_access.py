@@ -9,7 +9,7 @@ import pytest
 from tests.auth.support import SECRET, token
 from tests.live.client import UUID
 from tests.live.conftest import StartServer
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 KEY = "operator-0123456789"
 READING_KEY = "reader-9876543210"
@@ -34,22 +34,17 @@ def guarded() -> Iterator[Server]:
 
     It has the topics "news", "orders" and "secret".
     """
-    server = Server(
+    with running_server(
         CHATROOM_AUTH="optional",
         CHATROOM_JWT_SECRET=SECRET,
         CHATROOM_API_KEYS=KEYS,
         CHATROOM_ANONYMOUS_SUBSCRIBE="news*",
-    )
-    try:
+    ) as server:
         for topic in ("news", "orders", "secret"):
             assert server.request("POST", "/topics", {"name": topic}, headers=OPERATOR)[0] == 201
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
         for secret in ("eyJ", KEY, READING_KEY):
             assert secret not in server.log()
-    finally:
-        server.close()
 
 
 def outcome(answer: tuple[int, Any]) -> Any:
@@ -296,16 +291,11 @@ def test_rate_of_an_address(start_server: StartServer) -> None:
 @pytest.fixture(scope="module")
 def project() -> Iterator[Server]:
     """A project whose users may read and publish to topics that begin with their id."""
-    server = Server(
+    with running_server(
         *("-m", "daphne", "-p", "0", "tests.live.host.asgi:application"),
         DJANGO_SETTINGS_MODULE="tests.live.host.members",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 def log_in(server: Server, user: int) -> dict[str, str]:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from tests.live.client import Client
 from tests.live.server import PROJECT, Server
+from tests.live.waiting import PATIENCE
 
 GUIDE = (PROJECT / "docs/authentication.md").read_text()
 FILE = re.compile(r"^(?:#|<!--) ([\w/.]+\.\w+)(, at the end)?(?: -->)?\n")
@@ -80,7 +81,7 @@ class Tutorial:
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         return result.stdout
 
@@ -106,7 +107,7 @@ class Visitor:
             )
         url = f"http://127.0.0.1:{self._server.port}{path}"
         try:
-            answer = self._opener.open(url, urlencode(form).encode() or None, timeout=30)
+            answer = self._opener.open(url, urlencode(form).encode() or None, timeout=PATIENCE)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:

@@ -8,12 +8,13 @@ By default they take seconds, as part of the suite. ``make stress`` runs them fo
 import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from tests.live.conftest import StartServer
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 FACTOR = float(os.environ.get("CHATROOM_STRESS", "1"))
 SEED = int(os.environ.get("CHATROOM_STRESS_SEED") or (FACTOR > 1 and random.randrange(1 << 32)))
@@ -63,18 +64,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture
 def start_server() -> Iterator[StartServer]:
     """Start servers; each must end with status 0 and without a complaint in its log."""
-    servers: list[Server] = []
+    with ExitStack() as stack:
 
-    def start(*command: str, **environment: str) -> Server:
-        servers.append(Server(*command, **environment))
-        return servers[-1]
+        def start(*command: str, **environment: str) -> Server:
+            return stack.enter_context(running_server(*command, **environment))
 
-    try:
         yield start
-        for server in servers:
-            server.reset_clients()
-            assert server.stop() == 0
-            assert server.complaints() == []
-    finally:
-        for server in servers:
-            server.close()

@@ -1,6 +1,7 @@
 """Many clients that are read together, so that each of them answers the server's pings in time."""
 
 import json
+import select
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 
 from tests.live.client import Client
-from tests.reliability.traces import PATIENCE
+from tests.live.waiting import PATIENCE
+
+POLL_MILLISECONDS = 50
+"""For which `read_until` waits at most, since a client may hold frames that it has already read."""
 
 
 class Crowd:
@@ -20,8 +24,12 @@ class Crowd:
     def read_until(self, condition: Callable[[], object]) -> None:
         """Read whatever arrives at any client until the condition holds."""
         deadline = time.monotonic() + PATIENCE
+        poll = select.poll()
+        for client in self.frames:
+            poll.register(client, select.POLLIN)
         while not condition():
             assert time.monotonic() < deadline, "the expected frames never came"
+            poll.poll(POLL_MILLISECONDS)
             for client, frames in self.frames.items():
                 while client.has_input():
                     frame = client.receive_frame()

@@ -10,6 +10,7 @@ from tests.auth.support import SECRET, token
 from tests.live.client import Client
 from tests.live.conftest import StartServer
 from tests.live.server import Server
+from tests.live.waiting import PATIENCE
 from tests.reliability.conftest import Record, scaled
 from tests.reliability.crowd import Crowd
 
@@ -59,7 +60,7 @@ def exhaust(client: Client) -> None:
 
 def slow_request_is_ended(server: Server) -> bool:
     """Send a part of a request; return whether the server ends the connection for it."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
         client.sendall(b"GET /health HTTP/1.1\r\n")
         while client.recv(4096):
             pass

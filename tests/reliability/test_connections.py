@@ -9,8 +9,9 @@ from collections.abc import Callable
 from tests.live.client import UUID, Client
 from tests.live.conftest import StartServer
 from tests.live.server import Server
+from tests.live.waiting import PATIENCE, wait_until
 from tests.reliability.conftest import Record, scaled
-from tests.reliability.traces import PATIENCE, LeavesNoTrace, wait_until
+from tests.reliability.traces import LeavesNoTrace
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -89,7 +90,7 @@ def test_connect_and_reset(
     """Clients that are reset at any point leave no descriptor, no memory and no subscription."""
     server = start_server()
     server.create_topic("t")
-    count = scaled(1000, most=10_000)
+    count = scaled(250, most=10_000)
 
     def come_and_go(number: int) -> None:
         open_clients: list[socket.socket | Client] = []

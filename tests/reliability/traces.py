@@ -1,14 +1,10 @@
 """What clients leave behind in a server: memory, file descriptors and registrations."""
 
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from tests.live.server import Server
-
-PATIENCE = 60.0
-"""Seconds after which something that must happen fails the test."""
+from tests.live.waiting import wait_until
 
 MAX_GROWTH = 24 << 20
 """Bytes by which the memory of a server may grow while nothing is stored in it.
@@ -16,13 +12,6 @@ MAX_GROWTH = 24 << 20
 The allocator keeps some pages of a burst for the next one; a leak of 3 KB for each of the 10,000
 clients of a long run exceeds it.
 """
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Poll until the condition holds; fail after `PATIENCE`."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
 
 
 class LeavesNoTrace:

@@ -68,7 +68,7 @@ class Server:
 
     async def until(self, condition: Any) -> None:
         """Wait for a condition; the time limit only ends a test that has failed."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()

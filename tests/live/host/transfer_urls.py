@@ -20,8 +20,8 @@ async def _megabytes(count: int) -> AsyncIterator[bytes]:
 
 
 async def download(request: HttpRequest) -> StreamingHttpResponse:
-    """Stream 300 MB."""
-    return StreamingHttpResponse(_megabytes(300))
+    """Stream 100 MB."""
+    return StreamingHttpResponse(_megabytes(100))
 
 
 async def wait(request: HttpRequest) -> JsonResponse:

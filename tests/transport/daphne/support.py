@@ -30,7 +30,7 @@ from pubsub.transport.base import OTHER
 from pubsub.transport.daphne import HttpLimits, install
 from pubsub.transport.timeouts import Timeouts
 
-TIME_LIMIT = 20
+TIME_LIMIT = 60
 """Seconds after which a waiting test fails."""
 
 

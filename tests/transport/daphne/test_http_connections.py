@@ -30,6 +30,12 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a request take as long as it does on a busy machine, unless a test sets less."""
+    monkeypatch.setattr(http_connections, "STARTING_SECONDS", 60.0)
+
+
 async def ask(stack: AsyncExitStack, site: Site, *requests: bytes) -> list[Connection]:
     """Send each of these requests on a connection of its own."""
     connections = [await stack.enter_async_context(site.connect()) for _ in requests]
@@ -216,8 +222,12 @@ async def test_stop_with_a_response_that_is_not_read(
         assert site.requests == ["/large"]
 
 
-async def test_stop_with_a_response_that_is_read(stack: AsyncExitStack) -> None:
+async def test_stop_with_a_response_that_is_read(
+    stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It arrives in full, and the server waits no longer than for that."""
+    for timeout in ("FINISH_TIMEOUT", "END_TIMEOUT", "FLUSH_TIMEOUT"):
+        monkeypatch.setattr(http_connections, timeout, 60.0)
     async with running_site() as site:
         (slow,) = await ask(stack, site, get("/large"))
         slow.writer.transport.pause_reading()
