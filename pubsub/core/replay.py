@@ -58,15 +58,17 @@ class Replay:
     ) -> "Replay | None":
         """Return a replay of the newest ``count`` events that the reader did not publish."""
         passed: list[int] = []
-        offset = end = history.end
+        offset, found = history.end, 0
         for _, publisher_id in history.newest_first():
-            if end - offset - len(passed) == count:
+            if found == count:
                 break
             if publisher_id in own:
                 passed.append(offset)
+            else:
+                found += 1
             offset -= 1
         passed.reverse()
-        replay = cls(history, counters, offset, end, passed)
+        replay = cls(history, counters, offset, history.end, passed)
         return replay if replay.remaining else None
 
     @classmethod

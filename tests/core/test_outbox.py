@@ -321,10 +321,11 @@ def test_no_event_overtakes_those_to_catch_up_with() -> None:
     topic.offer(outbox, "abcde")
     assert texts(outbox.take_nowait(3)) == ["a", "b", "c"]
     assert not outbox.full()
+    offer(outbox, "x", OTHER)
     topic.offer(outbox, "fg")
     assert texts(outbox.take_nowait(1)) == ["d"]
     topic.offer(outbox, "h")
-    assert texts(outbox.take_nowait(ALL)) == ["e", "f", "g", "h"]
+    assert texts(outbox.take_nowait(ALL)) == ["x", "e", "f", "g", "h"]
 
 
 def test_others_do_not_wait_until_a_client_has_caught_up() -> None:
