@@ -100,7 +100,7 @@ check-js: $(NODE_TOOLS) ## Lint the JavaScript and check its types (part of `mak
 	npm run --silent check
 
 .PHONY: bench
-bench: $(BENCH) ## Measure everything against all peers and write docs/performance.md (about 50 minutes)
+bench: $(BENCH) ## Measure everything against all peers and write docs/performance.md (about 70 minutes)
 	$(BIN)/python -m bench --seconds 1.5 --json docs/performance/results.json --page docs/performance.md
 
 .PHONY: bench-quick

@@ -31,7 +31,7 @@ export default [
     languageOptions: { sourceType: "script" },
   },
   {
-    files: ["bench/peers/*.js"],
+    files: ["bench/peers/*.cjs"],
     languageOptions: { sourceType: "commonjs", globals: globals.node },
   },
 ];

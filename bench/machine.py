@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench.peers.toolchains import WS
+from bench.peers.toolchains import SOCKET_IO, WS
 
 PACKAGES = (
     *("daphne", "channels", "django", "twisted", "autobahn", "channels-redis", "redis"),
@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
     for tool, command in TOOLS.items():
         if number := re.search(r"\d+(\.\d+)+", _output(*command)):
             found[tool] = number[0]
-    return found | {"ws": WS.partition("@")[2]}
+    return found | dict(package.split("@") for package in (WS, SOCKET_IO))
 
 
 def _output(*command: str) -> str:

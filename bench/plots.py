@@ -16,7 +16,7 @@ LEAST_DELIVERIES = 100
 
 CHAT_ROOM, OTHERS = "#d94801", "#6b7280"
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
-OVERVIEW = ("rooms", "connect", "idle", "stalled", "flood", "rest")
+OVERVIEW = ("rooms", "connect", "idle", "stalled", "flood", "rest", "jitter", "avalanche")
 
 
 def draw(results: Results, folder: Path) -> dict[str, Path]:
@@ -29,7 +29,7 @@ def draw(results: Results, folder: Path) -> dict[str, Path]:
     for name, title, fill in (
         ("fanout", "Deliveries a second", _draw_fanout),
         ("latency", "Latency of a delivery", _draw_latency),
-        ("overview", "Rooms, connections, memory and REST", _draw_overview),
+        ("overview", "Rooms, connections, memory, REST and lost connections", _draw_overview),
     ):
         figure = Figure(layout="constrained", facecolor="white")
         if fill(results, figure):

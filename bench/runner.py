@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from bench.scenarios import Scenario
 from bench.servers import Server, ServerFailed, running
 
 WARM_UP = ("fanout", "--subscribers", "10", "--window", "8", "--seconds", "0.3")
+
+SUPERVISION = 0.02
+"""Seconds between two looks at a server that a load stops, to start it again."""
 
 IDLE_TIMEOUT = 5.0
 """Seconds that a server may stay busy after a load before it is replaced by a new one."""
@@ -76,7 +80,7 @@ class Runner:
             order = peers if number % 2 else peers[::-1]
             for scenario in scenarios:
                 for peer in order:
-                    if scenario.takes(peer):
+                    if scenario.measures(peer):
                         self.say(f"run {number} of {runs}: {peer.title}")
                         self._serve(peer, [scenario], number, results)
 
@@ -105,7 +109,8 @@ class Runner:
         scenario = remaining.pop(0)
         seconds = ("--seconds", str(self.seconds))
         try:
-            sample = self._load(server, peer, (*scenario.load, *seconds), scenario.timeout)
+            arguments, restarts = (*scenario.load, *seconds), scenario.restarts
+            sample = self._load(server, peer, arguments, scenario.timeout, restarts=restarts)
         except LoadFailed as error:
             self.say(f"  {scenario.title}: failed: {error}")
             results.fail(scenario.name, peer.name, number, str(error))
@@ -117,27 +122,60 @@ class Runner:
         self.say(f"  {scenario.title}: {figure}{busy}")
         return server.wait_until_idle(IDLE_TIMEOUT)
 
-    def _load(self, server: Server, peer: Peer, arguments: Sequence[str], timeout: float) -> Sample:
-        """Run the load generator; return its figures."""
+    def _load(
+        self,
+        server: Server,
+        peer: Peer,
+        arguments: Sequence[str],
+        timeout: float,
+        *,
+        restarts: bool = False,
+    ) -> Sample:
+        """Run the load generator; return its figures.
+
+        Args:
+            server: What it is run against.
+            peer: Whose server that is.
+            arguments: The name of the load and its options.
+            timeout: Seconds that it may take in addition to the measurement itself.
+            restarts: Whether to start the server again when the load stops it.
+
+        Raises:
+            LoadFailed: It gives no figures.
+        """
         name, *options = arguments
         options += ["--dialect", peer.dialect, "--pid", str(server.pid)]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "bench.load", name, str(server.port), *options],
-                cwd=PROJECT,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=timeout + self.seconds,
-                preexec_fn=lambda: os.sched_setaffinity(0, {self.cores.load}),
-            )
-        except subprocess.TimeoutExpired:
-            raise LoadFailed(f"not finished after {timeout + self.seconds:.0f} s") from None
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        with subprocess.Popen(
+            [sys.executable, "-m", "bench.load", name, str(server.port), *options],
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {self.cores.load}),
+        ) as process:
+            try:
+                output, errors = self._wait(process, server, timeout + self.seconds, restarts)
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            reason = (errors.strip().splitlines() or ["no output"])[-1]
             raise LoadFailed(f"{reason} (the server's last line: {server.last_words()})")
-        sample: Sample = json.loads(done.stdout)
+        sample: Sample = json.loads(output)
         return sample
+
+    def _wait(
+        self, process: subprocess.Popen[str], server: Server, timeout: float, restarts: bool
+    ) -> tuple[str, str]:
+        """Wait for the load; return its output, and start the server again when that is asked."""
+        deadline = time.monotonic() + timeout
+        while (remaining := deadline - time.monotonic()) > 0:
+            try:
+                return process.communicate(timeout=SUPERVISION if restarts else remaining)
+            except subprocess.TimeoutExpired:
+                if restarts:
+                    server.restart_if_ended()
+        raise LoadFailed(f"not finished after {timeout:.0f} s")
 
 
 def _sessions(peer: Peer, scenarios: Sequence[Scenario]) -> Iterator[list[Scenario]]:
@@ -145,7 +183,7 @@ def _sessions(peer: Peer, scenarios: Sequence[Scenario]) -> Iterator[list[Scenar
 
     Scenarios with few clients come first, because thousands of clients leave traces in memory.
     """
-    own = [scenario for scenario in scenarios if scenario.takes(peer)]
+    own = [scenario for scenario in scenarios if scenario.measures(peer)]
     own.sort(key=lambda scenario: scenario.connections)
     if shared := [scenario for scenario in own if not scenario.fresh_server]:
         yield shared

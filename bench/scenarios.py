@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.checkout import NAME
 from bench.metrics import DELIVERIES, DELIVERY, GROWTH, REPLY, Metric, lower
 from bench.peers import Peer
 
@@ -40,8 +41,15 @@ class Scenario:
     timeout: float = 60.0
     """Seconds that it may take in addition to the measurement itself."""
 
+    restarts: bool = False
+    """Whether the load stops the server, which is then started again."""
+
     takes: Callable[[Peer], bool] = lambda peer: True
-    """Which peers take part."""
+    """Which peers take part, of those that take part in its group."""
+
+    def measures(self, peer: Peer) -> bool:
+        """Return whether a peer takes part."""
+        return self.takes(peer) and (not peer.groups or self.group in peer.groups)
 
 
 GROUPS = {
@@ -55,9 +63,20 @@ GROUPS = {
     "fairness": "Fairness: another client's pings during publications to 10,000 subscribers",
     "questions": "Questions: a client's pings while 10 others ask about 1,000,000 subscriptions",
     "slow": "Slow clients",
+    "jitter": "Jitter: 1,000 clients that are offline for up to 2 s, 50 messages a second",
+    "avalanche": "Avalanche: a restart with 5,000 clients",
     "rest": "Publication over REST",
 }
 """The groups in which results are shown, in this order."""
+
+
+RECONNECTING = ("chatroom", NAME, "go", "group-send", "ws")
+"""The peers whose clients are made to reconnect, besides those that do nothing else."""
+
+
+def loses_connections(peer: Peer) -> bool:
+    """Return whether a peer takes part where connections are lost."""
+    return bool(peer.groups) or peer.name in RECONNECTING
 
 
 def fanout(subscribers: int, window: int, *, quick: bool = False) -> Scenario:
@@ -211,6 +230,53 @@ SCENARIOS = (
         fresh_server=True,
         timeout=180,
         takes=lambda peer: peer.name == "chatroom",
+    ),
+    Scenario(
+        "jitter",
+        "jitter",
+        "jitter, 1,000 clients",
+        "jitter",
+        ("jitter", "--clients", "1000", "--messages", "750"),
+        (
+            Metric("delivered_percent", "messages delivered", "delivered, %", "%", digits=2),
+            lower("lost", "deliveries lost", "lost", "", compared=False),
+            lower("duplicates", "deliveries repeated", "repeated", "", compared=False),
+            lower("back_p50_ms", "reconnection to subscription, p50", "back p50, ms", "ms", 1),
+            lower("back_p99_ms", "reconnection to subscription, p99", "back p99, ms", "ms", 1),
+        ),
+        connections=1001,
+        fresh_server=True,
+        timeout=120,
+        takes=loses_connections,
+    ),
+    Scenario(
+        "avalanche",
+        "avalanche",
+        "a restart with 5,000 clients",
+        "restart",
+        ("avalanche", "--clients", "5000"),
+        (
+            lower("back_p95_s", "SIGTERM until 95 % are back", "95 % back, s", "s", 2),
+            lower("back_p50_s", "SIGTERM until half are back", "half back, s", "s", 2),
+            lower("back_p100_s", "SIGTERM until all are back", "all back, s", "s", 2),
+            Metric("back_percent", "clients back within 60 s", "back in 60 s, %", "%", digits=1),
+            lower("silence_s", "longest time without an answer", "no answer, s", "s", 2),
+            lower("slowest_answer_ms", "slowest answer meanwhile", "slowest answer, ms", "ms"),
+            Metric("delivered_percent", "messages delivered", "delivered, %", "%", digits=2),
+            lower("lost", "deliveries lost", "lost", "", compared=False),
+            Metric(
+                "told", "clients told that messages may be missing", "told of a gap", compared=False
+            ),
+            lower("opening_s", "5,000 first subscriptions", "first subscriptions, s", "s", 2),
+            lower(
+                "opening_slowest_ms", "slowest answer during these", "slowest of these, ms", "ms"
+            ),
+        ),
+        connections=5002,
+        fresh_server=True,
+        restarts=True,
+        timeout=180,
+        takes=loses_connections,
     ),
     Scenario(
         "rest",

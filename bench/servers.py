@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from bench.load.processes import cpu_seconds
@@ -23,16 +23,28 @@ class ServerFailed(Exception):
 class Server:
     """A running server.
 
-    Attributes:
+    Args:
+        start: Starts its process.
         port: Where it listens.
-        pid: Its process, or the first of them.
+        log: The file descriptor of its output.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: int) -> None:
-        self._process = process
+    def __init__(self, start: Callable[[], subprocess.Popen[bytes]], port: int, log: int) -> None:
+        self._start = start
+        self._process = start()
         self._log = log
         self.port = port
-        self.pid = process.pid
+
+    @property
+    def pid(self) -> int:
+        """Its process, or the first of them."""
+        return self._process.pid
+
+    def restart_if_ended(self) -> None:
+        """Start it again if its process has ended, as a supervisor does."""
+        if not self.alive():
+            self._kill_group()
+            self._process = self._start()
 
     def alive(self) -> bool:
         """Return whether the process is running."""
@@ -61,9 +73,12 @@ class Server:
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT)
+        self._kill_group()
+        self._process.wait()
+
+    def _kill_group(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 def free_port() -> int:
@@ -83,16 +98,19 @@ def running(peer: Peer, server_core: int, other_core: int) -> Iterator[Server]:
     port = free_port()
     command = [word.format(port=port) for word in peer.command]
     with tempfile.TemporaryFile() as log, peer.companion(other_core) as environment:
-        process = subprocess.Popen(
-            command,
-            cwd=peer.folder,
-            env={**os.environ, **peer.environment, **environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {server_core}),
-        )
-        server = Server(process, port, log.fileno())
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                cwd=peer.folder,
+                env={**os.environ, **peer.environment, **environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=lambda: os.sched_setaffinity(0, {server_core}),
+            )
+
+        server = Server(start, port, log.fileno())
         try:
             _wait_until_it_listens(server)
             yield server

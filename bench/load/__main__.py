@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from bench.load import connections, fairness, memory, questions, rest, roundtrip
+from bench.load import avalanche, connections, fairness, jitter, memory, questions, rest, roundtrip
 from bench.load.dialects import DIALECTS
 from bench.load.fanout import Fanout
 from bench.load.rooms import Rooms
@@ -74,6 +74,26 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
             of.seconds,
         ),
         {"clients": 10_000, "topics": 10_000, "each": 100, "askers": 10},
+    ),
+    "jitter": (
+        "clients that lose their connections at random",
+        lambda of: jitter.run(
+            of.port,
+            of.dialect,
+            of.pid,
+            of.clients,
+            of.messages,
+            jitter.Profile(of.outage_ms / 1000, of.connected_ms / 1000),
+            of.seed,
+        ),
+        {"clients": 1000, "messages": 750, "outage-ms": 2000, "connected-ms": 10_000, "seed": 1},
+    ),
+    "avalanche": (
+        "SIGTERM with clients connected, which come back; the caller starts the server again",
+        lambda of: avalanche.run(
+            of.port, of.dialect, of.pid, of.clients, of.rate, of.margin_ms / 1000, of.seed
+        ),
+        {"clients": 5000, "rate": 2, "margin-ms": 2000, "seed": 1},
     ),
     "stop": (
         "SIGTERM with clients connected",

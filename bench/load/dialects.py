@@ -5,9 +5,13 @@ from typing import Any, Protocol
 
 import jwt
 
+from bench.load.sessions import ChatRoomSession, Session, SocketIOSession
 from bench.load.websocket import Step, handshake, text_frame
 
 TOPIC = "bench"
+
+KEPT_TOPIC = "bench-kept"
+"""The topic whose messages a server keeps, if it keeps any, for clients that come back."""
 
 SECRET = "the secret of the benchmark, which protects nothing"  # it is public
 
@@ -44,11 +48,15 @@ class Dialect(Protocol):
     def ping(self) -> bytes:
         """Return a frame that the server answers at once and without other work."""
 
+    def session(self, topic: str | None) -> Session:
+        """Return a client that can reconnect: a subscriber or, without a topic, a publisher."""
+
 
 class ChatRoom:
     """The chat room's own messages."""
 
     opening = (Step(handshake("/ws"), b"\r\n\r\n"),)
+    recovers = True
 
     def subscribe(self, topic: str) -> Step:
         """The acknowledgement is an object; it ends with its only closing brace."""
@@ -61,6 +69,16 @@ class ChatRoom:
     def ping(self) -> bytes:
         """The answer is a pong."""
         return text_frame(_json({"type": "ping", "request_id": ACK_MARK.decode()}))
+
+    def session(self, topic: str | None) -> Session:
+        """It asks for what it missed, if the server has told it a position."""
+        return ChatRoomSession(self.opening[0].send, topic, recovers=self.recovers)
+
+
+class ChatRoomWithoutRecovery(ChatRoom):
+    """The same, with clients that subscribe again and ask for nothing."""
+
+    recovers = False
 
 
 class ChatRoomWithToken(ChatRoom):
@@ -98,9 +116,15 @@ class SocketIO:
         """The answer is an acknowledgement."""
         return self._event({"type": "ping", "request_id": ACK_MARK.decode()})
 
+    def session(self, topic: str | None) -> Session:
+        """It recovers if the server has given it a private session id."""
+        subscription = self.subscribe(topic).send if topic else None
+        return SocketIOSession(self.opening[0].send, subscription)
+
 
 DIALECTS: dict[str, Dialect] = {
     "chatroom": ChatRoom(),
+    "chatroom-no-recovery": ChatRoomWithoutRecovery(),
     "chatroom-token": ChatRoomWithToken(),
     "socketio": SocketIO(),
 }

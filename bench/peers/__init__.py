@@ -6,6 +6,7 @@ subscriber except its publisher. Each encodes an event once, where its library a
 pings no client, so that only events and replies are counted.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.load.dialects import SECRET
+from bench.load.dialects import KEPT_TOPIC, SECRET
 from bench.peers import toolchains
 
 FOLDER = Path(__file__).parent
@@ -56,6 +57,9 @@ class Peer:
     quick: bool = False
     """Whether it takes part in a quick run."""
 
+    groups: tuple[str, ...] = ()
+    """The only groups of scenarios that it takes part in; empty for all."""
+
     prepare: Callable[[], str | None] = lambda: None
     """Builds or installs what is needed; returns the name of what is missing, if anything is."""
 
@@ -95,8 +99,15 @@ CHAT_ROOM = "chatroom_project.asgi:application"
 CHAT_ROOM_ENVIRONMENT = {
     "CHATROOM_AUTO_CREATE_TOPICS": "true",
     "CHATROOM_PING_INTERVAL": "3600",
+    "CHATROOM_TOPICS": json.dumps({KEPT_TOPIC: {"history": 1000}}),
     "DJANGO_SECRET_KEY": "bench",
 }
+DRAIN_SECONDS = 5
+
+NODE_ENVIRONMENT = {"NODE_PATH": str(toolchains.NODE_MODULES), "NODE_ENV": "production"}
+
+LOST_CONNECTIONS = ("jitter", "avalanche")
+"""The groups of scenarios in which connections are lost."""
 
 PEERS = (
     Peer(
@@ -113,6 +124,21 @@ PEERS = (
         daphne(CHAT_ROOM),
         {**CHAT_ROOM_ENVIRONMENT, "CHATROOM_AUTH": "required", "CHATROOM_JWT_SECRET": SECRET},
         dialect="chatroom-token",
+    ),
+    Peer(
+        "chatroom-no-recovery",
+        "chat room without recovery",
+        daphne(CHAT_ROOM),
+        CHAT_ROOM_ENVIRONMENT,
+        dialect="chatroom-no-recovery",
+        groups=LOST_CONNECTIONS,
+    ),
+    Peer(
+        "chatroom-drain",
+        f"chat room with a drain of {DRAIN_SECONDS} s",
+        daphne(CHAT_ROOM),
+        {**CHAT_ROOM_ENVIRONMENT, "CHATROOM_DRAIN_SECONDS": str(DRAIN_SECONDS)},
+        groups=("avalanche",),
     ),
     Peer(
         "chatroom-uvicorn",
@@ -175,9 +201,27 @@ PEERS = (
     Peer(
         "ws",
         "Node.js ws",
-        ("node", str(FOLDER / "ws.js"), "{port}"),
-        {"NODE_PATH": str(toolchains.NODE_MODULES), "NODE_ENV": "production"},
+        ("node", str(FOLDER / "ws.cjs"), "{port}"),
+        NODE_ENVIRONMENT,
         prepare=toolchains.install_ws,
+    ),
+    Peer(
+        "socketio-node",
+        "Socket.IO, Node.js",
+        ("node", str(FOLDER / "socket_io.cjs"), "{port}"),
+        NODE_ENVIRONMENT,
+        dialect="socketio",
+        groups=LOST_CONNECTIONS,
+        prepare=toolchains.install_socket_io,
+    ),
+    Peer(
+        "socketio-node-recovery",
+        "Socket.IO with recovery",
+        ("node", str(FOLDER / "socket_io.cjs"), "{port}", "recovery"),
+        NODE_ENVIRONMENT,
+        dialect="socketio",
+        groups=LOST_CONNECTIONS,
+        prepare=toolchains.install_socket_io,
     ),
     Peer(
         "socketio",

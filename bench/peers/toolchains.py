@@ -16,6 +16,7 @@ GO_SOURCE = FOLDER / "gorilla.go"
 GO_PATH = "/usr/share/gocode"
 NODE_MODULES = CACHE / "node_modules"
 WS = "ws@8.23.0"
+SOCKET_IO = "socket.io@4.8.4"
 
 
 def _run(*command: str, **environment: str) -> str | None:
@@ -43,13 +44,24 @@ def build_go_program() -> str | None:
 
 def install_ws() -> str | None:
     """Install the package ``ws``, unless it is installed; return what is missing."""
+    return _install(WS)
+
+
+def install_socket_io() -> str | None:
+    """Install the package ``socket.io``, unless it is installed; return what is missing."""
+    return _install(SOCKET_IO)
+
+
+def _install(package: str) -> str | None:
     for tool in ("node", "npm"):
         if not shutil.which(tool):
             return f"{tool} (Node.js)"
-    package = NODE_MODULES / "ws/package.json"
-    if package.exists() and f'"version": "{WS.partition("@")[2]}"' in package.read_text():
+    name, _, version = package.partition("@")
+    description = NODE_MODULES / name / "package.json"
+    if description.exists() and f'"version": "{version}"' in description.read_text():
         return None
-    return _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", CACHE, WS)
+    options = ("--silent", "--no-audit", "--no-fund", "--prefix", str(CACHE))
+    return _run("npm", "install", *options, package)
 
 
 def find_redis() -> str | None:

@@ -77,8 +77,8 @@ def _replace(limits: HttpLimits) -> None:
     @functools.wraps(write)
     async def handle_reply(server: Any, protocol: Any, message: dict[str, Any]) -> None:
         await write(server, protocol, message)
+        connections.answered(protocol)
         if isinstance(protocol, Request):
-            connections.answered(protocol)
             await protocol.drained()
 
     @functools.wraps(Server.timeout_checker)

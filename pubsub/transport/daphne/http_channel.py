@@ -78,6 +78,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def upgraded(self, successor: Any) -> None:
         """Leave the connection, and what else was read from it, to the WebSocket protocol."""
         self._successor = successor
+        if self._dataBuffer:  # frames that came while the handshake waited for its turn
+            successor.data += b"".join(self._dataBuffer)
+            self._networkProducer.resumeProducing()
         # The two refer to each other, and nobody needs either of them any more.
         self.requests.clear()
         self._forget()
@@ -366,8 +369,8 @@ class Request(WebRequest):  # type: ignore[misc]
             super().handleContentChunk(data)
 
     def process(self) -> None:
-        """Wait for a turn, unless this is the handshake of a WebSocket."""
-        if self.is_upgrade():
+        """Wait for a turn, but not with a handshake that is told that the server stops."""
+        if self.is_upgrade() and self._connections.stopping:
             self.start()
         else:
             self._connections.start(self)
@@ -382,7 +385,9 @@ class Request(WebRequest):  # type: ignore[misc]
             # TLS wraps the protocol. Where neither name exists any more, frames that come together
             # with the handshake are lost, and nothing else.
             wrapped = getattr(transport, "wrappedProtocol", None)
-            channel.upgraded(wrapped or getattr(transport, "protocol", None))
+            successor = wrapped or getattr(transport, "protocol", None)
+            channel.upgraded(successor)
+            self._connections.handed_over(self, successor)
             self.channel = None
 
     def handle_reply(self, message: dict[str, Any]) -> None:

@@ -8,8 +8,10 @@ from typing import Any, Protocol, cast
 from pubsub.transport.daphne.http_limits import HttpLimits
 
 MAX_STARTING = 100
-"""Applications that may be at work without having answered. The event loop serves all of them in
-turn, so a thousand at once would keep a WebSocket's message waiting for a second."""
+"""Applications that may be at work without having answered a request or a WebSocket's handshake.
+The event loop serves all of them in turn, so a thousand at once would keep a WebSocket's message
+waiting for a second. Thousands of clients that reconnect after a restart would all be served so
+slowly that they give up and come again; one that has left before its turn costs nothing."""
 
 STARTING_SECONDS = 1.0
 """Seconds after which an application that has not answered no longer counts: it waits for
@@ -50,6 +52,9 @@ class Request(Protocol):
     channel: Any
     """Its connection; ``None`` once that is lost."""
 
+    def is_upgrade(self) -> bool:
+        """Return whether it is the handshake of a WebSocket."""
+
     def start(self) -> None:
         """Start its application."""
 
@@ -66,8 +71,11 @@ class HttpConnections:
         self._channels: set[Channel] = set()
         self._interval = min(CHECK_INTERVAL, limits.request_timeout / 4)
         self._all_closed = asyncio.Event()
-        self._starting: dict[Request, float] = {}
-        self._waiting: deque[Request] = deque()
+        self._starting: dict[Any, float] = {}
+        """When each was started: requests, and the WebSocket protocols that took one over."""
+        self._waiting: tuple[deque[Request], deque[Request]] = (deque(), deque())
+        """Requests, and handshakes."""
+        self._last_started = 0
         self._is_starting = False
 
     def add(self, channel: Channel) -> None:
@@ -83,12 +91,24 @@ class HttpConnections:
     # --- Turns ---
 
     def start(self, request: Request) -> None:
-        """Start the application for a request, at once or when others have answered."""
-        self._waiting.append(request)
+        """Start the application for a request, at once or when others have answered.
+
+        Requests and handshakes take turns with each other, so that a server with thousands of
+        clients at its door still answers its health checks, and the other way round.
+        """
+        self._waiting[request.is_upgrade()].append(request)
         self._start_waiting()
 
-    def answered(self, request: Request) -> None:
-        """Note that a request is answered, at least in part, or lost. Safe to call again."""
+    def handed_over(self, request: Request, successor: Any) -> None:
+        """Let a WebSocket protocol keep the turn of its handshake until that is answered."""
+        if (since := self._starting.pop(request, None)) is not None:
+            self._starting[successor] = since
+
+    def answered(self, request: Any) -> None:
+        """Note that a request or handshake is answered, at least in part, or lost.
+
+        Safe to call again.
+        """
         if self._starting.pop(request, None) is not None:
             self._start_waiting()
 
@@ -97,8 +117,12 @@ class HttpConnections:
             return  # one that was answered while it was started; the loop below goes on
         self._is_starting = True
         try:
-            while self._waiting and len(self._starting) < MAX_STARTING and not self.stopping:
-                request = self._waiting.popleft()
+            while len(self._starting) < MAX_STARTING and not self.stopping:
+                self._last_started = 1 - self._last_started
+                queue = self._waiting[self._last_started] or self._waiting[1 - self._last_started]
+                if not queue:
+                    return
+                request = queue.popleft()
                 if request.channel is not None:  # the client is still there
                     self._starting[request] = time.monotonic()
                     request.start()

@@ -118,7 +118,7 @@ class Site:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.accept"})
-            await receive()
+            self.events.append((await receive()).get("text", "closed"))
             return
         path = scope["path"]
         self.requests.append(path)

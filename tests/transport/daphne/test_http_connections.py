@@ -8,10 +8,11 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pubsub.transport.daphne import http_connections
-from pubsub.transport.daphne.http_connections import MAX_STARTING
+from pubsub.transport.daphne.http_connections import MAX_STARTING, HttpConnections
 from tests.transport.daphne.http_support import (
     HANDSHAKE,
     LARGE,
+    LIMITS,
     Connection,
     Site,
     get,
@@ -64,6 +65,67 @@ async def test_more_requests_than_may_start() -> None:
         site.may_answer.set()
         for connection in late:
             assert await connection.read_response() == (200, b"0")
+
+
+async def test_handshake_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is answered when there is room, and no frame that came meanwhile is lost."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    frame = b"\x81\x82\0\0\0\0hi"
+    async with running_site() as site, AsyncExitStack() as stack:
+        first, late = await ask(stack, site, get("/wait"), HANDSHAKE)
+        await site.until(lambda: asking(site) == 2)
+        await late.send(frame[:3])
+        await late.send(frame[3:])
+        await site.until(lambda: b"".join(site.channels[-1]._dataBuffer) == frame)
+        site.may_answer.set()
+        assert await first.read_response() == (200, b"waited")
+        assert (await late.read_head())[0] == 101
+        await site.until(lambda: site.events == ["hi"])
+
+
+class Waiting:
+    """A request that notes when it is started."""
+
+    channel = object()
+
+    def __init__(self, name: str, started: list[str]) -> None:
+        self.name = name
+        self.started = started
+
+    def is_upgrade(self) -> bool:
+        """Return whether it is the handshake of a WebSocket."""
+        return self.name.startswith("handshake")
+
+    def start(self) -> None:
+        """Note it."""
+        self.started.append(self.name)
+
+
+async def test_requests_and_handshakes_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of one kind are waiting, one of the other kind is soon started."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    started: list[str] = []
+    connections = HttpConnections(LIMITS)
+    names = ["first", *(f"handshake {number}" for number in range(3)), "a", "b", "c", "d"]
+    requests = {name: Waiting(name, started) for name in names}
+    for request in requests.values():
+        connections.start(request)  # type: ignore[arg-type]
+    for _ in names:
+        connections.answered(requests[started[-1]])
+    assert started[:5] in (
+        ["first", "handshake 0", "a", "handshake 1", "b"],
+        ["first", "a", "handshake 0", "b", "handshake 1"],
+    )
+    assert started[5:] in (["handshake 2", "c", "d"], ["c", "handshake 2", "d"])
+
+
+async def test_accepted_handshake_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A WebSocket keeps nobody waiting, however long it lasts."""
+    monkeypatch.setattr(http_connections, "MAX_STARTING", 1)
+    monkeypatch.setattr(http_connections, "STARTING_SECONDS", 3600)
+    async with running_site() as site, AsyncExitStack() as stack:
+        for websocket in await ask(stack, site, HANDSHAKE, HANDSHAKE):
+            assert (await websocket.read_head())[0] == 101
 
 
 async def test_request_that_has_begun_to_answer_makes_room(
