@@ -166,7 +166,7 @@ class Outbox(asyncio.Queue[Frame]):
             self._put(frame)
 
     def put_replay(self, replay: Replay) -> None:
-        """Put past events ahead of the live ones that follow; they count for no bytes."""
+        """Put past events ahead of the live ones that follow."""
         if not self._closed:
             self._put(replay)
             self._replays += 1
@@ -287,9 +287,9 @@ class Outbox(asyncio.Queue[Frame]):
         frames: list[Frame] = []
         taken = 0
         for first in self._queue:
-            if frames and (room <= 0 or first.size > room):
-                break
             if isinstance(first, Replay):
+                if frames and room <= 0:
+                    break
                 room = self._take_replayed(first, frames, room)
                 if first.remaining:
                     if first.is_open:
@@ -299,10 +299,12 @@ class Outbox(asyncio.Queue[Frame]):
                 self._replays -= 1
                 if first.is_open:
                     self._forget(first)
+            elif frames and first.size > room:
+                break
             else:
                 frames.append(first)
-                self._bytes -= first.size
                 room -= first.size
+            self._bytes -= first.size
             taken += 1
         del self._queue[:taken]
         return frames

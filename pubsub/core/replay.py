@@ -1,6 +1,8 @@
 """Cursors into the history of a topic, which feed one client as its socket drains."""
 
+from array import array
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History
@@ -15,8 +17,8 @@ class Replay:
     """The past events that one client has yet to receive, oldest first.
 
     It is a cursor into the history, and events are looked up when the client's socket has room for
-    them. So a slow consumer takes no memory here (except for the offsets of messages that it has
-    published itself), but events that the history evicts in the meantime are lost to it.
+    them. So a slow consumer takes no memory here, except for the offsets of messages that it has
+    published itself, but events that the history evicts in the meantime are lost to it.
 
     Whatever the size of the history, each event is looked up in constant time, and so is the number
     of those that were lost.
@@ -30,13 +32,10 @@ class Replay:
             in ascending order.
     """
 
-    __slots__ = ("_end", "_history", "_next", "_own", "counters")
+    __slots__ = ("_end", "_history", "_next", "_own", "counters", "size")
 
     is_open = False
     """Whether it grows with each publication."""
-
-    size = 0
-    """Bytes that it counts for in an outbox."""
 
     def __init__(
         self,
@@ -44,13 +43,15 @@ class Replay:
         counters: TopicCounters,
         start: int,
         end: int,
-        own: list[int] | None = None,
+        own: Iterable[int] = (),
     ) -> None:
         self._history = history
         self.counters = counters
         self._next = start
         self._end = end
-        self._own = own or []
+        self._own = array("Q", own)
+        self.size = len(self._own) * self._own.itemsize
+        """Bytes that it counts for in an outbox as long as it is there."""
 
     @classmethod
     def of_newest(
@@ -134,7 +135,7 @@ class Replay:
         self._pass_own(self._next)
         return frames
 
-    def _pass_own(self, offset: int) -> list[int]:
+    def _pass_own(self, offset: int) -> "array[int]":
         """Forget and return the client's own offsets up to this one."""
         passed = bisect_right(self._own, offset)
         offsets = self._own[:passed]

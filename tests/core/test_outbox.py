@@ -224,6 +224,21 @@ def test_a_replay_takes_no_room() -> None:
     assert texts(outbox.take_nowait(ALL)) == [*"3456789", "a", "b", "t lost 1"]
 
 
+def test_what_a_replay_leaves_out_takes_room() -> None:
+    """The offsets of the client's own messages count towards the bytes that wait for it."""
+    outbox, history = make(), make_history(9)
+    for publisher in "xmmx":
+        history.append(event(publisher, TOPIC), publisher)
+    replay = Replay.of_newest(9, history, TOPIC, ("m",))
+    assert replay is not None
+    outbox.put_replay(replay)
+    offer(outbox, "a")
+    assert outbox.bytes_waiting == 2 * 8 + 1
+    assert texts(outbox.take_nowait(1)) == ["x"]
+    assert take_all(outbox) == ["x", "a"]
+    assert outbox.bytes_waiting == 0
+
+
 def test_frames_before_a_replay_leave_before_it() -> None:
     """Frames queued before a replay leave before it, whatever the size of the pieces."""
     for max_bytes in (1, 2, 3, ALL):
