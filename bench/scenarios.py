@@ -63,6 +63,7 @@ GROUPS = {
     "fairness": "Fairness: another client's pings during publications to 10,000 subscribers",
     "questions": "Questions: a client's pings while 10 others ask about 1,000,000 subscriptions",
     "slow": "Slow clients",
+    "compression": "Compression of events of 2 KiB for 100 subscribers",
     "jitter": "Jitter: 1,000 clients that are offline for up to 2 s, 50 messages a second",
     "avalanche": "Avalanche: a restart with 5,000 clients",
     "rest": "Publication over REST",
@@ -230,6 +231,18 @@ SCENARIOS = (
         fresh_server=True,
         timeout=180,
         takes=lambda peer: peer.name == "chatroom",
+    ),
+    Scenario(
+        "compression",
+        "compression",
+        "100 events of 2 KiB a second to 100 subscribers",
+        "2 KiB of JSON",
+        ("compression", "--subscribers", "100", "--rate", "100"),
+        (
+            lower("bytes_per_delivery", "size of an event", "bytes each", "bytes"),
+            lower("server_us", "processor time of a delivery", "µs each", "µs", 1),
+        ),
+        takes=lambda peer: bool(peer.groups) or peer.name in ("chatroom", "ws"),
     ),
     Scenario(
         "jitter",

@@ -123,7 +123,7 @@ def _topic_rules(value: Any) -> TopicRules:
     """
     expected = _FIELDS["TOPICS"].metadata["expected"]
     try:
-        given = msgspec.json.decode(value) if isinstance(value, str) else value
+        given = msgspec.json.decode(value.strip() or "{}") if isinstance(value, str) else value
     except msgspec.MsgspecError as error:
         raise ImproperlyConfigured(
             f"CHATROOM_TOPICS must be {expected} ({error}), not {value!r}"

@@ -24,6 +24,10 @@ REJECTED_BYTES = 4
 """Bytes of a rejected message that cost one unit; building the error text needs a second, slower
 parse."""
 
+INFLATED_BYTES = 4
+"""Bytes inflated from a compressed message that cost one unit. Without compression, the time that
+the network takes for them holds a client back."""
+
 TOKEN = 500
 """A token: about 100 µs to verify its signature and compile its patterns."""
 LISTING_SLICE = 5_000
@@ -38,6 +42,12 @@ LISTED_ROW = 15
 
 LISTED_SUBSCRIPTION = 2
 """One subscription in a listing of clients, in addition: about 0.4 µs."""
+
+LISTED_MEMBER = 2
+"""A member in an answer about presence: about 0.5 µs to encode it."""
+
+TIMER_SLICE = 5_000
+"""Work of one slice of what a shared timer is due to do: about 1 ms."""
 
 CHUNK_BYTES = 16 * 1024
 """Bytes read from a socket at a time.

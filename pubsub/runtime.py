@@ -62,6 +62,7 @@ class Runtime:
                 else replies.encode_event_with_offset
             ),
             describe_loss=replies.encode_loss,
+            describe_presence=replies.encode_presence,
         )
         self.tally = Tally()
         self.lag = EventLoopLag()

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pubsub import conf
 from pubsub.checks import check_settings
 from pubsub.core.configuration import Configuration
-from pubsub.core.options import Overflow
+from pubsub.core.options import Overflow, TopicRules
 from pubsub.runtime import get_runtime
 
 PROJECT = Path(__file__).parents[1]
@@ -46,6 +46,7 @@ BAD_VALUES = {
     "PRESENCE_MAX": "0",
     "TOPICS": "orders, news",
     "AUTO_CREATE_TOPICS": "maybe",
+    "COMPRESSION": "maybe",
     "MAX_MESSAGE_BYTES": "64K",
     "RATE_LIMIT": "unlimited",
     "RATE_BURST": "-1",
@@ -178,6 +179,11 @@ def test_bad_topics(topics: str, complaint: str) -> None:
     with pytest.raises(ImproperlyConfigured) as error:
         conf.configuration_from({"TOPICS": topics})
     assert re.fullmatch(f"CHATROOM_TOPICS:? {complaint}", str(error.value)), str(error.value)
+
+
+def test_no_topics() -> None:
+    """An empty value names no topics."""
+    assert conf.configuration_from({"TOPICS": " "}).topics == TopicRules()
 
 
 def test_more_topics_than_allowed() -> None:

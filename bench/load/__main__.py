@@ -10,7 +10,17 @@ import resource
 from collections.abc import Callable
 from typing import Any
 
-from bench.load import avalanche, connections, fairness, jitter, memory, questions, rest, roundtrip
+from bench.load import (
+    avalanche,
+    compression,
+    connections,
+    fairness,
+    jitter,
+    memory,
+    questions,
+    rest,
+    roundtrip,
+)
 from bench.load.dialects import DIALECTS
 from bench.load.fanout import Fanout
 from bench.load.rooms import Rooms
@@ -74,6 +84,13 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
             of.seconds,
         ),
         {"clients": 10_000, "topics": 10_000, "each": 100, "askers": 10},
+    ),
+    "compression": (
+        "the cost of a delivery of 2 KiB at a fixed rate",
+        lambda of: compression.run(
+            of.port, of.dialect, of.pid, of.subscribers, of.rate, of.seconds
+        ),
+        {"subscribers": 100, "rate": 100},
     ),
     "jitter": (
         "clients that lose their connections at random",

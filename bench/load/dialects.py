@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import jwt
 
 from bench.load.sessions import ChatRoomSession, Session, SocketIOSession
-from bench.load.websocket import Step, handshake, text_frame
+from bench.load.websocket import DEFLATE, Step, handshake, text_frame
 
 TOPIC = "bench"
 
@@ -22,10 +22,10 @@ ACK_MARK = b"@"
 counting this byte counts acknowledgements, wherever the stream is cut."""
 
 
-def _command(kind: str, topic: str, text: str | None = None) -> dict[str, Any]:
+def _command(kind: str, topic: str, payload: Any = None) -> dict[str, Any]:
     command: dict[str, Any] = {"type": kind, "topic": topic, "request_id": ACK_MARK.decode()}
-    if text is not None:
-        command["message"] = {"id": MESSAGE_ID, "payload": {"text": text}}
+    if payload is not None:
+        command["message"] = {"id": MESSAGE_ID, "payload": payload}
     return command
 
 
@@ -58,13 +58,20 @@ class ChatRoom:
     opening = (Step(handshake("/ws"), b"\r\n\r\n"),)
     recovers = True
 
+    compressed = False
+    """Whether long messages from the server are compressed."""
+
     def subscribe(self, topic: str) -> Step:
         """The acknowledgement is an object; it ends with its only closing brace."""
         return Step(text_frame(_json(_command("subscribe", topic))), b"}")
 
     def publish(self, topic: str, text: str) -> bytes:
         """The acknowledgement has the same form."""
-        return text_frame(_json(_command("publish", topic, text)))
+        return self.publish_payload(topic, {"text": text})
+
+    def publish_payload(self, topic: str, payload: Any) -> bytes:
+        """Return the frame that publishes a payload."""
+        return text_frame(_json(_command("publish", topic, payload)))
 
     def ping(self) -> bytes:
         """The answer is a pong."""
@@ -92,6 +99,14 @@ class ChatRoomWithToken(ChatRoom):
         self.opening = (Step(handshake("/ws", token=token), b"\r\n\r\n"),)
 
 
+class ChatRoomWithCompression(ChatRoom):
+    """The same, with an offer of compression; its own messages are not compressed."""
+
+    opening = (Step(handshake("/ws", extensions=DEFLATE), b"\r\n\r\n"),)
+
+    compressed = True
+
+
 class SocketIO:
     """The same messages as events of Socket.IO 5 over Engine.IO 4, the acknowledgement as its."""
 
@@ -110,7 +125,7 @@ class SocketIO:
 
     def publish(self, topic: str, text: str) -> bytes:
         """The acknowledgement has the same form."""
-        return self._event(_command("publish", topic, text))
+        return self._event(_command("publish", topic, {"text": text}))
 
     def ping(self) -> bytes:
         """The answer is an acknowledgement."""
@@ -126,5 +141,6 @@ DIALECTS: dict[str, Dialect] = {
     "chatroom": ChatRoom(),
     "chatroom-no-recovery": ChatRoomWithoutRecovery(),
     "chatroom-token": ChatRoomWithToken(),
+    "chatroom-deflate": ChatRoomWithCompression(),
     "socketio": SocketIO(),
 }

@@ -23,13 +23,21 @@ class Step(NamedTuple):
     """The end of the answer."""
 
 
-def handshake(path: str, *, token: str | None = None) -> bytes:
-    """Return the request that opens a WebSocket, without extensions, so without compression."""
-    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+DEFLATE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+"""An offer after which every server compresses each message by itself."""
+
+COMPRESSED = 0x40
+"""The bit of a frame's first byte that marks a compressed message (RFC 7692 §6)."""
+
+
+def handshake(path: str, *, token: str | None = None, extensions: str | None = None) -> bytes:
+    """Return the request that opens a WebSocket; without extensions nothing is compressed."""
+    headers = f"Authorization: Bearer {token}\r\n" if token else ""
+    headers += f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
     return (
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        f"{authorization}\r\n"
+        f"{headers}\r\n"
     ).encode()
 
 

@@ -126,6 +126,14 @@ PEERS = (
         dialect="chatroom-token",
     ),
     Peer(
+        "chatroom-deflate",
+        "chat room on Daphne, compressed",
+        daphne(CHAT_ROOM),
+        {**CHAT_ROOM_ENVIRONMENT, "CHATROOM_COMPRESSION": "true"},
+        dialect="chatroom-deflate",
+        groups=("compression",),
+    ),
+    Peer(
         "chatroom-no-recovery",
         "chat room without recovery",
         daphne(CHAT_ROOM),
@@ -203,6 +211,15 @@ PEERS = (
         "Node.js ws",
         ("node", str(FOLDER / "ws.cjs"), "{port}"),
         NODE_ENVIRONMENT,
+        prepare=toolchains.install_ws,
+    ),
+    Peer(
+        "ws-deflate",
+        "Node.js ws, compressed",
+        ("node", str(FOLDER / "ws.cjs"), "{port}", "deflate"),
+        NODE_ENVIRONMENT,
+        dialect="chatroom-deflate",
+        groups=("compression",),
         prepare=toolchains.install_ws,
     ),
     Peer(

@@ -15,7 +15,7 @@ const now = () => new Date().toISOString();
 const server = new WebSocketServer({
   host: "127.0.0.1",
   port: Number(process.argv[2]),
-  perMessageDeflate: false,
+  perMessageDeflate: process.argv[3] === "deflate" ? { threshold: 1024 } : false,
   clientTracking: false,
 });
 

@@ -9,7 +9,16 @@ from ninja import NinjaAPI
 from ninja.renderers import BaseRenderer
 
 import pubsub
-from pubsub.api import clients, documents, errors, messages, monitoring, probes, topics
+from pubsub.api import (
+    clients,
+    documents,
+    errors,
+    messages,
+    monitoring,
+    presence,
+    probes,
+    topics,
+)
 from pubsub.paths import API_NAMESPACE
 from pubsub.responses import json_response
 
@@ -34,6 +43,7 @@ api = NinjaAPI(
 )
 for router in (
     topics.router,
+    presence.router,
     messages.router,
     monitoring.router,
     probes.router,

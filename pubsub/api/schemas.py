@@ -56,6 +56,27 @@ class Published(Schema):
     subscribers: int = Field(description="Subscribers of the topic, including slow ones.")
 
 
+class Member(Schema):
+    user: str | None = Field(None, description="Left out for a client without a user.")
+    client_id: str | None = Field(None, description="Left out for a user.")
+    info: dict[str, Any] | None = Field(
+        None, description="What the token or the authorizer says about the user."
+    )
+    clients: int | None = Field(
+        None, description="The user's connections; 0 if the last one has just been lost."
+    )
+
+
+class Presence(Schema):
+    type: Literal["presence"]
+    topic: str = Field(examples=["orders"])
+    ts: str
+    clients: int = Field(description="Subscribers of the topic.")
+    users: int = Field(description="Different users among them.")
+    members: list[Member] | None = Field(None, description="Left out if there are too many.")
+    truncated: Literal[True] | None = Field(None, description="Present if there are too many.")
+
+
 class Health(Schema):
     status: Literal["ok", "split"] = Field(
         description="`split` if several processes serve one port, each with its own topics.",

@@ -85,7 +85,7 @@ class Identity:
     """Topics that the client may create and delete."""
 
     info: bytes | None = field(default=None, repr=False)
-    """What the token says about the user: a compact JSON object, or ``None``."""
+    """What presence says about the user to others: a compact JSON object, or ``None``."""
 
     expires_at: float | None = None
     """When the token expires, in seconds since the Unix epoch; ``None`` for never."""

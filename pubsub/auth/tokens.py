@@ -1,6 +1,5 @@
 """Verifies JSON Web Tokens (RFC 7519), with PyJWT."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.auth.errors import ExpiredToken, InvalidToken
 from pubsub.auth.identity import Identity, Patterns, compile_patterns, is_complex
-
-MAX_INFO_BYTES = 1024
-"""Bytes that the claim ``info`` may have as compact JSON."""
+from pubsub.auth.info import encode_info
 
 MAX_USER_LENGTH = 256
 """Characters that the claim ``sub`` may have; it is repeated in every event of the user."""
@@ -159,17 +156,10 @@ def _patterns(claims: dict[str, Any], name: str) -> Patterns:
 def _info(claims: dict[str, Any]) -> bytes | None:
     if "info" not in claims:
         return None
-    info = claims["info"]
-    if isinstance(info, dict):
-        try:
-            encoded = json.dumps(
-                info, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-            ).encode()
-        except ValueError:  # including half of a surrogate pair, and numbers that JSON has not
-            encoded = None
-        if encoded is not None and len(encoded) <= MAX_INFO_BYTES:
-            return encoded
-    raise InvalidToken(f"the claim info must be an object of at most {MAX_INFO_BYTES} bytes")
+    try:
+        return encode_info(claims["info"])
+    except ValueError as error:
+        raise InvalidToken(f"the claim {error}") from None
 
 
 def _secrets(current: str, previous: str) -> list[_Key]:

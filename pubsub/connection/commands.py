@@ -9,12 +9,13 @@ and returns its cost beyond `fairness.COMMAND`. If it raises a `PubSubError`, th
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from pubsub import fairness
 from pubsub.connection.session import Session
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
+from pubsub.core.presence import Notice
 from pubsub.core.publication import Position
 from pubsub.core.topic import NOTHING_PAST, Recover
 from pubsub.protocol import messages
@@ -33,6 +34,7 @@ from pubsub.protocol.replies import (
     encode_ack,
     encode_history,
     encode_pong,
+    encode_presence,
     encode_published,
     encode_subscribed,
 )
@@ -50,17 +52,27 @@ Execute = Callable[[Issuer, Any], int]
 
 
 def subscribe(issuer: Issuer, command: Subscribe) -> int:
-    """Subscribe and acknowledge; the replay follows, ahead of the live events."""
+    """Subscribe and acknowledge; who is there and the replay follow, ahead of the live events."""
     client, topic, request_id = issuer.client, command.topic, command.request_id
     recover = None if command.recover is UNSET else _position_to_recover(command.recover)
-    subscribed = issuer.broker.subscribe(client, topic, last_n=command.last_n, recover=recover)
+    subscribed = issuer.broker.subscribe(
+        client, topic, last_n=command.last_n, recover=recover, presence=command.presence
+    )
     if subscribed is NOTHING_PAST:
         client.outbox.put_reply(encode_ack(topic, request_id))
         return 0
     client.outbox.put_reply(encode_subscribed(topic, request_id, subscribed, client.id))
+    cost = subscribed.replayed * fairness.REPLAYED_EVENT
+    if subscribed.presence is not None:
+        cost += _tell_presence(client, subscribed.presence)
     if subscribed.replay is not None:
         client.outbox.put_replay(subscribed.replay)
-    return subscribed.replayed * fairness.REPLAYED_EVENT
+    return cost
+
+
+def _tell_presence(client: Client, notice: Notice, request_id: str | UnsetType = UNSET) -> int:
+    client.outbox.put_reply(encode_presence(notice, request_id))
+    return len(notice.members or ()) * fairness.LISTED_MEMBER
 
 
 def _position_to_recover(asked: messages.Recover) -> Recover:
@@ -117,7 +129,7 @@ def history(issuer: Issuer, command: AskHistory) -> int:
 
 def presence(issuer: Issuer, command: AskPresence) -> int:
     """Answer with the members of the topic."""
-    raise BadRequest("the topic has no presence")
+    return _tell_presence(issuer.client, issuer.broker.presence(command.topic), command.request_id)
 
 
 # With access control:

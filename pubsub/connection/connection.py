@@ -25,7 +25,7 @@ from pubsub.protocol.messages import AnyCommand, Publish
 from pubsub.protocol.replies import encode_error, encode_refusal
 from pubsub.runtime import Runtime
 from pubsub.tally import AuthFailure
-from pubsub.transport.base import OTHER, Message, Reason, Transport
+from pubsub.transport.base import Message, Other, Reason, Transport
 from pubsub.websocket.engine import TooLarge
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,10 @@ logger = logging.getLogger(__name__)
 BATCH_BYTES = 64 * 1024
 """Bytes that are written at a time, so that the transport has to buffer no more than that."""
 
-_ORDINARY = (1000, 1001, Close.SHUTDOWN.code)
+_LEAVING = (1000, 1001)
+"""Close codes with which a client says that it leaves: done, or going away (RFC 6455 §7.4.1)."""
+
+_ORDINARY = (*_LEAVING, Close.SHUTDOWN.code)
 """Close codes that no line of the log is due to."""
 
 
@@ -124,7 +127,7 @@ class Connection:
                 self.session.start(user=user, token=token)
             await self.transport.serve(self)
         finally:
-            self._leave()
+            self._leave(lost=self._was_lost)
             self._runtime.forget(self)
             code = self.transport.close_code
             logs.client_disconnected(
@@ -153,10 +156,10 @@ class Connection:
             message = next_message()
             if message is None:
                 return
-            if message is OTHER:
-                self._budget -= fairness.OTHER_FRAME
+            if isinstance(message, Other):
+                self._budget -= message.cost
             else:
-                self._receive(message)  # type: ignore[arg-type]  # OTHER is the only one
+                self._receive(message)
             if self._budget <= 0 and not self._paused:
                 self._pause()
                 asyncio.get_running_loop().call_soon(self._resume)
@@ -308,7 +311,12 @@ class Connection:
         transport = self.transport
         if transport.close_reason is not None and not self.outbox.closed:
             self._log_close(transport.close_code, transport.close_reason)
-        self._leave()
+        self._leave(lost=self._was_lost)
+
+    @property
+    def _was_lost(self) -> bool:
+        """Whether the connection has ended otherwise than by the client's own wish."""
+        return self.transport.close_code not in _LEAVING
 
     def stop(self) -> None:
         """Flush the outbox, and close because the server is stopping."""
@@ -320,7 +328,7 @@ class Connection:
             self._log_close(reason.code, reason.reason)
             self._flush()
             last = self.outbox.take_nowait(BATCH_BYTES)
-            self._leave()
+            self._leave(lost=True)
             self.transport.close(reason, last)
 
     def _on_overflow(self, policy: Overflow) -> None:
@@ -334,7 +342,7 @@ class Connection:
     def close(self, reason: Reason) -> None:
         """Leave every topic, discard the outbox, and close after what was already written."""
         if not self.outbox.closed:
-            self._leave()
+            self._leave(lost=True)
             self.transport.close(reason)
             self._log_close(reason.code, reason.reason)
 
@@ -344,10 +352,10 @@ class Connection:
                 self.client.id, code=code, reason=reason, address=self.address, user=self.user
             )
 
-    def _leave(self) -> None:
+    def _leave(self, *, lost: bool) -> None:
         self._held = None
         self._runtime.registry.leave(self)
-        self.broker.disconnect(self.client)
+        self.broker.disconnect(self.client, lost=lost)
         if self.session is not None:
             self.session.end()
         if self._deciding is not None:
@@ -358,6 +366,7 @@ class Connection:
     def identified(self, identity: Identity) -> bool:
         """Note who the client is; return whether it may stay connected."""
         if self._runtime.registry.identify(self, identity.user):
+            self.broker.identify(self.client, identity.user, identity.info)
             return True
         self.count_auth_failure(AuthFailure.LIMIT)
         self.flush_and_close(Close.CONNECTION_LIMIT)

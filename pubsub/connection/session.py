@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import time
+from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 from msgspec import UNSET, UnsetType
@@ -77,6 +78,7 @@ class Session:
     __slots__ = (
         "_access",
         "_answers",
+        "_described",
         "_era",
         "_is_stale",
         "_peer",
@@ -94,6 +96,7 @@ class Session:
         self._is_stale = False  # the user, which may have cached permissions
         self._answers: dict[tuple[Action, str], bool] = {}
         self._era = 0  # of the permissions
+        self._described = -1  # the era in which the authorizer has described the user
         self._rechecking: asyncio.Task[None] | None = None
         self.identity: Identity | None = None
         """Who the client is; ``None`` as long as it has to authenticate."""
@@ -164,18 +167,29 @@ class Session:
     async def decide(self, action: Action, topic: str) -> None:
         """Ask the authorizer, and keep the answer for `require`.
 
+        Before the first subscription, it is also asked what others may know about the user.
+
         An answer is discarded if the permissions have changed meanwhile, so `require` may raise
         `Undecided` again.
         """
         era = self._era
         user = await self._reloaded_user()
-        allowed = user is not None and await django.ask(
-            self._access.authorizer, action, user, topic
-        )
+        authorizer = self._access.authorizer
+        allowed = user is not None and await django.ask(authorizer, action, user, topic)
+        if allowed and action == "subscribe" and self._described != era:
+            info = await django.describe(authorizer, user)
+            if era == self._era:
+                self._described = era
+                self._show(info)
         if era == self._era:
             if len(self._answers) >= MAX_ANSWERS:
                 self._answers.clear()
             self._answers[action, topic] = allowed
+
+    def _show(self, info: bytes | None) -> None:
+        """Let others know this about the user."""
+        self.identity = replace(self.require_identity(), info=info)
+        self._peer.identified(self.identity)
 
     # --- The command `auth` ---
 

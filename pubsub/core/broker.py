@@ -15,6 +15,7 @@ from pubsub.core.configuration import Configuration
 from pubsub.core.counters import ClientStatistics, Statistics, TopicStatistics, TotalCounters
 from pubsub.core.errors import (
     LimitExceeded,
+    NoPresence,
     NotSubscribed,
     ReentrantCall,
     TopicExists,
@@ -29,7 +30,9 @@ from pubsub.core.names import validate_name
 from pubsub.core.once import RecentIds
 from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
+from pubsub.core.presence import Notice, Presence, Presences
 from pubsub.core.publication import Encode, Frame, Position, Publication
+from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.core.topic import HistoryPage, Recover, Subscribed, Topic
 
 
@@ -94,10 +97,13 @@ class Broker:
         encode_kept: Encodes one to a topic with history, whose publications have offsets; by
             default the same.
         describe_loss: Builds the notice for a client that lost events.
+        describe_presence: Encodes a notice of who is subscribed to a topic.
         announce: The seam for other processes. It is called once for every publication and every
             change of topics, whatever caused it, after the change has taken effect here. It must
             return at once and must not raise.
-        clock: Returns the time in seconds by which kept messages and ids expire.
+        clock: Returns the time in seconds by which kept messages and ids expire, and by which
+            notices of presence are due.
+        call_later: Calls a function after some seconds; by default the running event loop does.
     """
 
     def __init__(
@@ -107,8 +113,10 @@ class Broker:
         encode: Encode,
         encode_kept: Encode | None = None,
         describe_loss: Callable[[Loss], Frame],
+        describe_presence: Callable[[Notice], Frame],
         announce: Callable[[Change], None] = _announce_nothing,
         clock: Callable[[], float] = time.monotonic,
+        call_later: CallLater = on_running_loop,
     ) -> None:
         self.config = config
         self._encode = encode
@@ -126,6 +134,9 @@ class Broker:
         self._total = TotalCounters()
         self._histories = HistoryBudget(config.history_bytes, clock)
         self._recent_ids = RecentIds(config.once_seconds, clock)
+        self._presences = Presences(
+            config, describe=describe_presence, clock=clock, call_later=call_later
+        )
         self._default_options = TopicOptions(history=config.history_size, overflow=config.overflow)
         self._delivering = False
         self._other_publications = 0
@@ -137,8 +148,9 @@ class Broker:
             self._create(name, NOT_GIVEN)
 
     def take_ownership(self) -> None:
-        """Make the calling thread the only one that may use the broker."""
+        """Make the calling thread the only one that may use the broker, on its event loop."""
         self._owner = get_ident()
+        self._presences.timer.restart()
 
     @property
     def client_count(self) -> int:
@@ -169,14 +181,40 @@ class Broker:
         self._clients_by_age.add(client)
         return client
 
-    def disconnect(self, client: Client) -> None:
-        """Remove a client from every topic and close its outbox. Safe to call twice."""
+    def identify(self, client: Client, user: str | None, info: bytes | None = None) -> None:
+        """Note the user of a client, and what presence says about the user.
+
+        Args:
+            client: A connected client, which may have subscriptions.
+            user: The authenticated user, or ``None``.
+            info: A JSON object that describes the user to others; without one it is empty.
+        """
+        self._check_caller()
+        former_user, former_info = client.user, client.info
+        client.user = user
+        client.info = b"" if user is None else info or b"{}"
+        if (former_user, former_info) == (user, client.info):
+            return
+        for name in client.topics:
+            presence = self._topics[name].presence
+            if presence is not None:
+                presence.identify(client, former_user)
+
+    def disconnect(self, client: Client, *, lost: bool = False) -> None:
+        """Remove a client from every topic and close its outbox. Safe to call twice.
+
+        ``lost`` says that the client did not end its connection itself. Its user, if there is one,
+        lingers in topics with presence then.
+        """
         self._check_caller()
         if self._clients.pop(client.id, None) is not None:
             self._clients_by_age.remove(client)
         self._subscriptions -= len(client.topics)
         for name in client.topics:
-            del self._topics[name].subscribers[client]
+            topic = self._topics[name]
+            del topic.subscribers[client]
+            if topic.presence is not None:
+                topic.presence.leave(client, lost=lost)
         client.topics.clear()
         client.outbox.close()
 
@@ -221,22 +259,50 @@ class Broker:
         self._announce(TopicDeleted(name))
 
     def subscribe(
-        self, client: Client, name: str, *, last_n: int = 0, recover: Recover | None = None
+        self,
+        client: Client,
+        name: str,
+        *,
+        last_n: int = 0,
+        recover: Recover | None = None,
+        presence: bool = False,
     ) -> Subscribed:
         """Subscribe a client, and return what the subscription begins with.
 
-        The caller must put its acknowledgement and then the replay into the outbox before it
-        awaits anything, so that there is neither a gap nor a duplicate before the live events.
-        Subscribing again changes nothing, and gives no second replay: nothing is recovered then,
-        because events that were sent already would be sent again.
+        The caller must put its acknowledgement, then who is there, and then the replay into the
+        outbox before it awaits anything, so that there is neither a gap nor a duplicate before the
+        live events. Subscribing again gives no second replay: nothing is recovered then, because
+        events that were sent already would be sent again. It may begin the notices of presence,
+        and never ends them.
+
+        Args:
+            client: The subscriber.
+            name: The topic.
+            last_n: The number of past events to replay, unless others are recovered.
+            recover: The position after which the client wants every message.
+            presence: Tell the client who is there, now and whenever that changes.
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoPresence: The client asks who is there, and the topic has no presence.
             LimitExceeded: The client has too many subscriptions, or there are too many topics.
         """
         self._check_caller()
+        if presence:
+            self._check_presence(name)
         if name in client.topics:
-            return self._counted(self._topics[name].again(recover))
+            topic = self._topics[name]
+            subscribed = topic.again(recover)
+        else:
+            topic = self._add_subscriber(client, name)
+            subscribed = topic.past(client, last_n, recover, self.config.recovery_limit)
+        if subscribed.recovered is not None:
+            self._recoveries[subscribed.recovered] += 1
+        if presence:
+            subscribed = subscribed._replace(presence=_presence_of(topic).watch(client))
+        return subscribed
+
+    def _add_subscriber(self, client: Client, name: str) -> Topic:
         if len(client.topics) >= self.config.max_subscriptions:
             # Even at the limit, a missing topic or an invalid name is the more useful error.
             if name not in self._topics and self._creates(name):
@@ -248,12 +314,19 @@ class Broker:
         topic.subscribers[client] = client.outbox
         client.topics[name] = None
         self._subscriptions += 1
-        return self._counted(topic.past(client, last_n, recover, self.config.recovery_limit))
+        if topic.presence is not None:
+            topic.presence.join(client)
+        return topic
 
-    def _counted(self, subscribed: Subscribed) -> Subscribed:
-        if subscribed.recovered is not None:
-            self._recoveries[subscribed.recovered] += 1
-        return subscribed
+    def presence(self, name: str) -> Notice:
+        """Return who is subscribed to a topic.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoPresence: The topic has no presence.
+        """
+        self._check_caller()
+        return _presence_of(self._existing(name)).view()
 
     def unsubscribe(self, client: Client, name: str) -> None:
         """End a subscription.
@@ -269,6 +342,8 @@ class Broker:
         del client.topics[name]
         del topic.subscribers[client]
         client.outbox.end_catch_up(topic.counters)
+        if topic.presence is not None:
+            topic.presence.leave(client)
 
     def publish(
         self,
@@ -459,20 +534,32 @@ class Broker:
             raise TopicExists(name)
         if len(self._topics) >= self.config.max_topics:
             raise LimitExceeded("topics", self.config.max_topics)
-        given = given.else_of(self.config.topics.options_for(name))
-        options = given.over(self._default_options)
+        options = self._options(name, given)
         history = self._new_history(options)
         topic = Topic(
             name,
             encode=self._encode if history is None else self._encode_kept,
             options=options,
             history=history,
+            presence=Presence(name, self._presences) if options.presence else None,
             total=self._total,
         )
         self._topics[name] = topic
         self._topics_by_name.add(topic)
         self._announce(TopicCreated(name, options))
         return topic
+
+    def _options(self, name: str, given: GivenOptions) -> TopicOptions:
+        return given.else_of(self.config.topics.options_for(name)).over(self._default_options)
+
+    def _check_presence(self, name: str) -> None:
+        """Check that a topic has presence, before it may have to be created."""
+        if name not in self._topics and self._creates(name):
+            options = self._options(validate_name(name), NOT_GIVEN)
+        else:
+            options = self._existing(name).options
+        if not options.presence:
+            raise NoPresence(name)
 
     def _new_history(self, options: TopicOptions) -> History | None:
         if not options.history:
@@ -506,3 +593,9 @@ class Broker:
 
     def __repr__(self) -> str:
         return f"<Broker {len(self._topics)} topics, {len(self._clients)} clients>"
+
+
+def _presence_of(topic: Topic) -> Presence:
+    if topic.presence is None:
+        raise NoPresence(topic.name)
+    return topic.presence

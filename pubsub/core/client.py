@@ -7,6 +7,9 @@ from pubsub.core.outbox import Outbox
 class Client:
     """An id chosen by the server, an outbox, and the names of the subscribed topics.
 
+    ``user`` is the authenticated user, if there is one, and ``info`` a JSON object that describes
+    the user to others; it is empty without a user. `Broker.identify` changes both.
+
     ``joined`` is a number that grows with each client: the time at which it connected, in
     nanoseconds since the Unix epoch, or a little more where two would be equal or the clock was set
     back.
@@ -15,13 +18,15 @@ class Client:
     exactly while this client is among the subscribers of that topic.
     """
 
-    __slots__ = ("id", "joined", "outbox", "topics")
+    __slots__ = ("id", "info", "joined", "outbox", "topics", "user")
 
     def __init__(self, client_id: str, outbox: Outbox, joined: int = 0) -> None:
         self.id = client_id
         self.joined = joined
         self.outbox = outbox
         self.topics: dict[str, None] = {}
+        self.user: str | None = None
+        self.info = b""
 
     def statistics(self) -> ClientStatistics:
         """Return a snapshot."""

@@ -124,6 +124,10 @@ class Configuration:
     max_message_bytes: int = count(64 * 1024)
     """Bytes of one client message (UTF-8)."""
 
+    compression: bool = setting(False, "true or false")
+    """Whether WebSocket clients may negotiate compression (RFC 7692). On Daphne only: other servers
+    have an option of their own."""
+
     rate_limit: float = rate(0.0, "a number of messages a second, or 0 for no limit")
     """Messages that one client may send per second; 0 for no limit."""
 

@@ -165,6 +165,18 @@ class Outbox(asyncio.Queue[Frame]):
         if not self._closed:
             self._put(frame)
 
+    def put_notice(self, frame: Frame) -> bool:
+        """Put a frame unless the outbox is full and cannot be flushed; return whether it was put.
+
+        Nothing is counted or reported if it was not: the caller has to make up for it.
+        """
+        if self.full():
+            self._on_full()
+            if self.full():
+                return False
+        self._put(frame)
+        return True
+
     def put_replay(self, replay: Replay) -> None:
         """Put past events ahead of the live ones that follow."""
         if not self._closed:

@@ -15,7 +15,7 @@ class Frame:
     they are ``None`` for replies and notices, which no overflow policy may drop.
     """
 
-    __slots__ = ("counters", "size", "unframed", "wire")
+    __slots__ = ("compressed", "counters", "size", "unframed", "wire")
 
     offset: int | None = None
     """That of the message; ``None`` if it is not an event of a topic that keeps history."""
@@ -28,6 +28,8 @@ class Frame:
         self.counters = counters
         self.wire: bytes | None = None
         """The form that a transport has left here; it ends with the payload."""
+        self.compressed: bytes | None = None
+        """The form for clients that have negotiated compression, once one of them needed it."""
 
     @property
     def payload(self) -> bytes:

@@ -12,6 +12,7 @@ from pubsub.core.history import History, KeptFrame
 from pubsub.core.once import First, Ids, Repetition
 from pubsub.core.options import TopicOptions
 from pubsub.core.outbox import Outbox
+from pubsub.core.presence import Notice, Presence
 from pubsub.core.publication import Encode, Frame, Position, Publication
 from pubsub.core.replay import Replay
 
@@ -59,6 +60,9 @@ class Subscribed(NamedTuple):
     """Whether the replay is everything after the position that was asked for; ``None`` if none
     was."""
 
+    presence: Notice | None = None
+    """Who is there, for a subscriber that asked."""
+
     @property
     def replayed(self) -> int:
         """The number of events in the replay."""
@@ -77,11 +81,12 @@ class Topic:
         encode: Encodes the event of a publication.
         options: Its options.
         history: Keeps the last messages; ``None`` to keep none.
+        presence: Counts the subscribers; ``None`` if nobody may ask who is there.
         total: Counts what all topics count together.
     """
 
     __slots__ = (
-        *("_encode", "counters", "epoch", "history", "name", "once_ids", "options"),
+        *("_encode", "counters", "epoch", "history", "name", "once_ids", "options", "presence"),
         "subscribers",
     )
 
@@ -92,12 +97,14 @@ class Topic:
         encode: Encode,
         options: TopicOptions | None = None,
         history: History | None = None,
+        presence: Presence | None = None,
         total: TotalCounters | None = None,
     ) -> None:
         self.name = name
         self.subscribers: dict[Client, Outbox] = {}
         self.options = options or TopicOptions()
         self.history = history
+        self.presence = presence
         self.epoch = "" if history is None else _new_epoch()
         self.once_ids: Ids = {}
         """The ids of messages that must not be delivered again."""
@@ -217,6 +224,8 @@ class Topic:
         for client in self.subscribers:
             del client.topics[self.name]
         self.subscribers.clear()
+        if self.presence is not None:
+            self.presence.close()
         self.once_ids.clear()
         if self.history is not None:
             self.history.close()

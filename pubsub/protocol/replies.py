@@ -8,6 +8,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub.core.loss import Loss
+from pubsub.core.presence import Member as PresentMember
+from pubsub.core.presence import Notice, Who
 from pubsub.core.publication import Frame, Publication
 from pubsub.core.topic import HistoryPage, Subscribed
 from pubsub.protocol.codes import ErrorCode
@@ -17,7 +19,9 @@ from pubsub.protocol.messages import (
     Error,
     ErrorDetail,
     Info,
+    Member,
     Pong,
+    Presence,
     Reply,
 )
 
@@ -193,6 +197,36 @@ def _kept_message(event: bytes, start: int, offset: int) -> bytes:
     own = b',"offset":%d' % offset
     end = event.rindex(own)
     return b'{"offset":%d,%b%b' % (offset, event[start:end], event[end + len(own) :])
+
+
+def encode_presence(notice: Notice, request_id: str | UnsetType = UNSET) -> Frame:
+    """Encode who is subscribed to a topic, or who has joined and left."""
+    presence = Presence(
+        request_id=request_id,
+        topic=notice.topic,
+        ts=timestamp(),
+        clients=notice.clients,
+        users=notice.users,
+    )
+    if notice.members is not None:
+        presence.members = [_member(member) for member in notice.members]
+    elif notice.joined is not None and notice.left is not None:
+        presence.joined = [_member(member) for member in notice.joined]
+        presence.left = [_former_member(who) for who in notice.left]
+    else:
+        presence.truncated = True
+    return _frame(presence)
+
+
+def _member(member: PresentMember) -> Member:
+    user, client_id = member.who
+    if user is None:
+        return Member(client_id=client_id or UNSET)
+    return Member(user=user, info=Raw(member.info), clients=member.clients)
+
+
+def _former_member(who: Who) -> Member:
+    return Member(client_id=who.client_id or UNSET) if who.user is None else Member(user=who.user)
 
 
 def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:

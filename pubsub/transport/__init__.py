@@ -25,7 +25,7 @@ async def accept(
     timeouts: Timeouts,
 ) -> Transport:
     """Accept a WebSocket after its ``websocket.connect`` event, and return its transport."""
-    taking_over = daphne.prepare(scope, send)
+    taking_over = daphne.prepare(scope, send, compression=config.compression)
     await send({"type": "websocket.accept", "subprotocol": subprotocol})
     transport = taking_over.finish(config, timeouts) if taking_over else None
     return transport or ASGITransport(receive, send, timeouts)

@@ -1,8 +1,10 @@
 """The interface between a connection and the server that carries it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pubsub import fairness
 from pubsub.core.publication import Frame
 from pubsub.websocket.engine import TooLarge
 
@@ -25,11 +27,18 @@ class Reason(Protocol):
         """The reason in the close frame."""
 
 
+@dataclass(frozen=True, slots=True)
 class Other:
-    """Input that is not a message: it took time to parse, but needs no action."""
+    """Input that is not a message: it took time to parse, but needs no action.
+
+    Its cost is in the unit of `pubsub.fairness`.
+    """
+
+    cost: int
 
 
-OTHER = Other()
+OTHER = Other(fairness.OTHER_FRAME)
+"""A control frame, or one fragment of a message."""
 
 
 class Peer(Protocol):

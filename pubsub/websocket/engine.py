@@ -1,4 +1,4 @@
-"""Turns what a peer sends into events: the one owner of the incoming side of RFC 6455.
+"""Turns what a peer sends into events: the one owner of the incoming side of RFC 6455 (and 7692).
 
 `frames.parse_text` is the fast path. Fragments, control frames, long messages and violations of
 the protocol go to wsproto, frame by frame. Its parser is created when a connection first needs it
@@ -11,7 +11,10 @@ from typing import Any, Final
 
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
+from pubsub.websocket.deflate import Inflate, InflateFailed, inflate
 from pubsub.websocket.frames import (
+    COMPRESSED,
+    FINAL_TEXT,
     MAX_PLAIN_LENGTH,
     NOT_PLAIN,
     frame_sizes,
@@ -24,6 +27,8 @@ TAIL = 1024
 
 REASONS = {CloseReason.INVALID_FRAME_PAYLOAD_DATA: "invalid UTF-8"}
 """Reasons of close frames; wsproto's own name its classes."""
+
+COMPRESSED_TEXT = FINAL_TEXT | COMPRESSED
 
 TOO_BIG = int(CloseReason.MESSAGE_TOO_BIG)
 
@@ -57,8 +62,9 @@ class Close:
 class Fault:
     """The peer violated the protocol. No event follows.
 
-    ``code`` is the close code to send (RFC 6455 §7.4.1): 1007 for text that is not UTF-8, 1009
-    for a message over the limit, and 1002 for everything else.
+    ``code`` is the close code to send (RFC 6455 §7.4.1): 1007 for text that is not UTF-8 and for
+    compressed data that is corrupt, 1009 for a message over the limit, and 1002 for everything
+    else.
     """
 
     code: int
@@ -101,12 +107,16 @@ class Engine:
             one becomes `TooLarge`, except that a text of up to `TAIL` bytes more in a single frame
             may still be a ``str``.
         max_bytes: Size of the longest message that is read to its end. A longer one is a `Fault`
-            with code 1009.
+            with code 1009. A compressed message must not exceed it before it is inflated, either.
+        inflates: Whether the peer may send compressed messages (RFC 7692); otherwise they are a
+            `Fault`.
     """
 
     __slots__ = (
         "_data",
         "_ended",
+        "_inflated",
+        "_inflates",
         "_max_bytes",
         "_max_message",
         "_max_plain",
@@ -114,9 +124,11 @@ class Engine:
         "_slow",
     )
 
-    def __init__(self, *, max_message_bytes: int, max_bytes: int) -> None:
+    def __init__(self, *, max_message_bytes: int, max_bytes: int, inflates: bool = False) -> None:
         self._max_message = max_message_bytes
         self._max_bytes = max_bytes
+        self._inflates = inflates
+        self._inflated = 0
         self._max_plain = min(MAX_PLAIN_LENGTH, max_message_bytes + TAIL, max_bytes)
         self._data = b""
         self._position = 0
@@ -142,6 +154,13 @@ class Engine:
             if text is not None:
                 self._position = end
                 return text
+            if end == NOT_PLAIN and self._inflates:
+                text, end = parse_text(
+                    data, position, self._max_plain, COMPRESSED_TEXT, self._inflate_text
+                )
+                if text is not None:
+                    self._position = end
+                    return text
             if end != NOT_PLAIN:
                 return None
         return self._next_slowly(data, position)
@@ -153,6 +172,14 @@ class Engine:
         self._position = 0
         if self._slow is not None:
             self._drop_parser(self._slow)
+
+    def take_inflated(self) -> int:
+        """Return the size that messages were inflated to since the last call, in bytes.
+
+        Few compressed bytes can take as much time as many plain ones.
+        """
+        inflated, self._inflated = self._inflated, 0
+        return inflated
 
     def _next_slowly(self, data: bytes, position: int) -> Event | None:
         """Give the parser one frame, or the part of it that has arrived, and nothing else.
@@ -167,7 +194,9 @@ class Engine:
                 return None
             rest = sum(sizes)
             if slow is None:
-                slow = self._slow = _SlowParser(self._max_message)
+                slow = self._slow = _SlowParser(
+                    self._max_message, Inflate(self._max_bytes) if self._inflates else None
+                )
             if not is_control(data[position]):
                 slow.size += sizes[1]
                 if slow.size > self._max_bytes:
@@ -184,7 +213,13 @@ class Engine:
             self._drop_parser(slow)
         return event
 
+    def _inflate_text(self, payload: bytes) -> str:
+        data = inflate(payload, self._max_plain)
+        self._inflated += len(data)
+        return data.decode()
+
     def _drop_parser(self, slow: "_SlowParser") -> None:
+        self._inflated += slow.inflated
         slow.drop()
         self._slow = None
 
@@ -192,13 +227,18 @@ class Engine:
 class _SlowParser:
     """One message, or one control frame before it, in wsproto's parser."""
 
-    __slots__ = ("_head", "_max_message", "_parser", "_tail", "in_message", "rest", "size")
+    __slots__ = (
+        *("_head", "_inflate", "_max_message", "_parser", "_seen", "_tail"),
+        *("in_message", "rest", "size"),
+    )
 
-    def __init__(self, max_message: int) -> None:
-        self._parser = FrameProtocol(client=False, extensions=[])
+    def __init__(self, max_message: int, inflate: Inflate | None) -> None:
+        self._parser = FrameProtocol(client=False, extensions=[inflate] if inflate else [])
+        self._inflate = inflate
         self._max_message = max_message
         self._head = bytearray()
         self._tail = b""
+        self._seen = 0
         self.in_message = False
         """Whether a message has begun and not ended."""
         self.rest = 0
@@ -206,12 +246,19 @@ class _SlowParser:
         self.size = 0
         """Payload bytes of the message, as announced by the headers of its frames so far."""
 
+    @property
+    def inflated(self) -> int:
+        """Bytes that the message was inflated to so far; 0 if it is not compressed."""
+        return self._inflate.size if self._inflate is not None else 0
+
     def parse(self, data: bytes) -> Event:
         """Parse one frame or a part of it."""
         self._parser.receive_bytes(data)
         try:
             for frame in self._parser.received_frames():
                 return self._event(frame)
+        except InflateFailed as error:
+            return Fault(int(error.code), str(error))
         except ParseFailed as error:
             return Fault(int(error.code), REASONS.get(error.code, "protocol error"))
         return PARTIAL
@@ -230,6 +277,7 @@ class _SlowParser:
         return PARTIAL if self.in_message else self._message(frame.opcode)
 
     def _keep(self, data: bytes) -> None:
+        self._seen += len(data)
         room = self._max_message - len(self._head)
         self._head += data[:room]
         if len(data) > room:
@@ -237,8 +285,8 @@ class _SlowParser:
 
     def _message(self, opcode: Opcode) -> Event:
         is_text = opcode is Opcode.TEXT
-        if self.size > self._max_message:
-            return TooLarge(is_text, self.size, bytes(self._head), self._tail)
+        if self._seen > self._max_message:
+            return TooLarge(is_text, self._seen, bytes(self._head), self._tail)
         return self._head.decode() if is_text else bytes(self._head)
 
     def drop(self) -> None:

@@ -5,12 +5,15 @@ All other frames are left to a library (see `engine`).
 """
 
 import functools
+from collections.abc import Callable
 
 FINAL_TEXT = 0x81
 FINAL_CLOSE = 0x88
 FINAL_PING = 0x89
 FINAL_PONG = 0x8A
 MASKED = 0x80
+COMPRESSED = 0x40
+"""The bit of the first byte that marks a message as compressed (RFC 7692 §6)."""
 
 MAX_PLAIN_LENGTH = (1 << 16) - 1
 """Bytes of the longest text that `parse_text` parses."""
@@ -23,16 +26,29 @@ NOT_PLAIN = -1
 _from_bytes = int.from_bytes
 
 
-def parse_text(data: bytes, start: int, max_length: int) -> tuple[str | None, int]:
+def parse_text(
+    data: bytes,
+    start: int,
+    max_length: int,
+    first_byte: int = FINAL_TEXT,
+    decode: Callable[[bytes], str] = bytes.decode,
+) -> tuple[str | None, int]:
     """Parse the masked, unfragmented text frame that begins at ``start`` (RFC 6455 §5.2).
+
+    Args:
+        data: What the peer has sent.
+        start: Where the frame begins.
+        max_length: The length of the longest payload that is parsed, in bytes.
+        first_byte: The first byte of such a frame.
+        decode: Makes the text of the unmasked payload, or raises a ``ValueError``.
 
     Returns:
         The text and the position of the next frame. ``(None, start)`` if the frame is incomplete.
-        ``(None, NOT_PLAIN)`` if it is another kind of frame, its text is longer than
-        ``max_length`` bytes, or it violates the RFC.
+        ``(None, NOT_PLAIN)`` if it is another kind of frame, longer than ``max_length`` bytes, or
+        violates the RFC.
     """
     size = len(data)
-    if data[start] != FINAL_TEXT:
+    if data[start] != first_byte:
         return None, NOT_PLAIN
     if size < start + 2:
         return None, start
@@ -55,8 +71,8 @@ def parse_text(data: bytes, start: int, max_length: int) -> tuple[str | None, in
     mask = data[begin - 4 : begin] * (length + 3 >> 2)
     unmasked = _from_bytes(data[begin:end], "little") ^ _from_bytes(mask, "little")
     try:
-        return unmasked.to_bytes(len(mask), "little")[:length].decode(), end
-    except UnicodeDecodeError:
+        return decode(unmasked.to_bytes(len(mask), "little")[:length]), end
+    except ValueError:
         return None, NOT_PLAIN
 
 
@@ -95,6 +111,12 @@ def text_header(length: int) -> bytes:
 def text_frame(payload: bytes) -> bytes:
     """Return an unmasked, unfragmented text frame (RFC 6455 §5.6)."""
     return text_header(len(payload)) + payload
+
+
+def compressed_text_frame(payload: bytes) -> bytes:
+    """Return an unfragmented text frame whose payload is compressed (RFC 7692 §6)."""
+    header = text_header(len(payload))
+    return bytes((header[0] | COMPRESSED,)) + header[1:] + payload
 
 
 def ping_frame(payload: bytes = b"") -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pubsub.auth.django import Action, ask
+from pubsub.auth.django import Action, ask, describe
 
 
 class Plain:
@@ -58,3 +58,25 @@ async def test_errors_reach_the_caller() -> None:
     """An authorizer that fails is not an answer."""
     with pytest.raises(OSError, match="no database"):
         await ask(Plain(), "manage", "ann", "t")
+
+
+class Described:
+    """An authorizer that says of each user what its name says."""
+
+    def info(self, user: Any) -> Any:
+        """Describe a user."""
+        return user
+
+
+async def test_description_of_a_user() -> None:
+    """What the authorizer says about a user is encoded; saying nothing is allowed."""
+    assert await describe(Described(), {"name": "Änn"}) == '{"name":"Änn"}'.encode()
+    assert await describe(Described(), None) is None
+    assert await describe(Plain(), "ann") is None
+
+
+@pytest.mark.parametrize("info", ["ann", ["ann"], {"n": "x" * 1024}, {"n": object()}, {"n": 1e999}])
+async def test_invalid_descriptions(info: Any) -> None:
+    """A description is an object of at most 1 KiB that JSON can represent."""
+    with pytest.raises(ValueError, match="info must be an object of at most 1024 bytes"):
+        await describe(Described(), info)

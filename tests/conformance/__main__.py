@@ -8,6 +8,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def serve(application: str) -> Server:
     return Server("-m", "daphne", "-p", "0", *limits, application)
 
 
-def run(python: str, folder: Path, cases: list[str], output: Path) -> dict[str, dict[str, str]]:
+def run(python: str, folder: Path, cases: Sequence[str], output: Path) -> dict[str, dict[str, str]]:
     """Test both servers at the same time; return the verdicts on each.
 
     Raises:
@@ -55,10 +56,18 @@ def main() -> int:
     """Do what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument(
-        "cases", nargs="*", default=suite.SECTIONS, help="the cases to run, like 2.* or 5.19"
+        "cases",
+        nargs="*",
+        help="the cases to run, like 2.* or 5.19; by default all without compression",
+    )
+    parser.add_argument(
+        "--compression",
+        action="store_true",
+        help="run the cases of compression, which take an hour",
     )
     parser.add_argument("--report", type=Path, help="keep the suite's own pages in this folder")
     args = parser.parse_args()
+    cases = args.cases or (suite.COMPRESSION if args.compression else suite.SECTIONS)
     try:
         python = suite.find_python()
         folder = suite.install(python)
@@ -67,7 +76,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         output = (args.report or Path(temporary)).resolve()
-        verdicts = run(python, folder, list(args.cases), output)
+        verdicts = run(python, folder, cases, output)
     ours, reference = verdicts.values()
     sys.stdout.writelines(f"{line}\n" for line in table(ours, reference))
     return 1 if shortcomings(ours, reference) else 0

@@ -15,6 +15,8 @@ TITLES = {
     "7": "Closing handshake",
     "9": "Limits and performance",
     "10": "Miscellaneous",
+    "12": "Compression",
+    "13": "Negotiation of compression",
 }
 
 SUMMARY = "all"

@@ -14,7 +14,7 @@ from pubsub.connection.rate import PATIENCE
 from pubsub.core.options import GivenOptions, Overflow
 from pubsub.protocol.codes import Close
 from pubsub.protocol.messages import Ping
-from pubsub.transport.base import OTHER
+from pubsub.transport.base import OTHER, Other
 from pubsub.websocket.engine import TooLarge
 from tests.connection.support import open_room, publication, turn
 
@@ -117,11 +117,12 @@ async def test_bug_of_the_server_is_logged_and_not_shown(
     [
         (json.dumps(PING), fairness.COMMAND),
         (OTHER, fairness.OTHER_FRAME),
+        (Other(300), 300),
         ("x" * 4000, fairness.COMMAND + 4000 // fairness.REJECTED_BYTES),
         (b"x" * 4000, fairness.COMMAND + 4000 // fairness.REJECTED_BYTES),
         (TooLarge(True, 8000, b"", b""), fairness.COMMAND + 8000 // fairness.REJECTED_BYTES),
     ],
-    ids=["command", "control frame", "bad text", "binary", "too large"],
+    ids=["command", "control frame", "inflated", "bad text", "binary", "too large"],
 )
 async def test_client_over_its_budget_waits_for_its_turn(message: Any, cost: int) -> None:
     """Each message is charged, and a client over its budget is not read until its next turn."""

@@ -9,6 +9,7 @@ from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, HistoryBudget
 from pubsub.core.loss import Loss
+from pubsub.core.presence import Notice
 from pubsub.core.publication import Frame, Publication
 
 Row = TypeVar("Row")
@@ -35,10 +36,22 @@ def describe_loss(loss: Loss) -> Frame:
     return reply(f"{loss.topic} lost {loss.dropped}{offsets}")
 
 
-def make_broker(announce: Callable[[Change], None] | None = None, **config: Any) -> Broker:
-    """Return a broker with this configuration."""
-    more = {} if announce is None else {"announce": announce}
-    return Broker(Configuration(**config), encode=encode, describe_loss=describe_loss, **more)
+def describe_presence(notice: Notice) -> Frame:
+    """Return the notice of who is there, as its `repr`."""
+    return reply(repr(notice))
+
+
+ARGUMENTS = ("encode", "describe_presence", "announce", "clock", "call_later")
+"""Arguments of a broker that tests replace."""
+
+
+def make_broker(announce: Callable[[Change], None] | None = None, **more: Any) -> Broker:
+    """Return a broker with these arguments and, for the rest of them, this configuration."""
+    arguments = {name: more.pop(name) for name in ARGUMENTS if name in more}
+    if announce is not None:
+        arguments["announce"] = announce
+    by_default = {"encode": encode, "describe_presence": describe_presence}
+    return Broker(Configuration(**more), describe_loss=describe_loss, **by_default | arguments)
 
 
 def make_history(capacity: int, max_bytes: int = 1 << 30) -> History:

@@ -6,7 +6,6 @@ import pytest
 
 from pubsub.core.broker import TIMED_EVERY, Broker, TopicCreated, TopicDeleted
 from pubsub.core.client import Client
-from pubsub.core.configuration import Configuration
 from pubsub.core.errors import (
     InvalidTopicName,
     LimitExceeded,
@@ -18,7 +17,7 @@ from pubsub.core.errors import (
 )
 from pubsub.core.options import GivenOptions, Overflow, TopicOptions
 from pubsub.core.publication import Publication
-from tests.core.support import describe_loss, join, make_broker, one_slice, publish, read, reply
+from tests.core.support import join, make_broker, one_slice, publish, read, reply
 
 
 def test_every_subscriber_but_the_publisher_gets_each_message_once() -> None:
@@ -371,7 +370,7 @@ def test_an_event_is_encoded_once() -> None:
         encoded.append(publication)
         return b"event"
 
-    broker = Broker(Configuration(), encode=encode, describe_loss=describe_loss)
+    broker = make_broker(encode=encode)
     broker.create_topic("t")
     clients = [join(broker, "t") for _ in range(3)]
     publish(broker, "t", "a")

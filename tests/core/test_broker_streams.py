@@ -28,7 +28,7 @@ from pubsub.core.loss import Loss
 from pubsub.core.options import GivenOptions, Overflow
 from pubsub.core.publication import Frame, Position, Publication
 from pubsub.core.topic import Recover
-from tests.core.support import reply
+from tests.core.support import describe_presence, reply
 
 NAMES = st.sampled_from("ab")
 POLICIES = st.sampled_from([Overflow.CATCH_UP, *Overflow])
@@ -139,6 +139,7 @@ class StreamsMachine(RuleBasedStateMachine):
             ),
             encode=encode,
             describe_loss=describe_loss,
+            describe_presence=describe_presence,
             clock=lambda: self.now,
         )
         self.rooms: dict[str, Room] = {}

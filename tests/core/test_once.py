@@ -4,9 +4,8 @@ import pytest
 
 from pubsub.core import once
 from pubsub.core.broker import Broker
-from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Publication
-from tests.core.support import describe_loss, encode, join, read, reply
+from tests.core.support import join, make_broker, read, reply
 
 
 class Clock:
@@ -22,12 +21,7 @@ class Clock:
 
 def make(clock: Clock, **config: int) -> Broker:
     """Return a broker that remembers ids for ten seconds, with the topics ``t`` and ``u``."""
-    broker = Broker(
-        Configuration(once_seconds=10, **config),  # type: ignore[arg-type]
-        encode=encode,
-        describe_loss=describe_loss,
-        clock=clock,
-    )
+    broker = make_broker(once_seconds=10, clock=clock, **config)
     broker.create_topic("t")
     broker.create_topic("u")
     return broker

@@ -509,3 +509,19 @@ def test_methods_that_track_tasks_are_missing(name: str) -> None:
     """Methods that track unfinished tasks are missing, since the outbox does not track them."""
     assert isinstance(make(), asyncio.Queue)
     assert not hasattr(make(), name)
+
+
+def test_notices_may_be_left_out() -> None:
+    """A notice enters if there is room, if need be after a flush, and its loss is not counted."""
+    flushed: list[str] = []
+    outbox = make(2)
+    assert outbox.put_notice(reply("a"))
+    assert outbox.put_notice(reply("b"))
+    assert not outbox.put_notice(reply("c"))
+    outbox._on_full = lambda: flushed.extend(texts(outbox.take_nowait(1)))
+    assert outbox.put_notice(reply("d"))
+    assert flushed + texts(outbox.take_nowait(ALL)) == ["a", "b", "d"]
+    assert outbox.dropped == 0
+    outbox.close()
+    assert not outbox.put_notice(reply("e"))
+    assert outbox.empty()

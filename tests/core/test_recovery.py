@@ -5,12 +5,11 @@ import pytest
 from pubsub.core import history, topic
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.configuration import Configuration
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.options import GivenOptions
 from pubsub.core.publication import Position
 from pubsub.core.topic import NOTHING_PAST, HistoryPage, Recover, Subscribed
-from tests.core.support import describe_loss, encode, join, make_broker, publish, reply
+from tests.core.support import join, make_broker, publish, reply
 
 
 def make(messages: str = "abcde", **config: int) -> Broker:
@@ -196,7 +195,7 @@ class Clock:
 def test_old_messages_disappear(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message is kept for ``history_seconds``, whether the broker forgets regularly or not."""
     clock = Clock()
-    broker = Broker(Configuration(), encode=encode, describe_loss=describe_loss, clock=clock)
+    broker = make_broker(clock=clock)
     for name in "tu":
         broker.create_topic(name, GivenOptions(history=9, history_seconds=10))
         for second, text in enumerate("abc"):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from websockets.client import ClientProtocol
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
@@ -42,6 +43,7 @@ class Client:
         answers: bool = True,
         subprotocols: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
+        compression: bool = False,
     ) -> None:
         self._answers = answers
         self._socket = socket.socket()
@@ -59,6 +61,7 @@ class Client:
             origin=origin,
             max_size=None,
             subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+            extensions=[ClientPerMessageDeflateFactory()] if compression else None,
         )
         self._events: list[Any] = []
         request = self._protocol.connect()
@@ -81,6 +84,11 @@ class Client:
     def subprotocol(self) -> str | None:
         """The subprotocol that the server has selected."""
         return self._protocol.subprotocol
+
+    @property
+    def compressed(self) -> bool:
+        """Whether compression was agreed on. What this client sends is never compressed."""
+        return bool(self._protocol.extensions)
 
     @property
     def port(self) -> int:

@@ -18,6 +18,7 @@ COUNTED = ("-m", "daphne", "-p", "0", "tests.live.host.counted:application")
 SUBSCRIBERS = 30
 ROUNDS = 20
 PUBLISH = {"type": "publish", "topic": "orders", "message": {"id": UUID, "payload": 1}}
+LONG = {**PUBLISH, "message": {"id": UUID, "payload": "x" * 2000}}
 
 
 def count(server: Server, at_a_time: int) -> Counter[str]:
@@ -28,15 +29,19 @@ def count(server: Server, at_a_time: int) -> Counter[str]:
 
 
 def count_calls(
-    server: Server, subscribers: list[Client], publisher: Client, at_a_time: int = 1
+    server: Server,
+    subscribers: list[Client],
+    publisher: Client,
+    at_a_time: int = 1,
+    command: Mapping[str, Any] = PUBLISH,
 ) -> Counter[str]:
     """Publish ``at_a_time`` messages per round and count the server's calls."""
-    publisher.send_all([PUBLISH])  # warms the cache of the encoded topic name
+    publisher.send_all([command])  # warms the cache of the encoded topic name
     for client in (*subscribers, publisher):
         client.receive()
     server.request("GET", "/count/start")
     for _ in range(ROUNDS):
-        publisher.send_all([PUBLISH] * at_a_time)
+        publisher.send_all([command] * at_a_time)
         for client in (*subscribers, publisher):
             for _ in range(at_a_time):
                 client.receive()
@@ -63,6 +68,22 @@ def test_publications_of_one_tick(start_server: StartServer) -> None:
     counts = count(start_server(*COUNTED), 8)
     assert counts["encodings"] == 2 * 8 * ROUNDS
     assert counts["hops"] < 3 * ROUNDS
+
+
+def test_publications_to_compressed_connections(start_server: StartServer) -> None:
+    """A long event is compressed once, and all that negotiated it get it in one write a tick."""
+    server = start_server(*COUNTED, CHATROOM_COMPRESSION="true")
+    server.create_topic("orders")
+    subscribers = [server.connect(compression=number % 3 > 0) for number in range(SUBSCRIBERS)]
+    for client in subscribers:
+        assert client.ask(type="subscribe", topic="orders")["type"] == "ack"
+    publisher = server.connect(compression=True)
+    counts = count_calls(server, subscribers, publisher, 4, LONG)
+    assert counts["compressions"] == 4 * ROUNDS
+    assert counts["encodings"] == 2 * 4 * ROUNDS
+    assert counts["hops"] < 3 * ROUNDS
+    counts = count_calls(server, subscribers, publisher)
+    assert counts["compressions"] == 0
 
 
 def subscribers_with(server: Server, headers: Mapping[str, str]) -> list[Client]:
@@ -136,3 +157,37 @@ def test_publications_of_users(tmp_path: Path, authorizer: str) -> None:
             assert_cheap(count_calls(server, subscribers, publisher))
             question.send(b"y")
         assert asking.receive()["type"] == "ack"
+
+
+def test_presence(start_server: StartServer) -> None:
+    """A notice of presence is encoded once, and written once to each watcher, without tasks."""
+    server = start_server(*COUNTED, CHATROOM_PRESENCE_INTERVAL="0.1")
+    server.create_topic("orders", presence=True)
+    watchers = [server.subscriber("orders", presence=True) for _ in range(SUBSCRIBERS)]
+    joining = [server.connect() for _ in range(ROUNDS)]
+    members: set[str] = set()
+    for watcher in watchers:
+        while len(members) < SUBSCRIBERS:  # all have been told of all
+            members |= {
+                each["client_id"]
+                for notice in [watcher.receive()]
+                for each in notice.get("members", notice.get("joined"))
+            }
+        members.clear()
+    server.request("GET", "/count/start")
+    for client in joining:
+        client.send(type="subscribe", topic="orders")
+    for client in joining:
+        assert client.receive()["type"] == "ack"
+    notices = [0] * SUBSCRIBERS
+    for number, watcher in enumerate(watchers):
+        told = 0
+        while told < ROUNDS:
+            told += len(watcher.receive()["joined"])
+            notices[number] += 1
+    counts = Counter(server.request("GET", "/count/stop")[1])
+    assert len(set(notices)) == 1
+    assert counts["encodings"] == ROUNDS + notices[0]
+    assert [counts[f"writes to {watcher.port}"] for watcher in watchers] == notices
+    assert counts["tasks"] < ROUNDS / 2
+    assert counts["threads"] == 0

@@ -357,6 +357,7 @@ def test_openapi_and_its_page(server: Server) -> None:
         ("/topics", "get"),
         ("/topics", "post"),
         ("/topics/{name}", "delete"),
+        ("/topics/{name}/presence", "get"),
         ("/topics/{name}/messages", "post"),
         ("/health", "get"),
         ("/livez", "get"),

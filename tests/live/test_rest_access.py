@@ -72,6 +72,12 @@ ENDPOINTS: dict[tuple[str, str], tuple[Any, Any, Any, Any, Any]] = {
     ("DELETE", "/topics/missing"): (
         *("UNAUTHORIZED", "FORBIDDEN", "FORBIDDEN", "FORBIDDEN", "TOPIC_NOT_FOUND"),
     ),
+    ("GET", "/topics/orders/presence"): (
+        *("UNAUTHORIZED", "BAD_REQUEST", "FORBIDDEN", "BAD_REQUEST", "BAD_REQUEST"),
+    ),
+    ("GET", "/topics/missing/presence"): (
+        *("UNAUTHORIZED", "FORBIDDEN", "FORBIDDEN", "TOPIC_NOT_FOUND", "TOPIC_NOT_FOUND"),
+    ),
     ("GET", "/stats"): ("UNAUTHORIZED", "FORBIDDEN", "FORBIDDEN", 200, 200),
     ("GET", "/subscriptions"): ("UNAUTHORIZED", "FORBIDDEN", "FORBIDDEN", 200, 200),
     ("GET", "/clients"): ("UNAUTHORIZED", "FORBIDDEN", "FORBIDDEN", 200, 200),

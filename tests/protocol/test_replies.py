@@ -1,5 +1,6 @@
 """Replies out: the frames that the server sends."""
 
+import functools
 import json
 import re
 from datetime import datetime
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from pubsub.core.loss import Loss
+from pubsub.core.presence import Member as Present
+from pubsub.core.presence import Notice, Who
 from pubsub.core.publication import Frame, Position, Publication
 from pubsub.core.topic import HistoryPage
 from pubsub.protocol import replies
@@ -127,3 +130,33 @@ def test_kept_messages_are_what_their_structures_encode_to(
         assert (history.request_id, history.messages) == (request_id, [kept])
     body = json.loads(replies.encode_history_body("orders", page))
     assert (body["offset"], body["complete"], len(body["messages"])) == (offset + 3, True, 1)
+
+
+ANN = Present(Who("ann", None), b'{"name":"Ann"}', 2)
+CLIENT = Present(Who(None, UUID), b"", 1)
+
+
+def decoded(notice: Notice) -> dict[str, object]:
+    """Return what a notice is encoded to, without its time."""
+    presence = json.loads(replies.encode_presence(notice).text)
+    assert list(presence)[:3] == ["type", "topic", "ts"]
+    del presence["ts"]
+    return presence
+
+
+def test_presence() -> None:
+    """All members, a change, and the counts alone have the fields of the contract."""
+    head = {"type": "presence", "topic": "t", "clients": 3, "users": 1}
+    notice = functools.partial(Notice, topic="t", clients=3, users=1)
+    ann = {"user": "ann", "info": {"name": "Ann"}, "clients": 2}
+    assert decoded(notice(members=[ANN, CLIENT])) == {
+        **head,
+        "members": [ann, {"client_id": UUID}],
+    }
+    assert decoded(notice(joined=[], left=[ANN.who, CLIENT.who])) == {
+        **head,
+        "joined": [],
+        "left": [{"user": "ann"}, {"client_id": UUID}],
+    }
+    assert decoded(notice()) == {**head, "truncated": True}
+    assert '"request_id":"p","topic"' in replies.encode_presence(notice(), "p").text

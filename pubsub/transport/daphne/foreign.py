@@ -9,6 +9,7 @@ part                 read                         if a name is missing
 `WEBSOCKET`          for each connection          one warning; the portable transport serves it
 `HTTP`               when the application is made one warning; HTTP has no bounds
 `SIGNALS`            when the application is made one warning; a signal spreads no clients
+`COMPRESSION`        at the first offer of it     one warning; connections are not compressed
 `DEBUG_MESSAGES`     at the first handshake       handshakes are slower
 `ACCESS_LOG`         when the application is made the access log has Daphne's own form
 ==================== ============================ ===============================================
@@ -53,7 +54,7 @@ WEBSOCKET: Table = {
         "consumeData": "has Autobahn parse frames after all, if they may be compressed",
         "maxMessagePayloadSize": "Daphne's limit for a message",
         "maxFramePayloadSize": "Daphne's limit for a frame",
-        "_perMessageCompress": "whether compression is on, which the engine does not support",
+        "_perMessageCompress": "whether Autobahn has negotiated compression itself",
         "is_closed": "Autobahn's Deferred, whose cycle with the protocol is broken",
         "server": "Daphne's server",
         "request": "the path, for the access log",
@@ -218,6 +219,15 @@ SIGNALS: Table = {
     },
 }
 """What tells whether Twisted handles the signals that stop the server."""
+
+COMPRESSION: Table = {
+    PROTOCOL: {"serverAccept": "wrapped: adds a header to the response"},
+    "autobahn.websocket.protocol:WebSocketServerProtocol.succeedHandshake": {
+        "websocket_extensions": "emptied, so that Autobahn negotiates no extension itself",
+        "headers": "additional headers of the response, beside the subprotocol",
+    },
+}
+"""What is used and replaced to negotiate compression in the response to the handshake."""
 
 DEBUG_MESSAGES: Table = {
     "autobahn.websocket.protocol": {

@@ -13,16 +13,22 @@ from typing import Any
 from pubsub.core.configuration import Configuration
 from pubsub.transport.base import Send
 from pubsub.transport.daphne import foreign
+from pubsub.transport.daphne.compression import DeflateTransport, negotiate
 from pubsub.transport.daphne.handshake import spare_debug_messages
 from pubsub.transport.daphne.server import SCOPE_KEY, is_running
 from pubsub.transport.daphne.transport import DaphneTransport
 from pubsub.transport.timeouts import Timeouts
 
 
-def prepare(scope: Mapping[str, Any], send: Send) -> "TakeOver | None":
+def prepare(scope: Mapping[str, Any], send: Send, *, compression: bool) -> "TakeOver | None":
     """Prepare to take a connection over once it is accepted; return ``None`` on other servers.
 
     If a name in `foreign` is missing, this logs one warning and returns ``None``, too.
+
+    Args:
+        scope: The scope of the connection.
+        send: What its application was given to send with.
+        compression: Whether the client may negotiate compression.
     """
     if not is_running():
         return None
@@ -34,7 +40,8 @@ def prepare(scope: Mapping[str, Any], send: Send) -> "TakeOver | None":
     except foreign.NotAsExpected as error:
         foreign.warn_once(str(error))
         return None
-    return TakeOver(protocol)
+    compressed = compression and negotiate(protocol, scope["headers"])
+    return TakeOver(protocol, DeflateTransport if compressed else DaphneTransport)
 
 
 def _protocol_of(scope: Mapping[str, Any], send: Send) -> Any:
@@ -53,17 +60,18 @@ def _parse_nothing() -> bool:
 class TakeOver:
     """A connection that is about to be accepted."""
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_protocol", "_transport")
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, transport: type[DaphneTransport]) -> None:
         self._protocol = protocol
+        self._transport = transport
         # Frames that arrived together with the handshake are left for the engine.
         protocol.processData = _parse_nothing
 
     def finish(self, config: Configuration, timeouts: Timeouts) -> DaphneTransport | None:
         """Take the accepted connection over; return ``None`` if that is not possible.
 
-        The connection may be lost already, or compressed (with one warning).
+        The connection may be lost already, or compressed by Autobahn (with one warning).
         """
         protocol = self._protocol
         del protocol.processData
@@ -75,4 +83,4 @@ class TakeOver:
             return None
         if protocol.server.verbosity <= 1:
             spare_debug_messages()
-        return DaphneTransport(protocol, config, timeouts)
+        return self._transport(protocol, config, timeouts)

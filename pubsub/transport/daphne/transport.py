@@ -71,12 +71,13 @@ def serialize(batch: Sequence[Frame]) -> bytes:
     global _last_joined
     last, data = _last_joined
     if batch != last:
-        data = b"".join([frame.wire or _serialize(frame) for frame in batch])
+        data = b"".join([frame.wire or frame_text(frame) for frame in batch])
         _last_joined = batch, data
     return data
 
 
-def _serialize(frame: Frame) -> bytes:
+def frame_text(frame: Frame) -> bytes:
+    """Return the bytes of a frame that no transport has framed before, and keep them in it."""
     payload, frame.unframed = frame.unframed, None
     frame.wire = wire = text_header(frame.size) + payload  # type: ignore[operator]  # not framed
     return wire
@@ -129,6 +130,9 @@ class DaphneTransport:
 
     kind = "websocket"
 
+    _inflates = False
+    """Whether the client may send compressed messages."""
+
     def __init__(self, protocol: Any, config: Configuration, timeouts: Timeouts) -> None:
         self._tcp = tcp = protocol.transport
         self._direct = not is_tls(tcp)
@@ -154,6 +158,7 @@ class DaphneTransport:
         self._engine = Engine(
             max_message_bytes=config.max_message_bytes,
             max_bytes=min(filter(None, limits), default=1 << 62),
+            inflates=self._inflates,
         )
         self._engine.feed(protocol.data)
         self._take_over(protocol)

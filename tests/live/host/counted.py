@@ -28,6 +28,7 @@ FUNCTIONS = {
     "run_in_executor": "threads",
     "addWriter": "detours",  # a write that Twisted defers to the selector
     "encode_event": "encodings",
+    "deflate": "compressions",
     "processData": "detours",  # a message parsed by Autobahn
 }
 

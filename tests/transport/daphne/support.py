@@ -26,7 +26,7 @@ from websockets.uri import parse_uri
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Frame as OutgoingFrame
 from pubsub.transport import accept
-from pubsub.transport.base import OTHER
+from pubsub.transport.base import Other
 from pubsub.transport.daphne import HttpLimits, install
 from pubsub.transport.timeouts import Timeouts
 
@@ -103,7 +103,7 @@ class Peer:
         if self.error is not None:
             raise self.error
         while (message := self.transport.next_message()) is not None:
-            if message is OTHER:
+            if isinstance(message, Other):
                 self.others += 1
             else:
                 self.read.append(message)

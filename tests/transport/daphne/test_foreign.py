@@ -15,7 +15,13 @@ from tests.transport.daphne.support import running_daphne
 
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
-STATIC = (foreign.HTTP, foreign.SIGNALS, foreign.DEBUG_MESSAGES, foreign.ACCESS_LOG)
+STATIC = (
+    foreign.HTTP,
+    foreign.SIGNALS,
+    foreign.COMPRESSION,
+    foreign.DEBUG_MESSAGES,
+    foreign.ACCESS_LOG,
+)
 """The parts of the table that need no connection to be looked at."""
 
 NAMES = [

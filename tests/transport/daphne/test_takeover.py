@@ -76,7 +76,7 @@ async def test_other_servers(caplog: pytest.LogCaptureFixture) -> None:
     async def send(message: dict[str, Any]) -> None:
         raise NotImplementedError
 
-    assert takeover.prepare({}, send) is None
+    assert takeover.prepare({}, send, compression=True) is None
     assert caplog.records == []
 
 
