@@ -180,6 +180,8 @@ class Outbox(asyncio.Queue[Frame]):
     def put_replay(self, replay: Replay) -> None:
         """Put past events ahead of the live ones that follow."""
         if not self._closed:
+            if self._lost is not None:
+                self._report_lost(self._lost)  # before the next event of the topic
             self._put(replay)
             self._replays += 1
 
