@@ -334,11 +334,11 @@ class Connection:
             self._leave(lost=True)
             self.transport.close(reason, last)
 
-    def _on_overflow(self) -> None:
+    def _on_overflow(self, policy: Overflow) -> None:
         if not self._is_slow:
             self._is_slow = True
             logs.slow_consumer(self.client.id, address=self.address, user=self.user)
-        if self._runtime.config.overflow is Overflow.DISCONNECT:
+        if policy is Overflow.DISCONNECT:
             # Deferred, because the broker is in the middle of a publication.
             asyncio.get_running_loop().call_soon(self.close, Close.SLOW)
 

@@ -25,9 +25,10 @@ from pubsub.core.errors import (
 from pubsub.core.histogram import Histogram
 from pubsub.core.history import History, HistoryBudget
 from pubsub.core.listing import Listing
+from pubsub.core.loss import Loss
 from pubsub.core.names import validate_name
 from pubsub.core.once import RecentIds
-from pubsub.core.options import NOT_GIVEN, GivenOptions, TopicOptions
+from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
 from pubsub.core.presence import Notice, Presence, Presences
 from pubsub.core.publication import Encode, Frame, Position, Publication
@@ -95,7 +96,7 @@ class Broker:
         encode: Encodes the event of a publication to a topic without history.
         encode_kept: Encodes one to a topic with history, whose publications have offsets; by
             default the same.
-        describe_loss: Builds the notice for a client that lost events: the topic, their number.
+        describe_loss: Builds the notice for a client that lost events.
         describe_presence: Encodes a notice of who is subscribed to a topic.
         announce: The seam for other processes. It is called once for every publication and every
             change of topics, whatever caused it, after the change has taken effect here. It must
@@ -111,7 +112,7 @@ class Broker:
         *,
         encode: Encode,
         encode_kept: Encode | None = None,
-        describe_loss: Callable[[str, int], Frame],
+        describe_loss: Callable[[Loss], Frame],
         describe_presence: Callable[[Notice], Frame],
         announce: Callable[[Change], None] = _announce_nothing,
         clock: Callable[[], float] = time.monotonic,
@@ -161,7 +162,7 @@ class Broker:
         *,
         on_frames: Callable[[], None],
         on_full: Callable[[], None],
-        on_overflow: Callable[[], None],
+        on_overflow: Callable[[Overflow], None],
         schedule: Callable[[Callable[[], None]], None] = at_once,
     ) -> Client:
         """Add a client, with a new id and a new outbox (see `Outbox` for the callbacks)."""
@@ -336,10 +337,11 @@ class Broker:
         self._check_caller()
         if name not in client.topics:
             raise NotSubscribed(validate_name(name))
+        topic = self._topics[name]
         self._subscriptions -= 1
         del client.topics[name]
-        topic = self._topics[name]
         del topic.subscribers[client]
+        client.outbox.end_catch_up(topic.counters)
         if topic.presence is not None:
             topic.presence.leave(client)
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pubsub.core.options import Overflow
+
 
 class Counters:
     """Messages published, deliveries queued and deliveries lost."""
@@ -31,22 +33,29 @@ class TopicCounters(Counters):
     """The counters of one topic. Whatever they count is also counted in ``total``.
 
     Frames refer to the counters rather than to the topic, so that a loss is counted in the total
-    even after the topic was deleted.
+    even after the topic was deleted. For the same reason the overflow policy is here: an outbox
+    needs it, if at all, in the moment before a loss.
     """
 
-    __slots__ = ("topic", "total")
+    __slots__ = ("overflow", "topic", "total")
 
-    def __init__(self, topic: str, total: TotalCounters | None = None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        total: TotalCounters | None = None,
+        overflow: Overflow = Overflow.DROP_NEWEST,
+    ) -> None:
         super().__init__()
         self.topic = topic
+        self.overflow = overflow
         self.total = TotalCounters() if total is None else total
         """The counters of all topics together, including deleted ones."""
 
-    def count_loss(self) -> None:
-        """Count an event as lost that was already counted as delivered."""
+    def count_loss(self, events: int = 1) -> None:
+        """Count events as lost that were already counted as delivered."""
         for counters in (self, self.total):
-            counters.dropped += 1
-            counters.delivered -= 1
+            counters.dropped += events
+            counters.delivered -= events
 
     def count_lost_replay(self, events: int) -> None:
         """Count ``events`` as lost that were to be replayed, and that the history has evicted."""

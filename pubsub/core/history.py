@@ -9,8 +9,8 @@ from time import monotonic
 from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame
 
-Own = tuple[str, ...]
-"""The ids under which a reader has published: its own, and its former one after a reconnection."""
+Entry = tuple[Frame, str | None]
+"""A kept event, and the id of its publisher."""
 
 OVERHEAD = 256
 """Bytes that a kept message takes in addition to its payload, for the objects that hold it."""
@@ -76,11 +76,32 @@ class HistoryBudget:
         return False
 
 
+class KeptFrame(Frame):
+    """An event of a topic that keeps history: it knows its place there.
+
+    Args:
+        payload: The encoded event.
+        counters: The counters of the topic.
+        history: The history of the topic, to which it is appended next.
+    """
+
+    __slots__ = ("history", "offset")
+
+    def __init__(self, payload: bytes, counters: TopicCounters, history: "History") -> None:
+        super().__init__(payload, counters)
+        self.history = history
+        self.offset: int = history.end + 1
+
+
+_EVICTED: Entry = (Frame(b""), None)
+"""Stands where an event was evicted."""
+
+
 class History:
-    """A ring buffer of the newest ``capacity`` events of one topic.
+    """The newest ``capacity`` events of one topic.
 
     Each event is kept with the id of its publisher, not with the `Client`, so that the history
-    does not keep a disconnected client in memory.
+    does not keep a disconnected client in memory. An event is found by its offset in constant time.
 
     Args:
         capacity: The largest number of events that are kept.
@@ -88,12 +109,18 @@ class History:
         max_age: Seconds that an event is kept; 0 for no limit. Old events disappear with `expire`.
     """
 
-    __slots__ = ("_born", "_budget", "_events", "end", "max_age", "size")
+    # A list that is cut off at its front is faster in the middle than a deque, and its memory
+    # follows the number of events, which for a ring buffer is always that of the capacity.
+    __slots__ = ("_born", "_budget", "_events", "_evicted", "capacity", "end", "max_age", "size")
 
     def __init__(self, capacity: int, budget: HistoryBudget, max_age: float = 0.0) -> None:
+        self.capacity = capacity
+        """The largest number of events that are kept."""
         self.max_age = max_age
+        """Seconds that an event is kept; 0 for no limit."""
         self._born: deque[float] | None = deque() if max_age else None
-        self._events: deque[tuple[Frame, str | None]] = deque(maxlen=capacity)
+        self._events: list[Entry] = []
+        self._evicted = 0  # of those at the front of the list
         self._budget = budget
         budget.add(self)
         self.end = 0
@@ -102,25 +129,20 @@ class History:
         """Bytes that the kept events take."""
 
     @property
-    def capacity(self) -> int:
-        """The largest number of events that are kept."""
-        return self._events.maxlen or 0
-
-    @property
     def start(self) -> int:
         """Number of events that are no longer kept."""
-        return self.end - len(self._events)
+        return self.end - len(self)
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self._events) - self._evicted
 
     def append(self, frame: Frame, publisher_id: str | None) -> None:
-        """Keep an event; evict the oldest one if the buffer is full."""
+        """Keep an event; evict the oldest one if there are too many."""
         events, budget = self._events, self._budget
         if self._born is not None:
             self.expire()
             self._born.append(budget.clock())
-        if len(events) == events.maxlen:
+        if len(events) - self._evicted == self.capacity:
             self.evict_oldest()
         events.append((frame, publisher_id))
         self.end += 1
@@ -134,7 +156,13 @@ class History:
         """Evict the oldest event."""
         if self._born is not None:
             self._born.popleft()
-        size = self._events.popleft()[0].size + OVERHEAD
+        events, evicted = self._events, self._evicted
+        size = events[evicted][0].size + OVERHEAD
+        events[evicted] = _EVICTED
+        self._evicted = evicted = evicted + 1
+        if evicted * 2 > len(events):
+            del events[:evicted]
+            self._evicted = 0
         self.size -= size
         self._budget.used -= size
 
@@ -151,7 +179,7 @@ class History:
 
     def newest(self, limit: int, max_bytes: int) -> list[Frame]:
         """Return the newest events, up to a number and a size but at least one, oldest first."""
-        found = _up_to(max_bytes, islice(reversed(self._events), limit))
+        found = _up_to(max_bytes, islice(self.newest_first(), limit))
         return found[::-1]
 
     def oldest_after(self, offset: int, limit: int, max_bytes: int) -> list[Frame]:
@@ -162,37 +190,26 @@ class History:
         """Discard every event and release its bytes."""
         self._budget.remove(self)
         self._events.clear()
+        self._evicted = 0
         if self._born is not None:
             self._born.clear()
         self.size = 0
 
-    def replay(self, count: int, *, counters: TopicCounters, own: Own) -> "Replay | None":
-        """Return the newest ``count`` events that the reader did not publish, if any."""
-        start, found = self.end, 0
-        for position, (_, publisher_id) in enumerate(reversed(self._events), start=1):
-            if found == count:
-                break
-            if publisher_id not in own:
-                found += 1
-                start = self.end - position
-        if not found:
-            return None
-        return Replay(self, counters, own, start, self.end, found)
+    def event(self, offset: int) -> Frame:
+        """Return the event with this offset, which must still be kept."""
+        return self._events[offset - self.end - 1][0]
 
-    def replay_after(self, offset: int, *, counters: TopicCounters, own: Own) -> "Replay | None":
-        """Return all events after ``offset`` that the reader did not publish, if any.
-
-        They must all be kept; see `start`.
-        """
-        found = sum(publisher_id not in own for _, publisher_id in self.between(offset, self.end))
-        return Replay(self, counters, own, offset, self.end, found) if found else None
-
-    def between(self, start: int, end: int) -> Iterator[tuple[Frame, str | None]]:
+    def between(self, start: int, end: int) -> list[Entry]:
         """Return the events after offset ``start`` up to offset ``end``, if they are still kept."""
-        return islice(self._events, max(0, start - self.start), max(0, end - self.start))
+        first = self.end - len(self._events)  # the offset before the first one in the list
+        return self._events[max(start, self.start) - first : max(0, end - first)]
+
+    def newest_first(self) -> Iterator[Entry]:
+        """Return all events, the newest one first."""
+        return islice(reversed(self._events), len(self))
 
 
-def _up_to(max_bytes: int, events: Iterable[tuple[Frame, str | None]]) -> list[Frame]:
+def _up_to(max_bytes: int, events: Iterable[Entry]) -> list[Frame]:
     frames: list[Frame] = []
     for frame, _ in events:
         max_bytes -= frame.size
@@ -200,71 +217,3 @@ def _up_to(max_bytes: int, events: Iterable[tuple[Frame, str | None]]) -> list[F
             break
         frames.append(frame)
     return frames
-
-
-class Replay:
-    """The past events that one client has yet to receive, oldest first.
-
-    It is a cursor into the history, and events are looked up when the client's socket has room for
-    them. So a slow consumer takes no memory here, but events that the history evicts in the
-    meantime are lost to it, and counted in ``counters``.
-    """
-
-    __slots__ = ("_end", "_history", "_next", "_own", "_remaining", "counters")
-
-    size = 0
-    """Bytes that it counts for in an outbox."""
-
-    def __init__(
-        self,
-        history: History,
-        counters: TopicCounters,
-        own: Own,
-        start: int,
-        end: int,
-        remaining: int,
-    ) -> None:
-        self._history = history
-        self.counters = counters
-        self._own = own
-        self._next = start
-        self._end = end
-        self._remaining = remaining
-
-    @property
-    def remaining(self) -> int:
-        """The number of events that the client has yet to receive."""
-        return self._remaining
-
-    @property
-    def after(self) -> int:
-        """The offset after which the rest begins."""
-        return self._next
-
-    def skip_lost(self) -> int:
-        """Skip the events that the history no longer keeps; return their number."""
-        start = self._history.start
-        if start <= self._next:
-            return 0
-        self._next = min(start, self._end)
-        kept = sum(1 for _ in self._wanted())
-        lost, self._remaining = self._remaining - kept, kept
-        return lost
-
-    def take(self, max_bytes: int) -> list[Frame]:
-        """Take the next events, up to ``max_bytes`` bytes, but at least one if any remain."""
-        frames: list[Frame] = []
-        for position, frame in self._wanted():
-            if frames and frame.size > max_bytes:
-                break
-            frames.append(frame)
-            max_bytes -= frame.size
-            self._next = position + 1
-        self._remaining -= len(frames)
-        return frames
-
-    def _wanted(self) -> Iterator[tuple[int, Frame]]:
-        events = self._history.between(self._next, self._end)
-        for position, (frame, publisher_id) in enumerate(events, start=self._next):
-            if publisher_id not in self._own:
-                yield position, frame

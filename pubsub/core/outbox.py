@@ -1,13 +1,19 @@
-"""The bounded queue of frames that wait for one client, and its overflow policy."""
+"""The bounded queue of frames that wait for one client, and what happens when it is full."""
 
 import asyncio
 from collections.abc import Callable
 from typing import NoReturn
 
 from pubsub.core.configuration import Configuration
-from pubsub.core.history import Replay
+from pubsub.core.counters import TopicCounters
+from pubsub.core.history import History, KeptFrame
+from pubsub.core.loss import Loss
 from pubsub.core.options import Overflow
 from pubsub.core.publication import Frame
+from pubsub.core.replay import CatchUp, Replay
+
+Losses = dict[tuple[str, History | None, Overflow], Loss]
+"""What was lost of each topic; a topic that was created again has offsets of its own."""
 
 
 def _nothing() -> None:
@@ -19,6 +25,10 @@ def at_once(callback: Callable[[], None]) -> None:
     callback()
 
 
+def _ignore(policy: Overflow) -> None:
+    pass
+
+
 def _wake(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
@@ -26,15 +36,19 @@ def _wake(waiters: list[asyncio.Future[None]]) -> None:
 
 
 class Outbox(asyncio.Queue[Frame]):
-    """An `asyncio.Queue` with an overflow policy, a bound in bytes, and a count of its losses.
+    """An `asyncio.Queue` with overflow policies, a bound in bytes, and a count of its losses.
 
     Events enter through `offer`, which never waits and never raises: when the queue and the socket
-    are both full, the policy applies. Replies and notices enter through `put_reply` and are never
-    dropped; their number is bounded because the read pump stops reading from a client whose outbox
-    is full. The only reader is the write pump, through `take_nowait`.
+    are both full, the policy of the event's topic applies. Replies and notices enter through
+    `put_reply` and are never dropped; their number is bounded because the read pump stops reading
+    from a client whose outbox is full. The only reader is the write pump, through `take_nowait`.
 
     Dropped events are reported once there is room again: one notice for each topic, with the exact
     number, in the position of the gap and therefore before the next event of that topic.
+
+    With the policy ``catch_up``, a cursor into the history of the topic takes the place of its
+    events until all of them have left; see `CatchUp`. Whatever else waits does not wait for that:
+    the cursor gives as much as is taken at a time, and moves to the end of the queue.
 
     The methods of `asyncio.Queue` keep their meaning: `put` waits for room, `put_nowait` raises
     `asyncio.QueueFull`, `get` waits for a frame. `join`, `task_done` and `shutdown` do not exist.
@@ -44,12 +58,13 @@ class Outbox(asyncio.Queue[Frame]):
     `loop.call_soon`.
 
     Args:
-        config: The bounds and the policy.
-        describe_loss: Builds the notice for a topic and the number of its events that were dropped.
+        config: The bounds.
+        describe_loss: Builds the notice of a loss.
         on_frames: Called when a frame enters an empty outbox.
         schedule: Calls ``on_frames``, now or at the end of the tick; by default at once.
         on_full: Called before an event is dropped, to flush what the socket can take.
-        on_overflow: Called for the first event that is dropped since the last notice of a loss.
+        on_overflow: Called with the policy of a topic for the first of its events that is dropped
+            since the last notice.
     """
 
     # Large fan-outs are limited by cache misses, and slots keep the fields that `offer` reads next
@@ -57,8 +72,11 @@ class Outbox(asyncio.Queue[Frame]):
     __slots__ = (
         "_bytes",
         "_closed",
+        "_cursors",
         "_describe_loss",
+        "_evicted",
         "_getters",
+        "_limit",
         "_lost",
         "_max_bytes",
         "_max_frames",
@@ -66,7 +84,6 @@ class Outbox(asyncio.Queue[Frame]):
         "_on_frames",
         "_on_full",
         "_on_overflow",
-        "_overflow_policy",
         "_putters",
         "_queue",
         "_replays",
@@ -78,17 +95,16 @@ class Outbox(asyncio.Queue[Frame]):
         self,
         config: Configuration,
         *,
-        describe_loss: Callable[[str, int], Frame],
+        describe_loss: Callable[[Loss], Frame],
         on_frames: Callable[[], None] = _nothing,
         schedule: Callable[[Callable[[], None]], None] = at_once,
         on_full: Callable[[], None] = _nothing,
-        on_overflow: Callable[[], None] = _nothing,
+        on_overflow: Callable[[Overflow], None] = _ignore,
     ) -> None:
         # `super().__init__` is not called: it creates three deques and an event, 2.5 KB for each
         # client, and every method that would use them is overridden here.
-        self._maxsize = self._max_frames = config.queue_size
+        self._maxsize = self._max_frames = self._limit = config.queue_size
         self._max_bytes = config.queue_bytes
-        self._overflow_policy = config.overflow
         self._describe_loss = describe_loss
         self._on_frames = on_frames
         self._schedule = schedule
@@ -96,8 +112,11 @@ class Outbox(asyncio.Queue[Frame]):
         self._on_overflow = on_overflow
         self._queue: list[Frame | Replay] = []
         self._bytes = 0
-        self._lost: dict[str, int] | None = None
+        # Events that were dropped before and after those that wait.
+        self._evicted: Losses | None = None
+        self._lost: Losses | None = None
         self._replays = 0
+        self._cursors: dict[TopicCounters, CatchUp] | None = None
         self._getters: list[asyncio.Future[None]] | None = None
         self._putters: list[asyncio.Future[None]] | None = None
         self._closed = False
@@ -125,14 +144,14 @@ class Outbox(asyncio.Queue[Frame]):
     # --- Putting frames in ---
 
     def offer(self, frame: Frame) -> None:
-        """Put an event, or apply the overflow policy.
+        """Put an event, or apply the overflow policy of its topic.
 
-        This is the innermost step of every publication. Once full, an outbox stays full until
-        frames are taken out, so nothing can overtake the notice of a loss.
+        This is the innermost step of every publication. Its limit is 0 while an event could
+        overtake a cursor or the notice of a loss, so that it needs no further check.
         """
         queue = self._queue
-        if len(queue) >= self._max_frames or self._bytes >= self._max_bytes:
-            self._offer_to_full(frame)
+        if len(queue) >= self._limit or self._bytes >= self._max_bytes:
+            self._offer_slowly(frame)
             return
         queue.append(frame)
         self._bytes += frame.size
@@ -159,10 +178,18 @@ class Outbox(asyncio.Queue[Frame]):
         return True
 
     def put_replay(self, replay: Replay) -> None:
-        """Put past events ahead of the live ones that follow; they count for no bytes."""
+        """Put past events ahead of the live ones that follow."""
         if not self._closed:
+            if self._lost is not None:
+                self._report_lost(self._lost)  # before the next event of the topic
             self._put(replay)
             self._replays += 1
+
+    def end_catch_up(self, counters: TopicCounters) -> None:
+        """End a subscription: what it has still to catch up with leaves before what follows."""
+        if self._cursors is not None and (cursor := self._cursors.get(counters)) is not None:
+            cursor.close()
+            self._forget(cursor)
 
     def put_nowait(self, frame: Frame) -> None:
         """Put a frame if there is room.
@@ -192,8 +219,8 @@ class Outbox(asyncio.Queue[Frame]):
 
     def take_nowait(self, max_bytes: int) -> list[Frame]:
         """Take the oldest frames, up to ``max_bytes`` bytes but at least one; ``[]`` if empty."""
-        if self._lost is not None and self._overflow_policy is Overflow.DROP_OLDEST:
-            self._report_losses_first(self._lost)
+        if self._evicted is not None:
+            self._report_evicted(self._evicted)
         if self._bytes <= max_bytes and not self._replays:
             frames: list[Frame] = self._queue  # type: ignore[assignment]  # no Replay in it
             self._queue = []
@@ -201,7 +228,7 @@ class Outbox(asyncio.Queue[Frame]):
         else:
             frames = self._take_some(max_bytes)
         if self._lost is not None:
-            self._report_losses(self._lost)
+            self._report_lost(self._lost)
         if self._putters is not None:
             self._wake_putters(self._putters)
         return frames
@@ -241,10 +268,11 @@ class Outbox(asyncio.Queue[Frame]):
         self._closed = True
         self._queue = []
         self._bytes = self._replays = 0
-        self._lost = None
-        self._max_frames = 0  # it counts as full, so `offer` needs no further check
+        self._evicted = self._lost = self._cursors = None
+        self._max_frames = self._limit = 0  # it counts as full
         # Break the cycle: the callbacks refer to the connection, which refers to this outbox.
-        self._on_frames = self._on_full = self._on_overflow = _nothing
+        self._on_frames = self._on_full = _nothing
+        self._on_overflow = _ignore
         if self._putters is not None:
             self._wake_putters(self._putters)
         if self._getters is not None:
@@ -274,26 +302,34 @@ class Outbox(asyncio.Queue[Frame]):
         taken = 0
         for first in self._queue:
             if isinstance(first, Replay):
+                if frames and room <= 0:
+                    break
                 room = self._take_replayed(first, frames, room)
                 if first.remaining:
+                    if first.is_open:
+                        self._queue.append(first)  # now it is the turn of the others
+                        taken += 1
                     break
                 self._replays -= 1
+                if first.is_open:
+                    self._forget(first)
             elif frames and first.size > room:
                 break
             else:
                 frames.append(first)
-                self._bytes -= first.size
                 room -= first.size
+            self._bytes -= first.size
             taken += 1
         del self._queue[:taken]
         return frames
 
     def _take_replayed(self, replay: Replay, frames: list[Frame], room: int) -> int:
-        lost = replay.skip_lost()
-        if lost:
-            replay.counters.count_lost_replay(lost)
-            self.dropped += lost
-            frames.append(self._describe_loss(replay.counters.topic, lost))
+        loss = replay.skip_lost()
+        if loss is not None:
+            self.dropped += loss.dropped
+            if replay.is_open:
+                self._on_overflow(replay.counters.overflow)
+            frames.append(self._describe_loss(loss))
             room -= frames[-1].size
         if not frames or room > 0:
             replayed = replay.take(room)
@@ -301,51 +337,92 @@ class Outbox(asyncio.Queue[Frame]):
             room -= sum(frame.size for frame in replayed)
         return room
 
-    def _offer_to_full(self, frame: Frame) -> None:
+    def _offer_slowly(self, frame: Frame) -> None:
         if self._closed:
             return
-        self._on_full()
-        if self._overflow_policy is Overflow.DROP_OLDEST:
-            while self.full() and self._evict_oldest_event():
-                pass
-        if not self.full():
-            self._put(frame)
-            return
-        self._lose(frame)
-
-    def _evict_oldest_event(self) -> bool:
-        for index, frame in enumerate(self._queue):
-            if isinstance(frame, Frame) and frame.counters is not None:
-                del self._queue[index]
-                self._bytes -= frame.size
-                self._lose(frame)
-                return True
-        return False
-
-    def _lose(self, frame: Frame) -> None:
         counters = frame.counters
         if counters is None:
             raise ValueError(f"{frame!r} is not an event and may not be dropped")
-        if self._lost is None:
-            self._lost = {}
-            self._on_overflow()
-        self._lost[counters.topic] = self._lost.get(counters.topic, 0) + 1
+        if self._cursors is not None and isinstance(frame, KeptFrame):
+            cursor = self._cursors.get(counters)
+            if cursor is not None:
+                cursor.extend(frame.offset)
+                return
+        if self._makes_room_for(counters.overflow):
+            self._put(frame)
+        else:
+            self._overflow(frame, counters)
+
+    def _makes_room_for(self, policy: Overflow) -> bool:
+        if self.full() or self._lost is not None:
+            self._on_full()
+        if policy is Overflow.DROP_OLDEST:
+            while self.full() and self._evict_oldest_event():
+                pass
+            return not self.full()
+        # Room that others gave up is not used before the loss is reported.
+        return self._lost is None and not self.full()
+
+    def _overflow(self, frame: Frame, counters: TopicCounters) -> None:
+        if counters.overflow is Overflow.CATCH_UP and isinstance(frame, KeptFrame):
+            cursor = CatchUp(frame.history, counters, frame.offset)
+            self._cursors = self._cursors or {}
+            self._cursors[counters] = cursor
+            self._limit = 0
+            self.put_replay(cursor)
+        elif counters.overflow is Overflow.DROP_OLDEST:
+            self._evicted = self._evicted or {}
+            self._lose(frame, counters, self._evicted)
+        else:
+            self._lost = self._lost or {}
+            self._limit = 0
+            self._lose(frame, counters, self._lost)
+
+    def _evict_oldest_event(self) -> bool:
+        for index, frame in enumerate(self._queue):
+            if isinstance(frame, Replay) or (counters := frame.counters) is None:
+                continue
+            if counters.overflow is Overflow.DROP_OLDEST:
+                del self._queue[index]
+                self._bytes -= frame.size
+                self._evicted = self._evicted or {}
+                self._lose(frame, counters, self._evicted)
+                return True
+        return False
+
+    def _lose(self, frame: Frame, counters: TopicCounters, losses: Losses) -> None:
+        history = frame.history if isinstance(frame, KeptFrame) else None
+        topic = counters.topic, history, counters.overflow
+        loss = losses.get(topic)
+        if loss is None:
+            loss = losses[topic] = Loss(counters.topic)
+            self._on_overflow(counters.overflow)
+        loss.add(frame.offset)
         counters.count_loss()
         self.dropped += 1
 
-    def _report_losses(self, lost: dict[str, int]) -> None:
+    def _report_lost(self, lost: Losses) -> None:
         self._lost = None
-        for topic, count in lost.items():
-            self._put(self._describe_loss(topic, count))
+        self._reset_limit()
+        for loss in lost.values():
+            self._put(self._describe_loss(loss))
 
-    def _report_losses_first(self, lost: dict[str, int]) -> None:
-        self._lost = None
-        for topic, count in lost.items():
-            notice = self._describe_loss(topic, count)
+    def _report_evicted(self, evicted: Losses) -> None:
+        self._evicted = None
+        for loss in evicted.values():
+            notice = self._describe_loss(loss)
             self._queue.insert(0, notice)
             self._bytes += notice.size
 
+    def _forget(self, cursor: Replay) -> None:
+        """Let the next event of the topic enter the queue again, behind what waits."""
+        assert self._cursors is not None  # noqa: S101  # the cursor is in it
+        del self._cursors[cursor.counters]
+        self._reset_limit()
+
+    def _reset_limit(self) -> None:
+        self._limit = 0 if self._lost or self._cursors else self._max_frames
+
     def __repr__(self) -> str:
-        return (
-            f"<Outbox {self.qsize()} frames, {self._bytes} bytes, {len(self._lost or ())} losses>"
-        )
+        losses = len(self._evicted or ()) + len(self._lost or ())
+        return f"<Outbox {self.qsize()} frames, {self._bytes} bytes, {losses} losses>"

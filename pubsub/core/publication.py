@@ -15,21 +15,17 @@ class Frame:
     they are ``None`` for replies and notices, which no overflow policy may drop.
     """
 
-    __slots__ = ("compressed", "counters", "offset", "size", "unframed", "wire")
+    __slots__ = ("compressed", "counters", "size", "unframed", "wire")
 
-    def __init__(
-        self,
-        payload: bytes,
-        counters: TopicCounters | None = None,
-        offset: int | None = None,
-    ) -> None:
+    offset: int | None = None
+    """That of the message; ``None`` if it is not an event of a topic that keeps history."""
+
+    def __init__(self, payload: bytes, counters: TopicCounters | None = None) -> None:
         self.unframed: bytes | None = payload
         """The payload, until a transport has framed it."""
         self.size = len(payload)
         """Bytes of the payload."""
         self.counters = counters
-        self.offset = offset
-        """That of an event whose topic keeps history; ``None`` for everything else."""
         self.wire: bytes | None = None
         """The form that a transport has left here; it ends with the payload."""
         self.compressed: bytes | None = None

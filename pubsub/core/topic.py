@@ -8,12 +8,13 @@ from typing import NamedTuple
 from pubsub.core.client import Client
 from pubsub.core.counters import TopicCounters, TopicStatistics, TotalCounters
 from pubsub.core.errors import NoHistory
-from pubsub.core.history import History, Replay
+from pubsub.core.history import History, KeptFrame
 from pubsub.core.once import First, Ids, Repetition
 from pubsub.core.options import TopicOptions
 from pubsub.core.outbox import Outbox
 from pubsub.core.presence import Notice, Presence
 from pubsub.core.publication import Encode, Frame, Position, Publication
+from pubsub.core.replay import Replay
 
 MAX_PAGE_BYTES = 256 * 1024
 """Bytes of the events in one `HistoryPage`; a single event may exceed them."""
@@ -107,7 +108,7 @@ class Topic:
         self.epoch = "" if history is None else _new_epoch()
         self.once_ids: Ids = {}
         """The ids of messages that must not be delivered again."""
-        self.counters = TopicCounters(name, total)
+        self.counters = TopicCounters(name, total, self.options.overflow)
         self._encode = encode
 
     def publish(
@@ -128,8 +129,11 @@ class Topic:
             None if history is None else history.end + 1,
             user,
         )
-        frame = publication.frame = Frame(self._encode(publication), counters, publication.offset)
-        if history is not None:
+        event = self._encode(publication)
+        if history is None:
+            frame = publication.frame = Frame(event, counters)
+        else:
+            frame = publication.frame = KeptFrame(event, counters, history)
             history.append(frame, publication.publisher_id)
         subscribers = self.subscribers
         count = len(subscribers)
@@ -180,9 +184,9 @@ class Topic:
             return NOTHING_PAST if recover is None else Subscribed(recovered=False)
         if recover is not None and self._can_recover(history, recover.since, limit):
             own = (reader.id,) if recover.client_id is None else (reader.id, recover.client_id)
-            missed = history.replay_after(recover.since.offset, counters=self.counters, own=own)
+            missed = Replay.of_all_after(recover.since.offset, history, self.counters, own)
             return Subscribed(missed, position, True)
-        replay = history.replay(last_n, counters=self.counters, own=(reader.id,))
+        replay = Replay.of_newest(last_n, history, self.counters, (reader.id,))
         return Subscribed(replay, position, None if recover is None else False)
 
     def history_page(self, since: Position | None, limit: int) -> HistoryPage:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from pubsub.core.loss import Loss
 from pubsub.core.presence import Member as PresentMember
 from pubsub.core.presence import Notice, Who
 from pubsub.core.publication import Frame, Publication
@@ -157,11 +158,19 @@ def encode_refusal(command: AnyCommand, code: ErrorCode, message: str) -> Frame:
     return encode_error(code, message, request_id=command.request_id, topic=topic)
 
 
-def encode_loss(topic: str, dropped: int) -> Frame:
+def encode_loss(loss: Loss) -> Frame:
     """Encode the notice that a slow client has lost events of a topic."""
-    message = f"{dropped} message{'s' if dropped > 1 else ''} dropped"
-    detail = ErrorDetail(code=ErrorCode.SLOW_CONSUMER, message=message)
-    return _frame(Error(topic=topic, error=detail, dropped=dropped, ts=timestamp()))
+    message = f"{loss.dropped} message{'s' if loss.dropped > 1 else ''} dropped"
+    return _frame(
+        Error(
+            topic=loss.topic,
+            error=ErrorDetail(code=ErrorCode.SLOW_CONSUMER, message=message),
+            dropped=loss.dropped,
+            first=UNSET if loss.first is None else loss.first,
+            last=UNSET if loss.last is None else loss.last,
+            ts=timestamp(),
+        )
+    )
 
 
 def encode_history(topic: str, request_id: str | UnsetType, page: HistoryPage) -> Frame:

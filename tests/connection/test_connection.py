@@ -11,7 +11,7 @@ from pubsub import fairness
 from pubsub.connection.commands import OPEN
 from pubsub.connection.connection import BATCH_BYTES
 from pubsub.connection.rate import PATIENCE
-from pubsub.core.options import Overflow
+from pubsub.core.options import GivenOptions, Overflow
 from pubsub.protocol.codes import Close
 from pubsub.protocol.messages import Ping
 from pubsub.transport.base import OTHER, Other
@@ -347,6 +347,41 @@ async def test_overflow_can_disconnect() -> None:
         await turn()
         assert transport.closed_with is Close.SLOW
         assert room.runtime.broker.subscriber_counts() == {"t": 0}
+
+
+async def test_overflow_of_one_topic_can_disconnect() -> None:
+    """The policy is that of the topic, whatever others have and the server has by default."""
+    async with open_room(queue_size=1) as room:
+        disconnecting = GivenOptions(overflow=Overflow.DISCONNECT)
+        room.runtime.broker.create_topic("strict", disconnecting)
+        transport, _ = await room.connect()
+        for topic in ("t", "strict"):
+            transport.receive({"type": "subscribe", "topic": topic})
+        await turn()
+        transport.writable = False
+        publisher, _ = await room.connect()
+        publisher.receive(publication("t"), publication("t"))
+        await turn()
+        assert transport.closed_with is None
+        publisher.receive(publication("strict"))
+        await turn()
+        assert transport.closed_with is Close.SLOW
+
+
+async def test_stop_while_catching_up() -> None:
+    """A client that is behind gets one more batch of its backlog before the close."""
+    async with open_room(queue_size=1, history_size=9, overflow=Overflow.CATCH_UP) as room:
+        transport, connection = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "t"})
+        await turn()
+        transport.writable = False
+        publisher, _ = await room.connect()
+        for number in range(5):
+            publisher.receive(publication(payload=number))
+        connection.stop()
+        assert transport.closed_with is Close.SHUTDOWN
+        payloads = [each["message"]["payload"] for each in transport.sent[1:]]
+        assert payloads == list(range(5))
 
 
 async def test_first_loss_is_logged(caplog: pytest.LogCaptureFixture) -> None:

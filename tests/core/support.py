@@ -8,6 +8,7 @@ from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, HistoryBudget
+from pubsub.core.loss import Loss
 from pubsub.core.presence import Notice
 from pubsub.core.publication import Frame, Publication
 
@@ -29,9 +30,10 @@ def encode(publication: Publication) -> bytes:
     return str(publication.payload).encode()
 
 
-def describe_loss(topic: str, count: int) -> Frame:
-    """Return the notice that reports a loss."""
-    return reply(f"{topic} lost {count}")
+def describe_loss(loss: Loss) -> Frame:
+    """Return the notice that reports a loss, with its offsets if the topic keeps history."""
+    offsets = "" if loss.first is None else f", {loss.first} to {loss.last}"
+    return reply(f"{loss.topic} lost {loss.dropped}{offsets}")
 
 
 def describe_presence(notice: Notice) -> Frame:
@@ -64,7 +66,9 @@ def publish(broker: Broker, topic: str, payload: str, publisher: Client | None =
 
 def join(broker: Broker, *topics: str) -> Client:
     """Connect a client whose callbacks do nothing, and subscribe it to these topics."""
-    client = broker.connect(on_frames=lambda: None, on_full=lambda: None, on_overflow=lambda: None)
+    client = broker.connect(
+        on_frames=lambda: None, on_full=lambda: None, on_overflow=lambda policy: None
+    )
     for topic in topics:
         broker.subscribe(client, topic)
     return client

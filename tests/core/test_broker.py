@@ -249,7 +249,7 @@ def test_deleting_a_topic_ends_its_replays() -> None:
     assert [frame.text for frame in client.outbox.take_nowait(1)] == ["a"]
     broker.delete_topic("t", reply("gone"))
     assert broker.statistics().history_bytes == 0
-    assert read(client) == ["t lost 2", "gone"]
+    assert read(client) == ["t lost 2, 2 to 3", "gone"]
     statistics = broker.statistics()
     assert (statistics.delivered, statistics.dropped) == (0, 2)
 

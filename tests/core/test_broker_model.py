@@ -6,6 +6,7 @@ The model has lists where the broker has queues, and predicts what every client 
 import gc
 import weakref
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -38,15 +39,33 @@ MAX_SUBSCRIPTIONS = 2
 HISTORY = 3
 
 
+class Event(NamedTuple):
+    """A message of a topic, which a client may lose."""
+
+    topic: "ModelTopic"
+    offset: int
+    text: str
+    publisher: str | None
+
+
+@dataclass(eq=False)
+class ModelTopic:
+    """One topic from its creation to its deletion, and what its history keeps."""
+
+    name: str
+    end: int = 0
+    kept: list[Event] = field(default_factory=list)
+
+
 @dataclass
 class ModelClient:
     """One client's topics, and the frames queued for it."""
 
     topics: set[str] = field(default_factory=set)
-    waiting: list[tuple[str | list[str], str | None]] = field(default_factory=list)
-    """Each text with the topic of which it is an event, or each replay as a list of texts."""
+    waiting: list[str | Event | list[Event]] = field(default_factory=list)
+    """Replies, events, and the events of each replay."""
 
-    lost: dict[str, int] = field(default_factory=dict)
+    lost: dict[ModelTopic, list[Event]] = field(default_factory=dict)
     dropped: int = 0
 
 
@@ -66,7 +85,7 @@ class BrokerMachine(RuleBasedStateMachine):
             overflow=self.overflow,
         )
         self.model: dict[str, ModelClient] = {}
-        self.topics: dict[str, list[tuple[str, str | None]]] = {}
+        self.topics: dict[str, ModelTopic] = {}
         self.gone: list[weakref.ref[Outbox]] = []
         self.number = 0
         self.messages = self.delivered = self.dropped = 0
@@ -101,7 +120,7 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.broker.create_topic(name)
         else:
             self.broker.create_topic(name)
-            self.topics[name] = []
+            self.topics[name] = ModelTopic(name)
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:
@@ -111,11 +130,11 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.broker.delete_topic(name, reply(f"{name} deleted"))
             return
         self.broker.delete_topic(name, reply(f"{name} deleted"))
-        del self.topics[name]
+        self.topics.pop(name).kept.clear()
         for model in self.model.values():
             if name in model.topics:
                 model.topics.remove(name)
-                model.waiting.append((f"{name} deleted", None))
+                model.waiting.append(f"{name} deleted")
 
     @rule(client=clients, name=NAMES, last_n=st.integers(0, HISTORY + 1))
     def subscribe(self, client: str, name: str, last_n: int) -> None:
@@ -130,17 +149,15 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.broker.subscribe(self.find(client), name, last_n=last_n)
             return
         replay = self.broker.subscribe(self.find(client), name, last_n=last_n).replay
-        own = self.topics[name]
-        expected = (
-            [text for text, publisher in own if publisher != client][-last_n:] if last_n else []
-        )
-        if name in model.topics:
+        kept = self.topics[name].kept
+        expected = [each for each in kept if each.publisher != client][-last_n:]
+        if name in model.topics or not last_n:
             expected = []
         assert (replay.remaining if replay else 0) == len(expected)
         model.topics.add(name)
         if replay:
             self.find(client).outbox.put_replay(replay)
-            model.waiting.append(([name, *expected], None))
+            model.waiting.append(expected)
 
     @rule(client=clients, name=NAMES)
     def unsubscribe(self, client: str, name: str) -> None:
@@ -174,32 +191,32 @@ class BrokerMachine(RuleBasedStateMachine):
         ]
         count = publish(self.broker, name, text, publisher)
         assert count == len(subscribers)
-        self.topics[name] = [*self.topics[name], (text, client)][-HISTORY:]
+        topic = self.topics[name]
+        topic.end += 1
+        event = Event(topic, topic.end, text, client)
+        topic.kept = [*topic.kept, event][-HISTORY:]
         self.messages += 1
         self.delivered += count
         for model in subscribers:
-            self.offer(model, text, name)
+            self.offer(model, event)
 
-    def offer(self, model: ModelClient, text: str, name: str) -> None:
+    def offer(self, model: ModelClient, event: Event) -> None:
         """Apply the overflow policy to the model."""
+        if self.overflow is Overflow.DROP_OLDEST:
+            while len(model.waiting) >= QUEUE_SIZE:
+                oldest = next((each for each in model.waiting if isinstance(each, Event)), None)
+                if oldest is None:
+                    break
+                model.waiting.remove(oldest)
+                self.lose(model, oldest)
         if len(model.waiting) >= QUEUE_SIZE:
-            events = [index for index, (_, topic) in enumerate(model.waiting) if topic is not None]
-            if self.overflow is Overflow.DROP_NEWEST or not events:
-                self.lose(model, name)
-                return
-            while len(model.waiting) >= QUEUE_SIZE and events:
-                _, topic = model.waiting.pop(events[0])
-                assert topic is not None
-                self.lose(model, topic)
-                events = [i for i, (_, topic) in enumerate(model.waiting) if topic is not None]
-            if len(model.waiting) >= QUEUE_SIZE:
-                self.lose(model, name)
-                return
-        model.waiting.append((text, name))
+            self.lose(model, event)
+        else:
+            model.waiting.append(event)
 
-    def lose(self, model: ModelClient, topic: str) -> None:
+    def lose(self, model: ModelClient, event: Event) -> None:
         """Count an event as lost that was counted as delivered."""
-        model.lost[topic] = model.lost.get(topic, 0) + 1
+        model.lost.setdefault(event.topic, []).append(event)
         model.dropped += 1
         self.dropped += 1
         self.delivered -= 1
@@ -208,22 +225,34 @@ class BrokerMachine(RuleBasedStateMachine):
     def read(self, client: str) -> None:
         """A client's write pump takes everything queued."""
         model = self.model[client]
-        notices = [f"{topic} lost {count}" for topic, count in model.lost.items()]
+        notices = [self.notice(lost) for lost in model.lost.values()]
         texts: list[str] = []
-        for waiting, _ in model.waiting:
-            texts += [waiting] if isinstance(waiting, str) else self.replayed(model, *waiting)
-        oldest = self.overflow is Overflow.DROP_OLDEST
-        assert read(self.find(client)) == (notices + texts if oldest else texts + notices)
+        for waiting in model.waiting:
+            if isinstance(waiting, list):
+                texts += self.replayed(model, waiting)
+            else:
+                texts.append(waiting if isinstance(waiting, str) else waiting.text)
+        if self.overflow is Overflow.DROP_OLDEST:
+            notices.reverse()  # each is put before all that waits
+            texts = notices + texts
+        else:
+            texts += notices
+        assert read(self.find(client)) == texts
         self.model[client] = ModelClient(topics=model.topics, dropped=model.dropped)
 
-    def replayed(self, model: ModelClient, name: str, *expected: str) -> list[str]:
+    def notice(self, lost: list[Event]) -> str:
+        """Return the notice of a loss."""
+        first, last = lost[0], lost[-1]
+        return f"{first.topic.name} lost {len(lost)}, {first.offset} to {last.offset}"
+
+    def replayed(self, model: ModelClient, expected: list[Event]) -> list[str]:
         """Return the rest of a replay, part of which may have been evicted or deleted."""
-        kept = {text for text, _ in self.topics.get(name, [])}
-        texts = [text for text in expected if text in kept]
-        lost = len(expected) - len(texts)
-        model.dropped += lost
-        self.dropped += lost
-        return [f"{name} lost {lost}", *texts] if lost else texts
+        kept = expected[0].topic.kept
+        lost = [each for each in expected if each not in kept]
+        model.dropped += len(lost)
+        self.dropped += len(lost)
+        notices = [self.notice(lost)] if lost else []
+        return notices + [each.text for each in expected if each in kept]
 
     @invariant()
     def same_subscriptions(self) -> None:
@@ -262,7 +291,8 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Nothing refers to a client that has disconnected."""
-        gc.collect()
+        if any(ref() is not None for ref in self.gone):
+            gc.collect()  # slow, and seldom needed
         assert [ref() for ref in self.gone if ref() is not None] == []
 
     def find(self, client: str) -> Client:

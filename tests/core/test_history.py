@@ -1,91 +1,55 @@
-"""The ring buffer of a topic's latest messages, and its replays."""
+"""The latest messages of a topic, and the bound that all histories share."""
 
 from pubsub.core.counters import TopicCounters
-from pubsub.core.history import OVERHEAD, History, HistoryBudget, Replay
+from pubsub.core.history import OVERHEAD, Entry, History, HistoryBudget
 from tests.core.support import event, make_history
 
-ALL = 1 << 20
 COUNTERS = TopicCounters("t")
 
 
-def make(capacity: int, payloads: str, publishers: str = "") -> History:
-    """Return a history of these events; each letter of `publishers` is a publisher's id."""
+def make(capacity: int, payloads: str) -> History:
+    """Return a history of these events, of which the first was published by `0` and so on."""
     history = make_history(capacity)
-    for index, payload in enumerate(payloads):
-        history.append(event(payload, COUNTERS), publishers[index] if publishers else None)
+    for number, payload in enumerate(payloads):
+        history.append(event(payload, COUNTERS), str(number))
     return history
 
 
-def replay(history: History, count: int, reader: str = "reader") -> Replay:
-    """Return a replay, which must not be empty."""
-    replay = history.replay(count, counters=COUNTERS, own=(reader,))
-    assert replay is not None
-    return replay
-
-
-def take(replay: Replay, max_bytes: int = ALL) -> str:
-    """Return the next events as one string; each payload is a single letter."""
-    return "".join(frame.text for frame in replay.take(max_bytes))
+def texts(events: list[Entry]) -> str:
+    """Return the events as one string; each payload is a single letter."""
+    return "".join(frame.text for frame, _ in events)
 
 
 def test_keeps_the_newest() -> None:
-    """A full history drops its oldest event to make room for a new one."""
+    """A full history evicts its oldest event to make room for a new one."""
     history = make(3, "abcde")
-    assert (len(history), history.capacity, history.start) == (3, 3, 2)
-    assert take(replay(history, 9)) == "cde"
-    assert take(replay(history, 2)) == "de"
-    assert history.replay(0, counters=COUNTERS, own=("reader",)) is None
-    assert make(3, "").replay(9, counters=COUNTERS, own=("reader",)) is None
+    assert (len(history), history.capacity, history.start, history.end) == (3, 3, 2, 5)
+    assert list(history.newest_first()) == history.between(0, 9)[::-1]
+    assert [publisher for _, publisher in history.between(0, 9)] == ["2", "3", "4"]
 
 
-def test_leaves_out_the_readers_own_events() -> None:
-    """The reader's own events are neither replayed nor counted towards `count`."""
-    history = make(9, "abcdef", "ymymym")
-    assert take(replay(history, 2, reader="m")) == "ce"
-    assert take(replay(history, 9, reader="m")) == "ace"
-    assert make(9, "ab", "mm").replay(9, counters=COUNTERS, own=("m",)) is None
-
-
-def test_replay_in_pieces() -> None:
-    """Each piece holds up to a number of bytes, but at least one event."""
-    history = make(9, "abcdef")
-    pieces = replay(history, 9)
-    assert pieces.remaining == 6
-    assert (take(pieces, 1), take(pieces, 2), take(pieces, 2)) == ("a", "bc", "de")
-    assert pieces.remaining == 1
-    assert (take(pieces), pieces.remaining, take(pieces)) == ("f", 0, "")
-
-
-def test_live_events_are_not_replayed() -> None:
-    """A replay ends where the subscription began."""
-    history = make(9, "abc")
-    past = replay(history, 9)
-    history.append(event("d", COUNTERS), None)
-    assert take(past) == "abc"
-
-
-def test_evicted_events_are_counted_as_lost() -> None:
-    """Evicted events count as lost, except the reader's own."""
-    history = make(4, "abcd", "xmxx")
-    past = replay(history, 9, reader="m")
-    assert (past.remaining, past.skip_lost()) == (3, 0)
-    for payload in "ef":
-        history.append(event(payload, COUNTERS), None)
-    assert (past.skip_lost(), past.remaining) == (1, 2)
-    assert past.skip_lost() == 0
-    assert take(past, 1) == "c"
-    for payload in "ghij":
-        history.append(event(payload, COUNTERS), None)
-    assert (past.skip_lost(), past.remaining, take(past)) == (1, 0, "")
+def test_events_are_found_by_their_offsets() -> None:
+    """However many events were evicted, each one that is kept is found by its offset."""
+    for evicted in range(6):
+        history = make(9, "abcdef")
+        for _ in range(evicted):
+            history.evict_oldest()
+        assert (len(history), history.start, history.end) == (6 - evicted, evicted, 6)
+        kept = "abcdef"[evicted:]
+        found = [history.event(offset).text for offset in range(history.start + 1, 7)]
+        assert "".join(found) == texts(history.between(0, 6)) == kept
+        assert texts(list(history.newest_first())) == kept[::-1]
+        assert texts(history.between(2, 4)) == "abcdef"[max(2, evicted) : 4]
+    assert make(9, "").between(0, 9) == []
 
 
 def test_close() -> None:
-    """Closing a history frees it, and its unfinished replays count as lost."""
+    """Closing a history frees it."""
     history = make(9, "abc")
-    past = replay(history, 9)
+    history.evict_oldest()
     history.close()
-    assert (len(history), history.start) == (0, 3)
-    assert (past.skip_lost(), past.remaining) == (3, 0)
+    assert (len(history), history.start, history.end, history.size) == (0, 3, 3, 0)
+    assert history.between(0, 9) == []
 
 
 def test_all_histories_share_one_bound() -> None:

@@ -143,7 +143,7 @@ def test_lost_replays_of_a_client() -> None:
     assert replay is not None
     client.outbox.put_replay(replay)
     broker.delete_topic("t", reply("gone"))
-    assert read(client) == ["t lost 3", "gone"]
+    assert read(client) == ["t lost 3, 1 to 3", "gone"]
     (row,) = one_slice(broker.client_slices())
     assert (row.queued, row.dropped) == (0, 3)
     assert broker.statistics().dropped == 3

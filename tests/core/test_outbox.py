@@ -1,34 +1,41 @@
 """The outbox: its bounds, its overflow policies, and how it reports losses."""
 
 import asyncio
-from functools import partial
 
 import pytest
 
 from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
-from pubsub.core.history import History, Replay
+from pubsub.core.history import History, KeptFrame
 from pubsub.core.options import Overflow
 from pubsub.core.outbox import Outbox
 from pubsub.core.publication import Frame
+from pubsub.core.replay import Replay
 from tests.core.support import describe_loss, event, make_history, reply
 
 ALL = 1 << 20
 TOPIC, OTHER = TopicCounters("t"), TopicCounters("u")
+OLDEST = TopicCounters("o", overflow=Overflow.DROP_OLDEST)
 
 
-def make(
-    queue_size: int = 3, overflow: Overflow = Overflow.DROP_NEWEST, **options: object
-) -> Outbox:
+def make(queue_size: int = 3, **options: object) -> Outbox:
     """Return an outbox with room for a few frames."""
     queue_bytes = options.pop("queue_bytes", ALL)
-    config = Configuration(queue_size=queue_size, overflow=overflow, queue_bytes=queue_bytes)
+    config = Configuration(queue_size=queue_size, queue_bytes=queue_bytes)
     return Outbox(config, describe_loss=describe_loss, **options)
 
 
 def texts(frames: list[Frame]) -> list[str]:
     """Return the frames' texts."""
     return [frame.text for frame in frames]
+
+
+def take_all(outbox: Outbox) -> list[str]:
+    """Take everything that waits, and the notices of losses that follow; return the texts."""
+    taken: list[str] = []
+    while not outbox.empty():
+        taken += texts(outbox.take_nowait(ALL))
+    return taken
 
 
 def offer(outbox: Outbox, payloads: str, counters: TopicCounters = TOPIC) -> None:
@@ -88,60 +95,86 @@ def test_losses_are_reported_for_each_gap() -> None:
 
 def test_drop_oldest_keeps_the_newest_events_and_all_replies() -> None:
     """With `drop_oldest` the notice comes first, where the events are missing."""
-    outbox = make(overflow=Overflow.DROP_OLDEST)
+    outbox = make()
     outbox.put_reply(reply("r"))
-    offer(outbox, "abcd")
-    assert texts(outbox.take_nowait(ALL)) == ["t lost 2", "r", "c", "d"]
+    offer(outbox, "abcd", OLDEST)
+    assert texts(outbox.take_nowait(ALL)) == ["o lost 2", "r", "c", "d"]
 
 
 def test_drop_oldest_drops_the_newest_when_only_replies_wait() -> None:
     """Replies are never dropped, so a new event is dropped when only replies are queued."""
-    outbox = make(2, Overflow.DROP_OLDEST)
+    outbox = make(2)
     outbox.put_reply(reply("r"))
     outbox.put_reply(reply("s"))
-    offer(outbox, "a")
-    assert texts(outbox.take_nowait(ALL)) == ["t lost 1", "r", "s"]
+    offer(outbox, "a", OLDEST)
+    assert texts(outbox.take_nowait(ALL)) == ["o lost 1", "r", "s"]
 
 
-def test_each_gap_calls_back_once() -> None:
+def test_each_policy_is_for_its_own_topics() -> None:
+    """Events of a topic with `drop_oldest` take no room from those of other topics."""
+    outbox = make()
+    offer(outbox, "a", TOPIC)
+    offer(outbox, "b", OLDEST)
+    offer(outbox, "c", TOPIC)
+    offer(outbox, "d", TOPIC)
+    offer(outbox, "ef", OLDEST)
+    assert take_all(outbox) == ["o lost 2", "a", "c", "f", "t lost 1"]
+
+
+def test_no_event_overtakes_the_notice_of_a_loss() -> None:
+    """Even if an eviction makes room, the next event waits until the loss is reported."""
+    outbox = make(queue_bytes=20)
+    offer(outbox, "a", TOPIC)
+    outbox.offer(event("x" * 19, OLDEST))
+    offer(outbox, "b", TOPIC)
+    offer(outbox, "c", OLDEST)
+    assert not outbox.full()
+    offer(outbox, "d", TOPIC)
+    assert texts(outbox.take_nowait(ALL)) == ["o lost 1", "a", "c"]
+    offer(outbox, "e", TOPIC)
+    assert take_all(outbox) == ["t lost 2", "e"]
+
+
+@pytest.mark.parametrize("policy", [*Overflow])
+def test_each_gap_calls_back_once(policy: Overflow) -> None:
     """Whatever the policy, the first event that is lost since the last notice is announced."""
-    for policy in (Overflow.DROP_NEWEST, Overflow.DROP_OLDEST):
-        overflows: list[None] = []
-        outbox = make(1, policy, on_overflow=partial(overflows.append, None))
-        offer(outbox, "abc")
-        assert len(overflows) == 1
-        outbox.take_nowait(ALL)
-        outbox.take_nowait(ALL)
-        offer(outbox, "abc")
-        assert len(overflows) == 2
+    overflows: list[Overflow] = []
+    outbox = make(1, on_overflow=overflows.append)
+    counters = TopicCounters("t", overflow=policy)
+    offer(outbox, "abc", counters)
+    assert (overflows, counters.dropped) == ([policy], 2)
+    outbox.take_nowait(ALL)
+    outbox.take_nowait(ALL)
+    offer(outbox, "abc", counters)
+    assert overflows == [policy, policy]
 
 
-def test_disconnect_calls_back_once() -> None:
-    """The first event that does not fit ends the connection; every lost event is counted."""
-    overflows: list[None] = []
-    outbox = make(1, Overflow.DISCONNECT, on_overflow=lambda: overflows.append(None))
-    before = TOPIC.dropped
-    offer(outbox, "abc")
-    assert (len(overflows), TOPIC.dropped) == (1, before + 2)
+def test_each_topic_with_a_gap_calls_back() -> None:
+    """A topic whose policy is to disconnect does so after a loss of another topic, too."""
+    overflows: list[Overflow] = []
+    outbox = make(1, on_overflow=overflows.append)
+    offer(outbox, "abc", TOPIC)
+    offer(outbox, "de", TopicCounters("u", overflow=Overflow.DISCONNECT))
+    assert overflows == [Overflow.DROP_NEWEST, Overflow.DISCONNECT]
 
 
 @pytest.mark.parametrize("policy", Overflow)
 def test_nothing_is_dropped_before_a_flush(policy: Overflow) -> None:
     """A full outbox is flushed first, so events are dropped only if the socket is full too."""
     left: list[str] = []
-    outbox = make(2, policy, on_full=lambda: left.extend(texts(outbox.take_nowait(ALL))))
-    offer(outbox, "abcdefg")
+    outbox = make(2, on_full=lambda: left.extend(texts(outbox.take_nowait(ALL))))
+    offer(outbox, "abcdefg", TopicCounters("t", overflow=policy))
     assert left + texts(outbox.take_nowait(ALL)) == list("abcdefg")
 
 
 def test_one_large_event_may_evict_any_number_of_small_ones() -> None:
     """With `drop_oldest` one large event can evict any number of small ones."""
-    outbox = make(5000, Overflow.DROP_OLDEST, queue_bytes=12_000)
-    offer(outbox, "x" * 4000)
-    outbox.offer(event("y" * 9000, TOPIC))
-    outbox.offer(event("z", TOPIC))
+    outbox = make(5000, queue_bytes=12_000)
+    offer(outbox, "x" * 4000, OLDEST)
+    outbox.offer(event("y" * 9000, OLDEST))
+    outbox.offer(event("z", OLDEST))
     left = texts(outbox.take_nowait(ALL))
-    assert left[0].startswith("t lost ")
+    assert left[0].startswith("o lost ")
     assert left[-2:] == ["y" * 9000, "z"]
 
 
@@ -175,7 +208,7 @@ def replay(payloads: str) -> tuple[History, Replay]:
     history = make_history(len(payloads))
     for payload in payloads:
         history.append(event(payload, TOPIC), None)
-    replay = history.replay(len(payloads), counters=TOPIC, own=("reader",))
+    replay = Replay.of_newest(len(payloads), history, TOPIC, ("reader",))
     assert replay is not None
     return history, replay
 
@@ -189,6 +222,21 @@ def test_a_replay_takes_no_room() -> None:
     offer(outbox, "abc")
     assert texts(outbox.take_nowait(3)) == ["0", "1", "2"]
     assert texts(outbox.take_nowait(ALL)) == [*"3456789", "a", "b", "t lost 1"]
+
+
+def test_what_a_replay_leaves_out_takes_room() -> None:
+    """The offsets of the client's own messages count towards the bytes that wait for it."""
+    outbox, history = make(), make_history(9)
+    for publisher in "xmmx":
+        history.append(event(publisher, TOPIC), publisher)
+    replay = Replay.of_newest(9, history, TOPIC, ("m",))
+    assert replay is not None
+    outbox.put_replay(replay)
+    offer(outbox, "a")
+    assert outbox.bytes_waiting == 2 * 8 + 1
+    assert texts(outbox.take_nowait(1)) == ["x"]
+    assert take_all(outbox) == ["x", "a"]
+    assert outbox.bytes_waiting == 0
 
 
 def test_frames_before_a_replay_leave_before_it() -> None:
@@ -218,16 +266,138 @@ def test_losses_of_a_replay_are_reported_in_their_place() -> None:
         taken: list[str] = []
         while not outbox.empty():
             taken += texts(outbox.take_nowait(max_bytes))
-        assert taken == ["t lost 2", "2", "a"]
+        assert taken == ["t lost 2, 1 to 2", "2", "a"]
         assert TOPIC.dropped == before + 2
 
 
 def test_drop_oldest_never_drops_a_replay() -> None:
     """`drop_oldest` never drops a replay, because that would free no room."""
-    outbox = make(2, Overflow.DROP_OLDEST)
+    outbox = make(2)
     outbox.put_replay(replay("01")[1])
-    offer(outbox, "abc")
-    assert texts(outbox.take_nowait(ALL)) == ["t lost 2", "0", "1", "c"]
+    offer(outbox, "abc", OLDEST)
+    assert texts(outbox.take_nowait(ALL)) == ["o lost 2", "0", "1", "c"]
+
+
+class Kept:
+    """A topic that keeps history, as an outbox sees it."""
+
+    def __init__(self, name: str, capacity: int, overflow: Overflow = Overflow.CATCH_UP) -> None:
+        self.history = make_history(capacity)
+        self.counters = TopicCounters(name, overflow=overflow)
+
+    def offer(self, outbox: Outbox, payloads: str, own: str = "") -> None:
+        """Publish one event for each letter, and offer those that are not the reader's own."""
+        for payload in payloads:
+            frame = KeptFrame(payload.encode(), self.counters, self.history)
+            self.history.append(frame, None)
+            if payload not in own:
+                self.counters.delivered += 1
+                outbox.offer(frame)
+
+
+@pytest.mark.parametrize("policy", [Overflow.DROP_NEWEST, Overflow.DROP_OLDEST])
+def test_a_loss_has_its_offsets(policy: Overflow) -> None:
+    """If the topic keeps history, the notice has the offsets of the first and the last event."""
+    outbox, topic = make(), Kept("t", 10, policy)
+    topic.offer(outbox, "abcdemf", own="m")
+    notice, *rest = sorted(take_all(outbox), key=len, reverse=True)
+    if policy is Overflow.DROP_NEWEST:
+        assert (notice, rest) == ("t lost 3, 4 to 7", ["a", "b", "c"])
+    else:
+        assert (notice, rest) == ("t lost 3, 1 to 3", ["d", "e", "f"])
+
+
+def test_topics_of_one_name_have_notices_of_their_own() -> None:
+    """The losses of a topic that was deleted are not mixed with those of its successor."""
+    outbox = make(1)
+    old, new = (Kept("t", 10, Overflow.DROP_NEWEST) for _ in range(2))
+    old.offer(outbox, "abc")
+    new.offer(outbox, "d")
+    assert take_all(outbox) == ["a", "t lost 2, 2 to 3", "t lost 1, 1 to 1"]
+
+
+def test_catch_up_loses_nothing() -> None:
+    """With `catch_up`, what has no room is fetched from the history: in order, and all of it."""
+    for max_bytes in (1, 2, 5, ALL):
+        outbox, topic = make(2), Kept("t", 10)
+        topic.offer(outbox, "abcdemf", own="m")
+        assert (outbox.qsize(), outbox.bytes_waiting, topic.counters.dropped) == (3, 2, 0)
+        taken: list[str] = []
+        while not outbox.empty():
+            taken += texts(outbox.take_nowait(max_bytes))
+        assert taken == list("abcdef")
+        topic.offer(outbox, "g")
+        assert texts(outbox.take_nowait(ALL)) == ["g"]
+
+
+def test_no_event_overtakes_those_to_catch_up_with() -> None:
+    """Even when there is room again, the next events wait their turn behind earlier ones."""
+    outbox, topic = make(2), Kept("t", 10)
+    topic.offer(outbox, "abcde")
+    assert texts(outbox.take_nowait(3)) == ["a", "b", "c"]
+    assert not outbox.full()
+    offer(outbox, "x", OTHER)
+    topic.offer(outbox, "fg")
+    assert texts(outbox.take_nowait(1)) == ["d"]
+    topic.offer(outbox, "h")
+    assert texts(outbox.take_nowait(ALL)) == ["x", "e", "f", "g", "h"]
+
+
+def test_others_do_not_wait_until_a_client_has_caught_up() -> None:
+    """Replies and events of other topics get their turn between the events of a backlog."""
+    outbox, topic, second = make(2), Kept("t", 10), Kept("s", 10)
+    topic.offer(outbox, "abcdef")
+    assert texts(outbox.take_nowait(3)) == ["a", "b", "c"]
+    outbox.put_reply(reply("r"))
+    second.offer(outbox, "uvw")
+    offer(outbox, "x", OTHER)
+    assert texts(outbox.take_nowait(2)) == ["d", "e"]
+    assert texts(outbox.take_nowait(2)) == ["r", "u"]
+    topic.offer(outbox, "g")
+    assert texts(outbox.take_nowait(2)) == ["f", "g"]
+    assert texts(outbox.take_nowait(ALL)) == ["u lost 1", "v", "w"]
+
+
+def test_catching_up_ends_where_the_history_ends() -> None:
+    """What the history no longer has is lost: exactly reported in its place, and counted."""
+    overflows: list[Overflow] = []
+    outbox, topic = make(1, on_overflow=overflows.append), Kept("t", 2)
+    topic.offer(outbox, "abcmde", own="m")
+    assert texts(outbox.take_nowait(ALL)) == ["a", "t lost 2, 2 to 3", "d", "e"]
+    assert overflows == [Overflow.CATCH_UP]
+    assert (topic.counters.delivered, topic.counters.dropped, outbox.dropped) == (3, 2, 2)
+    assert topic.counters.dropped_from_history == 0
+
+
+def test_end_of_a_subscription_that_catches_up() -> None:
+    """What the client has missed so far leaves before what follows, and nothing later."""
+    outbox, topic = make(1), Kept("t", 10)
+    topic.offer(outbox, "abcd")
+    assert texts(outbox.take_nowait(1)) == ["a"]
+    outbox.end_catch_up(topic.counters)
+    outbox.end_catch_up(topic.counters)
+    outbox.put_reply(reply("unsubscribed"))
+    assert texts(outbox.take_nowait(1)) == ["b"]
+    topic.offer(outbox, "e", own="e")
+    outbox.put_reply(reply("subscribed again"))
+    topic.offer(outbox, "f")
+    assert take_all(outbox) == [*"cd", "unsubscribed", "subscribed again", "f"]
+
+
+def test_catch_up_without_history_drops_the_newest() -> None:
+    """A topic that keeps no history has nothing to catch up with."""
+    outbox = make(1)
+    offer(outbox, "abc", TopicCounters("t", overflow=Overflow.CATCH_UP))
+    assert take_all(outbox) == ["a", "t lost 2"]
+
+
+def test_close_while_catching_up() -> None:
+    """A closed outbox takes nothing more and counts nothing as lost."""
+    outbox, topic = make(1), Kept("t", 1)
+    topic.offer(outbox, "abc")
+    outbox.close()
+    topic.offer(outbox, "d")
+    assert (outbox.take_nowait(ALL), outbox.qsize(), topic.counters.dropped) == ([], 0, 0)
 
 
 async def test_wait_for_room() -> None:

@@ -377,7 +377,7 @@ def test_full_outbox_is_flushed_first() -> None:
     client = room.broker.connect(
         on_frames=lambda: None,
         on_full=lambda: taken.extend(read(client)),
-        on_overflow=lambda: None,
+        on_overflow=lambda policy: None,
     )
     room.ask(client)
     publish(room.broker, "t", "text")

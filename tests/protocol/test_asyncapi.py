@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from pubsub.core.loss import Loss
 from pubsub.core.publication import Frame, Publication
 from pubsub.protocol import asyncapi, commands, replies
 from pubsub.protocol.codes import Close, ErrorCode
@@ -99,7 +100,8 @@ def test_frames_of_the_server_are_valid() -> None:
         replies.encode_ack("t", "r"),
         replies.encode_pong(),
         Frame(replies.encode_event(publication)),
-        replies.encode_loss("t", 3),
+        replies.encode_loss(Loss("t", 3)),
+        replies.encode_loss(Loss("t", 3, 1, 4)),
         replies.encode_topic_deleted("t"),
         replies.encode_shutdown(1730),
         *(replies.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),

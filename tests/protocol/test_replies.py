@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
+from pubsub.core.loss import Loss
 from pubsub.core.presence import Member as Present
 from pubsub.core.presence import Notice, Who
 from pubsub.core.publication import Frame, Position, Publication
@@ -51,7 +52,7 @@ def test_frames() -> None:
     frames = [
         replies.encode_ack("t"),
         replies.encode_pong(),
-        replies.encode_loss("t", 1),
+        replies.encode_loss(Loss("t", 1)),
         replies.encode_topic_deleted("t"),
         replies.encode_error(ErrorCode.INTERNAL, "internal error"),
     ]
@@ -63,9 +64,16 @@ def test_frames() -> None:
 
 def test_notice_of_a_loss() -> None:
     """A loss is reported in words and as a number."""
-    one, many = (json.loads(replies.encode_loss("t", count).text) for count in (1, 17))
+    one, many = (json.loads(replies.encode_loss(Loss("t", count)).text) for count in (1, 17))
     assert one["error"] == {"code": "SLOW_CONSUMER", "message": "1 message dropped"}
     assert (many["error"]["message"], many["dropped"]) == ("17 messages dropped", 17)
+    assert list(many) == ["type", "topic", "error", "dropped", "ts"]
+
+
+def test_notice_of_a_loss_with_offsets() -> None:
+    """For a topic that keeps history, the offsets of the loss follow its size."""
+    notice = replies.encode_loss(Loss("t", 17, 43, 59)).text
+    assert '"dropped":17,"first":43,"last":59,"ts":' in notice
 
 
 def test_notice_of_a_shutdown() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from pubsub.core.counters import TopicCounters
+from pubsub.core.history import History, HistoryBudget, KeptFrame
 from pubsub.core.publication import Frame, Position
 from pubsub.transport import sse
 from pubsub.transport.sse import Bookmark, parse_id, serialize
@@ -25,7 +26,12 @@ def reply(text: str) -> Frame:
 
 def event(topic: str, offset: int | None = None) -> Frame:
     """Return the event of a topic."""
-    return Frame(b'{"type":"event","n":1}', TopicCounters(topic), offset)
+    payload, counters = b'{"type":"event","n":1}', TopicCounters(topic)
+    if offset is None:
+        return Frame(payload, counters)
+    history = History(1, HistoryBudget(1 << 20))
+    history.end = offset - 1
+    return KeptFrame(payload, counters, history)
 
 
 def test_type_and_data() -> None:

@@ -1,0 +1,32 @@
+"""What a client is told about events that it has lost."""
+
+
+class Loss:
+    """Events of one topic that one client has lost since its last notice of a loss.
+
+    Args:
+        topic: The name of the topic.
+        dropped: Their number.
+        first: The offset of the first one; ``None`` if the topic keeps no history.
+        last: The offset of the last one. Between the two there may be events that were not lost.
+    """
+
+    __slots__ = ("dropped", "first", "last", "topic")
+
+    def __init__(
+        self, topic: str, dropped: int = 0, first: int | None = None, last: int | None = None
+    ) -> None:
+        self.topic = topic
+        self.dropped = dropped
+        self.first = first
+        self.last = last
+
+    def add(self, offset: int | None) -> None:
+        """Include one more event, which is later than all before."""
+        self.dropped += 1
+        self.last = offset
+        if self.first is None:
+            self.first = offset
+
+    def __repr__(self) -> str:
+        return f"<Loss of {self.dropped} events of {self.topic!r}>"

@@ -1,0 +1,188 @@
+"""Cursors into the history of a topic, which feed one client as its socket drains."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from pubsub.core.counters import TopicCounters
+from pubsub.core.history import History
+from pubsub.core.loss import Loss
+from pubsub.core.publication import Frame
+
+Own = tuple[str, ...]
+"""The ids under which a reader has published: its own, and its former one after a reconnection."""
+
+
+class Replay:
+    """The past events that one client has yet to receive, oldest first.
+
+    It is a cursor into the history, and events are looked up when the client's socket has room for
+    them. So a slow consumer takes no memory here, except for the offsets of messages that it has
+    published itself, but events that the history evicts in the meantime are lost to it.
+
+    Whatever the size of the history, each event is looked up in constant time, and so is the number
+    of those that were lost.
+
+    Args:
+        history: The history.
+        counters: The counters of its topic.
+        start: The offset after which the replay begins.
+        end: The offset of its last event.
+        own: The offsets between these of messages that the client has published and does not get,
+            in ascending order.
+    """
+
+    __slots__ = ("_end", "_history", "_next", "_own", "counters", "size")
+
+    is_open = False
+    """Whether it grows with each publication."""
+
+    def __init__(
+        self,
+        history: History,
+        counters: TopicCounters,
+        start: int,
+        end: int,
+        own: Iterable[int] = (),
+    ) -> None:
+        self._history = history
+        self.counters = counters
+        self._next = start
+        self._end = end
+        self._own = array("Q", own)
+        self.size = len(self._own) * self._own.itemsize
+        """Bytes that it counts for in an outbox as long as it is there."""
+
+    @classmethod
+    def of_newest(
+        cls, count: int, history: History, counters: TopicCounters, own: Own
+    ) -> "Replay | None":
+        """Return a replay of the newest ``count`` events that the reader did not publish."""
+        passed: list[int] = []
+        offset, found = history.end, 0
+        for _, publisher_id in history.newest_first():
+            if found == count:
+                break
+            if publisher_id in own:
+                passed.append(offset)
+            else:
+                found += 1
+            offset -= 1
+        passed.reverse()
+        replay = cls(history, counters, offset, history.end, passed)
+        return replay if replay.remaining else None
+
+    @classmethod
+    def of_all_after(
+        cls, offset: int, history: History, counters: TopicCounters, own: Own
+    ) -> "Replay | None":
+        """Return a replay of all events after ``offset`` that the reader did not publish.
+
+        They must all be kept; see `History.start`.
+        """
+        events = history.between(offset, history.end)
+        passed = [
+            position
+            for position, (_, publisher_id) in enumerate(events, start=offset + 1)
+            if publisher_id in own
+        ]
+        replay = cls(history, counters, offset, history.end, passed)
+        return replay if replay.remaining else None
+
+    @property
+    def remaining(self) -> int:
+        """The number of events that the client has yet to receive."""
+        return self._end - self._next - len(self._own)
+
+    @property
+    def after(self) -> int:
+        """The offset after which the rest begins."""
+        return self._next
+
+    def skip_lost(self) -> Loss | None:
+        """Skip and count the events that the history no longer keeps, if there are any."""
+        start = min(self._history.start, self._end)
+        if start <= self._next:
+            return None
+        first, last = self._next + 1, start
+        passed = self._pass_own(start)
+        for offset in passed:
+            if offset == first:
+                first += 1
+        for offset in reversed(passed):
+            if offset == last:
+                last -= 1
+        lost = start - self._next - len(passed)
+        self._next = start
+        if not lost:
+            return None
+        self._count(lost)
+        return Loss(self.counters.topic, lost, first, last)
+
+    def take(self, max_bytes: int) -> list[Frame]:
+        """Take the next events, up to ``max_bytes`` bytes, but at least one if any remain.
+
+        All of them must still be kept; see `skip_lost`.
+        """
+        frames: list[Frame] = []
+        event, own = self._history.event, iter(self._own)
+        next_own = next(own, None)
+        for offset in range(self._next + 1, self._end + 1):
+            if offset == next_own:
+                next_own = next(own, None)
+                continue
+            frame = event(offset)
+            if frames and frame.size > max_bytes:
+                break
+            frames.append(frame)
+            max_bytes -= frame.size
+            self._next = offset
+        self._pass_own(self._next)
+        return frames
+
+    def _pass_own(self, offset: int) -> "array[int]":
+        """Forget and return the client's own offsets up to this one."""
+        passed = bisect_right(self._own, offset)
+        offsets = self._own[:passed]
+        del self._own[:passed]
+        return offsets
+
+    def _count(self, lost: int) -> None:
+        self.counters.count_lost_replay(lost)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.remaining} events of {self.counters.topic!r}>"
+
+
+class CatchUp(Replay):
+    """The events of one topic that found no room in the outbox of a subscriber.
+
+    It grows with each publication until the client has caught up. Its events were already counted
+    as delivered.
+
+    Args:
+        history: The history.
+        counters: The counters of its topic.
+        offset: The offset of the first event.
+    """
+
+    __slots__ = ("is_open",)
+
+    def __init__(self, history: History, counters: TopicCounters, offset: int) -> None:
+        super().__init__(history, counters, offset - 1, offset)
+        self.is_open = True
+
+    def extend(self, offset: int) -> None:
+        """Include the next event that the client is to get.
+
+        What its topic has accepted in between are the client's own messages.
+        """
+        self._own.extend(range(self._end + 1, offset))
+        self._end = offset
+
+    def close(self) -> None:
+        """Stop growing: the subscription has ended."""
+        self.is_open = False
+
+    def _count(self, lost: int) -> None:
+        self.counters.count_loss(lost)
