@@ -256,6 +256,7 @@ class Broker:
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
         topic.close()
+        self._recent_ids.forget_topic(topic.once_ids)
         self._announce(TopicDeleted(name))
 
     def subscribe(

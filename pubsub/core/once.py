@@ -1,8 +1,7 @@
 """Messages that are delivered once although they are published repeatedly."""
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 from pubsub.core.publication import Publication
 
@@ -16,15 +15,27 @@ FORGOTTEN_AT_ONCE = 10_000
 """Expired ids that are forgotten at a time: about 5 ms."""
 
 
-class First(NamedTuple):
-    """What is remembered of a message that was published with ``once``."""
+class First:
+    """What is remembered of a message that was published with ``once``.
 
-    offset: int | None
-    subscribers: int
-    until: float
+    Args:
+        ids: The remembered ids of its topic, where it is found.
+        message_id: Its id, in lower case.
+        publication: What the topic made of it.
+        until: The time in seconds at which it is forgotten.
+    """
+
+    __slots__ = ("ids", "message_id", "offset", "subscribers", "until")
+
+    def __init__(self, ids: "Ids", message_id: str, publication: Publication, until: float) -> None:
+        self.ids = ids
+        self.message_id = message_id
+        self.offset = publication.offset
+        self.subscribers = publication.subscribers
+        self.until = until
 
 
-Ids = dict[str, First]
+Ids = OrderedDict[str, First]
 """The remembered ids of one topic, in lower case, oldest first."""
 
 
@@ -52,42 +63,47 @@ class RecentIds:
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._seconds = seconds
         self._clock = clock
-        # Everything that is remembered, oldest first, and what topics have forgotten meanwhile.
-        self._order: deque[tuple[First, Ids, str]] = deque()
+        self._order: OrderedDict[First, None] = OrderedDict()
+        """Everything that is remembered, oldest first."""
 
     def find(self, ids: Ids, message_id: str) -> First | None:
         """Return the first publication with this id, if it is remembered."""
-        message_id = message_id.lower()
-        first = ids.get(message_id)
+        first = ids.get(message_id.lower())
         if first is not None and first.until <= self._clock():
-            del ids[message_id]
+            self._forget(first)
             return None
         return first
 
     def remember(self, ids: Ids, publication: Publication) -> None:
         """Remember a publication whose id is not remembered."""
         if len(ids) >= MAX_IDS_PER_TOPIC:
-            del ids[next(iter(ids))]
+            self._forget(next(iter(ids.values())))
         if len(self._order) >= MAX_IDS:
-            self._forget_oldest()
+            self._forget(next(iter(self._order)))
         message_id = publication.id.lower()
-        until = self._clock() + self._seconds
-        ids[message_id] = first = First(publication.offset, publication.subscribers, until)
-        self._order.append((first, ids, message_id))
+        first = First(ids, message_id, publication, self._clock() + self._seconds)
+        ids[message_id] = first
+        self._order[first] = None
+
+    def forget_topic(self, ids: Ids) -> None:
+        """Release all ids of a topic."""
+        for first in ids.values():
+            del self._order[first]
+        ids.clear()
 
     def forget_expired(self) -> bool:
         """Release expired ids, up to `FORGOTTEN_AT_ONCE`; return whether there are more."""
-        now, order = self._clock(), self._order
+        now = self._clock()
         for _ in range(FORGOTTEN_AT_ONCE):
-            if not order or order[0][0].until > now:
+            first = next(iter(self._order), None)
+            if first is None or first.until > now:
                 return False
-            self._forget_oldest()
+            self._forget(first)
         return True
 
-    def _forget_oldest(self) -> None:
-        first, ids, message_id = self._order.popleft()
-        if ids.get(message_id) is first:
-            del ids[message_id]
+    def _forget(self, first: First) -> None:
+        del first.ids[first.message_id]
+        del self._order[first]
 
     def __repr__(self) -> str:
         return f"<RecentIds, {len(self._order)} remembered>"

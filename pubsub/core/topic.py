@@ -106,7 +106,7 @@ class Topic:
         self.history = history
         self.presence = presence
         self.epoch = "" if history is None else _new_epoch()
-        self.once_ids: Ids = {}
+        self.once_ids: Ids = Ids()
         """The ids of messages that must not be delivered again."""
         self.counters = TopicCounters(name, total, self.options.overflow)
         self._encode = encode
@@ -226,7 +226,6 @@ class Topic:
         self.subscribers.clear()
         if self.presence is not None:
             self.presence.close()
-        self.once_ids.clear()
         if self.history is not None:
             self.history.close()
 

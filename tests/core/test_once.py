@@ -92,7 +92,23 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     publish(broker, "x", "u")
     publish(broker, "y", "u")
     assert "4 remembered" in repr(broker._recent_ids)
-    assert publish(broker, "a").duplicate  # it was forgotten once, not twice
+    broker.create_topic("v")
+    publish(broker, "z", "v")
+    assert publish(broker, "a").duplicate
+    assert not publish(broker, "c").duplicate
+
+
+def test_a_busy_topic_takes_no_room_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a topic has forgotten, or was deleted with it, no longer counts among all ids."""
+    monkeypatch.setattr(once, "MAX_IDS_PER_TOPIC", 2)
+    monkeypatch.setattr(once, "MAX_IDS", 4)
+    broker = make(Clock())
+    publish(broker, "x", "u")
+    for each in "abcd":
+        publish(broker, each)
+    assert publish(broker, "x", "u").duplicate
+    broker.delete_topic("t", reply("deleted"))
+    assert "1 remembered" in repr(broker._recent_ids)
 
 
 def test_expired_ids_are_released_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
