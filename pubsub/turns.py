@@ -17,13 +17,17 @@ class Turns:
 
     async def wait(self) -> None:
         """Wait until the next slice may run: not before the next turn of the event loop."""
+        await self.take()
+
+    def take(self) -> asyncio.Future[None]:
+        """Return what is done when the next slice may run, for work without a task."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._grant)
-        await turn
+        return turn
 
     def _grant(self) -> None:
         waiting = self._waiting

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from typing import Any
 
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 BATCH_BYTES = 64 * 1024
 """Bytes that are written at a time, so that the transport has to buffer no more than that."""
 
+SLICE_BATCHES = 4
+"""Batches of past events that are written at a time: about 1 ms for the shortest events. A client
+that reads fast would otherwise hold the event loop for as long as its replay lasts."""
+
 _LEAVING = (1000, 1001)
 """Close codes with which a client says that it leaves: done, or going away (RFC 6455 §7.4.1)."""
 
@@ -61,6 +66,7 @@ class Connection:
         "_commands",
         "_credentials",
         "_deciding",
+        "_has_turn",
         "_held",
         "_is_slow",
         "_malformed",
@@ -112,6 +118,7 @@ class Connection:
         self._budget = fairness.BUDGET
         self._paused = False
         self._is_slow = False
+        self._has_turn = False
         self._held: Message | None = None
         self._waiting_for_room: asyncio.Task[None] | None = None
         self._deciding: asyncio.Task[None] | None = None
@@ -291,17 +298,31 @@ class Connection:
 
     # --- The write pump ---
 
-    def _flush(self) -> None:
+    def _flush(self, batches: float = SLICE_BATCHES) -> None:
         outbox, transport = self.outbox, self.transport
         try:
             while transport.writable and (frames := outbox.take_nowait(BATCH_BYTES)):
                 transport.write(frames)
                 if outbox.empty():
                     return
+                batches -= 1
+                if batches <= 0 and outbox.is_replaying:
+                    self._flush_in_turn()
+                    return
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
             # Deferred, because the broker may be in the middle of a publication.
             asyncio.get_running_loop().call_soon(self.close, Close.INTERNAL)
+
+    def _flush_in_turn(self) -> None:
+        """Write the rest of a replay in slices, between which other clients are served."""
+        if not self._has_turn:
+            self._has_turn = True
+            self._runtime.turns.take().add_done_callback(self._take_turn)
+
+    def _take_turn(self, _turn: asyncio.Future[None]) -> None:
+        self._has_turn = False
+        self._flush()
 
     def on_writable(self) -> None:
         """Write the frames that were queued while the socket was full."""
@@ -329,7 +350,7 @@ class Connection:
         """Close after what is in the outbox, up to `BATCH_BYTES` more than the socket takes."""
         if not self.outbox.closed:
             self._log_close(reason.code, reason.reason)
-            self._flush()
+            self._flush(math.inf)
             last = self.outbox.take_nowait(BATCH_BYTES)
             self._leave(lost=True)
             self.transport.close(reason, last)

@@ -9,7 +9,7 @@ MAX_IDS_PER_TOPIC = 10_000
 """Ids that are remembered for one topic. The oldest is forgotten first."""
 
 MAX_IDS = 1_000_000
-"""Ids that are remembered for all topics together: about 300 MB. The oldest is forgotten first."""
+"""Ids that are remembered for all topics together: about 350 MB. The oldest is forgotten first."""
 
 FORGOTTEN_AT_ONCE = 10_000
 """Expired ids that are forgotten at a time: about 5 ms."""

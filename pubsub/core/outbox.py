@@ -133,6 +133,11 @@ class Outbox(asyncio.Queue[Frame]):
         """The size of all waiting frames."""
         return self._bytes
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether past events are waiting, whose number the bounds do not limit."""
+        return self._replays > 0
+
     def empty(self) -> bool:
         """Return whether no frame is waiting."""
         return not self._queue

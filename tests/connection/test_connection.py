@@ -9,7 +9,7 @@ import pytest
 
 from pubsub import fairness
 from pubsub.connection.commands import OPEN
-from pubsub.connection.connection import BATCH_BYTES
+from pubsub.connection.connection import BATCH_BYTES, SLICE_BATCHES
 from pubsub.connection.rate import PATIENCE
 from pubsub.core.options import GivenOptions, Overflow
 from pubsub.protocol.codes import Close
@@ -311,6 +311,31 @@ async def test_large_backlog_is_written_in_batches() -> None:
         assert max(sizes) <= BATCH_BYTES
         assert len(sizes) == 1 + 4
         assert len(transport.sent) == 11
+
+
+async def test_replay_is_written_in_slices() -> None:
+    """A client that reads a long replay as fast as it comes does not keep the others waiting."""
+    async with open_room(queue_size=1, history_size=900, overflow=Overflow.CATCH_UP) as room:
+        slow, connection = await room.connect()
+        slow.receive({"type": "subscribe", "topic": "t"})
+        await turn()
+        slow.writable = False
+        publisher, _ = await room.connect()
+        for number in range(900):
+            publisher.receive(publication(payload=f"{number:01000}"))
+        other, _ = await room.connect()
+        slow.drain()
+        connection._flush()
+        assert len(room.runtime.turns._waiting) == 1  # one for a client, whoever asks
+        assert len(slow.batches) == 1 + 2 * SLICE_BATCHES
+        other.receive(PING)
+        await asyncio.sleep(0)
+        assert len(other.sent) == 1
+        while connection.outbox.is_replaying:
+            before = len(slow.batches)
+            await asyncio.sleep(0)
+            assert len(slow.batches) <= before + SLICE_BATCHES
+        assert [int(each["message"]["payload"]) for each in slow.sent[1:]] == list(range(900))
 
 
 async def test_bug_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
