@@ -13,6 +13,7 @@ from pubsub.core.presence import Notice, Who
 from pubsub.core.publication import Frame, Publication
 from pubsub.core.topic import HistoryPage, Subscribed
 from pubsub.protocol.codes import ErrorCode
+from pubsub.protocol.diagnosis import valid_topic
 from pubsub.protocol.messages import (
     Ack,
     AnyCommand,
@@ -154,7 +155,9 @@ def encode_error(
 
 def encode_refusal(command: AnyCommand, code: ErrorCode, message: str) -> Frame:
     """Encode the error reply to a well-formed command."""
-    topic = UNSET if code is ErrorCode.BAD_REQUEST else getattr(command, "topic", UNSET)
+    topic: str | UnsetType = getattr(command, "topic", UNSET)
+    if code is ErrorCode.BAD_REQUEST and topic is not UNSET:
+        topic = valid_topic(topic)
     return encode_error(code, message, request_id=command.request_id, topic=topic)
 
 
