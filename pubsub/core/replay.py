@@ -166,10 +166,11 @@ class CatchUp(Replay):
         offset: The offset of the first event.
     """
 
-    __slots__ = ("is_open",)
+    __slots__ = ("_lost", "is_open")
 
     def __init__(self, history: History, counters: TopicCounters, offset: int) -> None:
         super().__init__(history, counters, offset - 1, offset)
+        self._lost: Loss | None = None
         self.is_open = True
 
     def extend(self, offset: int) -> None:
@@ -179,6 +180,19 @@ class CatchUp(Replay):
         """
         self._own.extend(range(self._end + 1, offset))
         self._end = offset
+        if len(self._own) > len(self._history):
+            # Some are no longer kept. A client that never reads must not take memory for them.
+            self._lost = self.skip_lost()
+
+    def skip_lost(self) -> Loss | None:
+        """Skip and count the events that the history no longer keeps, if there are any."""
+        earlier, self._lost = self._lost, None
+        loss = super().skip_lost()
+        if earlier is None or loss is None:
+            return earlier or loss
+        earlier.dropped += loss.dropped
+        earlier.last = loss.last
+        return earlier
 
     def close(self) -> None:
         """Stop growing: the subscription has ended."""

@@ -151,6 +151,17 @@ def test_catching_up_leaves_out_what_was_not_offered() -> None:
     assert take(cursor) == "dg"
 
 
+def test_catching_up_is_bounded_by_the_history() -> None:
+    """A client that only publishes takes no memory for messages which are no longer kept."""
+    history = make(4, "a")
+    cursor = CatchUp(history, COUNTERS, 1)
+    for offset in range(11, 101, 10):
+        append(history, "m" * 9 + "b")
+        cursor.extend(offset)
+        assert len(cursor._own) <= 4
+    assert (skip(cursor), skip(cursor), take(cursor)) == ((9, 1, 81), None, "b")
+
+
 def test_events_lost_while_catching_up_are_not_delivered() -> None:
     """An event that was counted as delivered, and is lost, is counted as dropped instead."""
     counters = TopicCounters("t", TotalCounters())
