@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import time
 from typing import Any
 
@@ -33,10 +32,6 @@ logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 64 * 1024
 """Bytes that are written at a time, so that the transport has to buffer no more than that."""
-
-SLICE_BATCHES = 4
-"""Batches of past events that are written at a time: about 1 ms for the shortest events. A client
-that reads fast would otherwise hold the event loop for as long as its replay lasts."""
 
 _LEAVING = (1000, 1001)
 """Close codes with which a client says that it leaves: done, or going away (RFC 6455 §7.4.1)."""
@@ -298,15 +293,14 @@ class Connection:
 
     # --- The write pump ---
 
-    def _flush(self, batches: float = SLICE_BATCHES) -> None:
+    def _flush(self, *, whole: bool = False) -> None:
         outbox, transport = self.outbox, self.transport
         try:
             while transport.writable and (frames := outbox.take_nowait(BATCH_BYTES)):
                 transport.write(frames)
                 if outbox.empty():
                     return
-                batches -= 1
-                if batches <= 0 and outbox.is_replaying:
+                if outbox.is_replaying and not (whole or outbox.full()):
                     self._flush_in_turn()
                     return
         except Exception:
@@ -315,7 +309,10 @@ class Connection:
             asyncio.get_running_loop().call_soon(self.close, Close.INTERNAL)
 
     def _flush_in_turn(self) -> None:
-        """Write the rest of a replay in slices, between which other clients are served."""
+        """Write the rest of a replay a batch at a time, and let other clients be served in between.
+
+        A client that reads fast would otherwise hold the event loop for as long as it lasts.
+        """
         if not self._has_turn:
             self._has_turn = True
             self._runtime.turns.take().add_done_callback(self._take_turn)
@@ -350,7 +347,7 @@ class Connection:
         """Close after what is in the outbox, up to `BATCH_BYTES` more than the socket takes."""
         if not self.outbox.closed:
             self._log_close(reason.code, reason.reason)
-            self._flush(math.inf)
+            self._flush(whole=True)
             last = self.outbox.take_nowait(BATCH_BYTES)
             self._leave(lost=True)
             self.transport.close(reason, last)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pubsub.auth.access import Access
 from pubsub.auth.errors import Unauthorized
 from pubsub.auth.identity import EVERYTHING, Identity
-from pubsub.connection.connection import SLICE_BATCHES, Connection
+from pubsub.connection.connection import Connection
 from pubsub.connection.session import MAX_ANSWERS, Session, Undecided
 from pubsub.core.errors import LimitExceeded, TopicNotFound
 from pubsub.core.publication import Frame, Position
@@ -240,8 +240,8 @@ class Stream(Connection):
         self.broker.identify(self.client, identity.user, identity.info)
         return True
 
-    def _flush(self, batches: float = SLICE_BATCHES) -> None:
-        super()._flush(batches)
+    def _flush(self, *, whole: bool = False) -> None:
+        super()._flush(whole=whole)
         if not (self.client.topics or self._is_completed) and self.outbox.empty():
             # Deferred, because the broker may be in the middle of a publication.
             self._is_completed = True

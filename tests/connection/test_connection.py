@@ -9,7 +9,7 @@ import pytest
 
 from pubsub import fairness
 from pubsub.connection.commands import OPEN
-from pubsub.connection.connection import BATCH_BYTES, SLICE_BATCHES
+from pubsub.connection.connection import BATCH_BYTES
 from pubsub.connection.rate import PATIENCE
 from pubsub.core.options import GivenOptions, Overflow
 from pubsub.protocol.codes import Close
@@ -315,7 +315,7 @@ async def test_large_backlog_is_written_in_batches() -> None:
 
 async def test_replay_is_written_in_slices() -> None:
     """A client that reads a long replay as fast as it comes does not keep the others waiting."""
-    async with open_room(queue_size=1, history_size=900, overflow=Overflow.CATCH_UP) as room:
+    async with open_room(queue_size=2, history_size=900, overflow=Overflow.CATCH_UP) as room:
         slow, connection = await room.connect()
         slow.receive({"type": "subscribe", "topic": "t"})
         await turn()
@@ -326,16 +326,40 @@ async def test_replay_is_written_in_slices() -> None:
         other, _ = await room.connect()
         slow.drain()
         connection._flush()
+        assert len(slow.batches) == 3
         assert len(room.runtime.turns._waiting) == 1  # one for a client, whoever asks
-        assert len(slow.batches) == 1 + 2 * SLICE_BATCHES
         other.receive(PING)
         await asyncio.sleep(0)
         assert len(other.sent) == 1
         while connection.outbox.is_replaying:
             before = len(slow.batches)
             await asyncio.sleep(0)
-            assert len(slow.batches) <= before + SLICE_BATCHES
+            assert len(slow.batches) <= before + 1
         assert [int(each["message"]["payload"]) for each in slow.sent[1:]] == list(range(900))
+
+
+async def test_replay_in_slices_costs_no_other_event() -> None:
+    """Nothing is dropped while the socket has room, however long a replay is."""
+    async with open_room(queue_size=2, history_size=900) as room:
+        room.runtime.broker.create_topic("t", GivenOptions(overflow=Overflow.CATCH_UP))
+        slow, connection = await room.connect()
+        slow.receive(*({"type": "subscribe", "topic": topic} for topic in "tu"))
+        await turn()
+        slow.writable = False
+        publisher, _ = await room.connect()
+        for _ in range(900):
+            publisher.receive(publication(payload="x" * 1000))
+        other, _ = await room.connect()
+        slow.drain()
+        slow.writable = False
+        other.receive(publication("u", 1))
+        slow.writable = True
+        assert connection.outbox.full()
+        other.receive(publication("u", 2))
+        assert connection.outbox.is_replaying
+        connection._flush(whole=True)
+        events = [each for each in slow.sent if each["type"] != "ack" and each["topic"] != "t"]
+        assert [each["message"]["payload"] for each in events] == [1, 2]
 
 
 async def test_bug_in_writing_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
