@@ -159,10 +159,10 @@ class Connection:
             message = next_message()
             if message is None:
                 return
-            if isinstance(message, Other):
-                self._budget -= message.cost
+            if type(message) is not Other:
+                self._receive(message)  # type: ignore[arg-type]  # mypy does not narrow this
             else:
-                self._receive(message)
+                self._budget -= message.cost
             if self._budget <= 0 and not self._paused:
                 self._pause()
                 asyncio.get_running_loop().call_soon(self._resume)

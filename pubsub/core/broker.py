@@ -73,10 +73,6 @@ _AFTER_ALL_NAMES = "\U0010ffff"
 """A noncharacter, which no name contains: a prefix and this are above all names with the prefix."""
 
 
-def _announce_nothing(change: Change) -> None:
-    pass
-
-
 class Broker:
     """Topics, clients and subscriptions of one process.
 
@@ -114,7 +110,7 @@ class Broker:
         encode_kept: Encode | None = None,
         describe_loss: Callable[[Loss], Frame],
         describe_presence: Callable[[Notice], Frame],
-        announce: Callable[[Change], None] = _announce_nothing,
+        announce: Callable[[Change], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater = on_running_loop,
     ) -> None:
@@ -256,7 +252,8 @@ class Broker:
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
         topic.close()
-        self._announce(TopicDeleted(name))
+        if self._announce is not None:
+            self._announce(TopicDeleted(name))
 
     def subscribe(
         self,
@@ -394,7 +391,8 @@ class Broker:
             self._other_publications += 1
         if once:
             self._recent_ids.remember(topic.once_ids, publication)
-        self._announce(publication)
+        if self._announce is not None:
+            self._announce(publication)
         return publication
 
     def _timed(self, topic: Topic) -> Callable[..., Publication]:
@@ -546,7 +544,8 @@ class Broker:
         )
         self._topics[name] = topic
         self._topics_by_name.add(topic)
-        self._announce(TopicCreated(name, options))
+        if self._announce is not None:
+            self._announce(TopicCreated(name, options))
         return topic
 
     def _options(self, name: str, given: GivenOptions) -> TopicOptions:

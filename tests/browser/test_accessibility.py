@@ -24,7 +24,7 @@ def check(page: Page) -> None:
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_room(server: Server, open_page: OpenPage, viewport: dict[str, int]) -> None:
     """A conversation with every kind of entry is accessible, with all instruments and dialogs."""
-    server.create_topic("t")
+    server.create_topic("t", presence=True)
     server.create_topic("other")
     page = open_page(server, "/#t", viewport=viewport)
     joined(page, "t")
@@ -36,8 +36,11 @@ def test_room(server: Server, open_page: OpenPage, viewport: dict[str, int]) -> 
         publisher.publish("t", {"name": name, "text": f"number {number}"})
     publisher.publish("t", {"total": 99.5})
     expect(page.locator("#messages pre")).to_have_count(1)
+    page.locator("#members summary").click()
     if viewport is DESK:
         page.locator(".frame").first.click()
+        page.get_by_label("Find or create a room").fill("new")
+        page.get_by_text("Options").click()
     check(page)
     server.request("DELETE", "/topics/t")
     expect(page.locator(".notice")).to_have_count(1)

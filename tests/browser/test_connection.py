@@ -67,7 +67,7 @@ def test_gap(server: Server, open_page: OpenPage) -> None:
 
 
 def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
-    """If the topic keeps history, no message is missing and none appears twice."""
+    """If the topic keeps history, the page recovers what it has missed, and shows where."""
     server.create_topic("t", history=100)
     page = open_page(server, "/#t")
     sockets: list[Any] = []
@@ -82,6 +82,7 @@ def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
     page.reload()
     joined(page, "t")
     publisher.publish("t", {"name": "Boris", "text": "before"})
+    expect(page.locator("#messages .text")).to_have_text(["before"])
     say(page, "mine")
     expect(page.locator(".message.acknowledged")).to_have_count(1)
     publisher.publish("t", {"name": "Boris", "text": "then"})
@@ -89,6 +90,7 @@ def test_history_fills_the_gap(server: Server, open_page: OpenPage) -> None:
     sockets[-1][0].close(code=3001, reason="shutdown")
     sockets[-1][1].close()
     expect(page.locator("#messages .text")).to_have_text(["before", "mine", "then", "meanwhile"])
+    expect(page.locator("#messages > li").nth(3)).to_have_text("1 message recovered")
     expect(page.locator(".notice")).to_have_count(0)
 
 

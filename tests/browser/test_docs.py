@@ -10,7 +10,8 @@ def test_everything_can_be_unfolded(server: Server, open_page: OpenPage) -> None
     """Every endpoint and schema is shown, and the browser blocks nothing that the page needs."""
     page = open_page(server, "/docs")
     endpoints = page.locator(".opblock")
-    expect(endpoints).to_have_count(12)
+    paths = server.request("GET", "/openapi.json")[1]["paths"]
+    expect(endpoints).to_have_count(sum(len(methods) for methods in paths.values()))
     for number in range(7):
         endpoints.nth(number).get_by_role("button").first.click()
         expect(endpoints.nth(number).locator(".responses-wrapper")).to_be_visible()

@@ -48,6 +48,29 @@ def test_two_people_talk(server: Server, open_page: OpenPage) -> None:
     expect(boris.locator("#live")).to_contain_text("Ann: Hello")
 
 
+def test_a_room_with_options(server: Server, open_page: OpenPage) -> None:
+    """A room can be created with history and presence; the page shows who is there."""
+    page = open_page(server)
+    page.get_by_label("Find or create a room").fill("orders")
+    page.get_by_text("Options").click()
+    page.get_by_label("Messages to keep").fill("5")
+    page.get_by_label("Show who is there").check()
+    page.get_by_role("button", name="Create", exact=True).click()
+    joined(page, "orders")
+    assert server.request("GET", "/topics/orders")[1]["history"] == 5
+    members = page.locator("#members")
+    expect(members.locator("summary")).to_have_text("1 here 1 guest")
+    server.subscriber("orders")
+    members.locator("summary").click()
+    expect(members.get_by_role("list", name="Who is there")).to_have_text("2 guests")
+    expect(page.get_by_label("Messages to keep")).to_be_hidden()
+    # A room without presence has no such line.
+    server.create_topic("plain")
+    page.goto(f"{page.url.partition('#')[0]}#plain")
+    joined(page, "plain")
+    expect(members).to_be_hidden()
+
+
 def test_several_rooms(server: Server, open_page: OpenPage) -> None:
     """Messages in a joined room that is not open are counted in the list and in the title."""
     for topic in ("alerts", "orders"):

@@ -13,12 +13,15 @@
  *   doubles with every failure, or when a stopping server has asked it to. Only `close()`, close
  *   codes from 3500 to 3999, and the expiry of a token without a function to get another stop it.
  *   After 1009 (frame too large) it reconnects as well, because it never sends the same frame twice.
- * - After reconnecting it subscribes again, and notifies each subscription of messages that may be
- *   missing (`onNotice` with kind "gap").
+ * - After reconnecting it subscribes again. If the topic keeps history, it recovers what was missed,
+ *   in order and without repetition, and likewise what the server dropped because the client was too
+ *   slow. It notifies each subscription of messages that are or may be lost (`onNotice` with kind
+ *   "gap" or "slow").
  * - `publish` settles exactly once: with the server's acknowledgement or with a `ChatError`. A
- *   publication that is in flight when the connection is lost fails with `unknownFate`. It is not
- *   retried, because it may have arrived. Without a connection, `publish` fails immediately;
- *   nothing is queued for later.
+ *   publication that is in flight when the connection is lost fails with `unknownFate`, because it
+ *   may have arrived; with `once`, it is repeated instead, and the server delivers it once. Without a
+ *   connection, `publish` fails immediately; nothing is queued for later.
+ * - Where no WebSocket can be opened, it uses server-sent events and REST, until a WebSocket works.
  * - With a function as `token`, every connection gets a new token, and an open connection renews its
  *   token before it expires. Tokens never appear in a URL or in an event.
  * - Every buffer is bounded.
@@ -26,60 +29,16 @@
  * @module chatroom
  */
 
+import { ChatError, notConnected, tooMany } from "./chatroom/errors.js";
+import { OwnIds, newId } from "./chatroom/ids.js";
+import { BUSY, Recovery, pause } from "./chatroom/recovery.js";
+import { SocketLink } from "./chatroom/socket-link.js";
+import { StreamLink } from "./chatroom/stream-link.js";
+import { Subscription } from "./chatroom/subscription.js";
+
+export { ChatError, newId };
+
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} State */
-
-/**
- * @typedef {object} ChatEvent A message published to a topic.
- * @property {string} topic
- * @property {{id: string, payload: unknown}} message
- * @property {string} ts When the server accepted the message (RFC 3339, UTC).
- * @property {string} [user] The user who published it, according to the server. Left out if the
- *     publisher was not authenticated.
- * @property {string} text The frame as received, with every number exactly as it was written.
- */
-
-/**
- * The server dropped messages because this client read too slowly.
- *
- * @typedef {object} SlowNotice
- * @property {"slow"} kind
- * @property {string} topic
- * @property {number} dropped How many messages were dropped.
- */
-
-/**
- * The connection was lost for a while, and messages may be missing.
- *
- * @typedef {object} GapNotice
- * @property {"gap"} kind
- * @property {string} topic
- * @property {Date} from When the last frame arrived before the connection was lost.
- * @property {Date} until When the subscription was restored.
- */
-
-/**
- * The subscription has ended: the topic was deleted, or subscribing again was refused.
- *
- * @typedef {object} DeletedNotice
- * @property {"deleted"} kind
- * @property {string} topic
- * @property {ChatError} [error] Why subscribing again was refused, if it was.
- */
-
-/**
- * The subscription has ended, because a renewed token does not cover the topic or the user has lost
- * the permission. It is not restored by a reconnection.
- *
- * @typedef {object} RevokedNotice
- * @property {"revoked"} kind
- * @property {string} topic
- */
-
-/**
- * News of a subscription, other than messages.
- *
- * @typedef {SlowNotice | GapNotice | DeletedNotice | RevokedNotice} Notice
- */
 
 /**
  * A token, or a function that gets one. A function is called before each connection and before each
@@ -97,9 +56,12 @@
  * @property {Date} time
  */
 
+/** @typedef {"websocket" | "sse"} Transport `sse`: server-sent events, with REST for commands. */
+
 /**
  * @typedef {object} StateChange
  * @property {State} state
+ * @property {Transport} [transport] In the state "open".
  * @property {number} [code] The close code of the last connection, if it has ended.
  * @property {string} [reason] The reason that came with the close code.
  * @property {Date} [retryAt] When the next attempt is due, in the state "waiting".
@@ -111,6 +73,7 @@
  * @property {Frame} frame
  * @property {ChatEvent} event
  * @property {Notice} notice
+ * @property {Presence} presence
  * @property {ChatError} refusal
  * @property {ChatError} tokenerror
  * @property {Expiring} expiring
@@ -132,37 +95,32 @@
  *     considered lost (10,000).
  * @property {number} [maxInFlight] Maximum number of unanswered commands (1,000).
  * @property {number} [maxBuffered] Maximum number of bytes buffered in the browser (4 MiB).
+ * @property {boolean} [fallback] Whether to use server-sent events where no WebSocket can be opened
+ *     (true).
+ * @property {string | URL} [rest] The URL of the REST endpoints, ending in a slash. By default, they
+ *     are beside the WebSocket.
  */
 
-/** @typedef {{type: "ack", request_id?: string, topic: string, status: string, ts: string}} Ack */
-/**
- * @typedef {{type: "ack", request_id?: string, status: string, ts: string, client_id: string,
- *     user: string, expires_in?: number}} AuthAck The answer to a token.
- */
-/** @typedef {{type: "pong", request_id?: string, ts: string}} Pong */
-/**
- * @typedef {{type: "info", topic?: string, msg: string, reconnect_in_ms?: number,
- *     expires_in?: number}} Info
- */
-/** @typedef {{type: "event"} & Omit<ChatEvent, "text">} EventMessage */
-
-/**
- * @typedef {object} ErrorMessage
- * @property {"error"} type
- * @property {string} [request_id]
- * @property {string} [topic]
- * @property {{code: string, message: string}} error
- * @property {number} [dropped] With `SLOW_CONSUMER`.
- */
-
-/**
- * @typedef {object} Command
- * @property {"subscribe" | "unsubscribe" | "publish" | "ping" | "auth"} type
- * @property {string} [topic]
- * @property {string} [token]
- * @property {number} [last_n]
- * @property {{id: string, payload: unknown}} [message]
- */
+/** @typedef {import("./chatroom/members.js").Presence} Presence */
+/** @typedef {import("./chatroom/types.js").ChatEvent} ChatEvent */
+/** @typedef {import("./chatroom/types.js").SlowNotice} SlowNotice */
+/** @typedef {import("./chatroom/types.js").RecoveredNotice} RecoveredNotice */
+/** @typedef {import("./chatroom/types.js").GapNotice} GapNotice */
+/** @typedef {import("./chatroom/types.js").DeletedNotice} DeletedNotice */
+/** @typedef {import("./chatroom/types.js").RevokedNotice} RevokedNotice */
+/** @typedef {import("./chatroom/types.js").Notice} Notice */
+/** @typedef {import("./chatroom/types.js").Ack} Ack */
+/** @typedef {import("./chatroom/types.js").AuthAck} AuthAck */
+/** @typedef {import("./chatroom/types.js").Command} Command */
+/** @typedef {import("./chatroom/types.js").ErrorMessage} ErrorMessage */
+/** @typedef {import("./chatroom/types.js").Info} Info */
+/** @typedef {import("./chatroom/types.js").Pong} Pong */
+/** @typedef {import("./chatroom/types.js").Position} Position */
+/** @typedef {import("./chatroom/types.js").PresenceMessage} PresenceMessage */
+/** @typedef {import("./chatroom/types.js").ServerMessage} ServerMessage */
+/** @typedef {import("./chatroom/socket-link.js").Link} Link */
+/** @typedef {import("./chatroom/subscription.js").SubscriptionOptions} SubscriptionOptions */
+/** @typedef {import("./chatroom/recovery.js").HistoryPage} HistoryPage */
 
 /**
  * An event target whose listeners receive a `CustomEvent` with a known `detail`.
@@ -173,7 +131,7 @@
  * } & EventTarget} Dispatcher
  */
 
-/** @typedef {Required<Omit<Options, "token">>} Settings */
+/** @typedef {Required<Omit<Options, "token" | "rest">>} Settings */
 
 /** @type {Settings} */
 const DEFAULTS = {
@@ -183,6 +141,7 @@ const DEFAULTS = {
   patience: 10_000,
   maxInFlight: 1000,
   maxBuffered: 4 << 20,
+  fallback: true,
 };
 
 /** Milliseconds after which a connection is considered stable and the backoff is reset. */
@@ -194,15 +153,17 @@ const MAX_ASKED_DELAY = 120_000;
 /** How many ids of this client's own messages to remember, to filter them out of replays. */
 const OWN_IDS = 1000;
 
-/** The subprotocol of the chat room, and the beginning of the one that carries a token. */
-const SUBPROTOCOL = "chatroom.v1";
-const BEARER = "chatroom.bearer.";
+/** How many handshakes in a row may fail before server-sent events are used. */
+const HANDSHAKES = 2;
+
+/** Milliseconds between attempts to return from server-sent events to a WebSocket. */
+const RETURN_INTERVAL = 180_000;
 
 /**
- * A token that can be a subprotocol (RFC 9110 §5.6.2) in a header that every proxy accepts. Others
- * are sent in the first message.
+ * Milliseconds after which a publication is no longer repeated, because the server may have
+ * forgotten its id. The server remembers it for `CHATROOM_ONCE_SECONDS`, by default 300.
  */
-const FITS_IN_HEADER = /^[!#$%&'*+\-.^_`|~\w]{1,4000}$/;
+const ONCE_WINDOW = 240_000;
 
 /** The close code of a token that has expired. */
 const EXPIRED = 3005;
@@ -217,29 +178,6 @@ const TOKEN_PROBLEMS = {
 /** Errors that mean there was no answer; the next connection subscribes again. */
 const UNANSWERED = new Set(["NOT_CONNECTED", "CONNECTION_LOST"]);
 
-/** Errors after which subscribing is retried on the same connection. */
-const BUSY = new Set(["RATE_LIMITED", "TOO_MANY_IN_FLIGHT"]);
-
-/**
- * A command failed. `code` is one of the server's error codes, or one of this module's own:
- * `NOT_CONNECTED`, `CONNECTION_LOST`, `TOO_MANY_IN_FLIGHT`, `CANCELLED`, `NO_TOKEN`.
- */
-export class ChatError extends Error {
-  /**
-   * @param {string} code
-   * @param {string} message
-   * @param {{topic?: string, unknownFate?: boolean, cause?: unknown}} [more]
-   */
-  constructor(code, message, { topic, unknownFate = false, cause } = {}) {
-    super(message, { cause });
-    this.name = "ChatError";
-    this.code = code;
-    this.topic = topic;
-    /** Whether the server may have carried out the command anyway. */
-    this.unknownFate = unknownFate;
-  }
-}
-
 /**
  * Open a connection that reconnects automatically.
  *
@@ -249,23 +187,6 @@ export class ChatError extends Error {
  */
 export function connect(url, options) {
   return new ChatRoom(url, options);
-}
-
-/**
- * Return a random UUID (RFC 9562, version 4). It works outside secure contexts too, where
- * `crypto.randomUUID` does not exist: on `http://192.168…`, for example.
- *
- * @returns {string}
- */
-export function newId() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  const bytes = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte, index) => {
-    if (index === 6) return (byte & 0x0f) | 0x40; // the version
-    if (index === 8) return (byte & 0x3f) | 0x80; // the variant
-    return byte;
-  });
-  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 const ChatRoomTarget = /** @type {new () => Dispatcher<ChatRoomEvents>} */ (EventTarget);
@@ -278,6 +199,7 @@ const ChatRoomTarget = /** @type {new () => Dispatcher<ChatRoomEvents>} */ (Even
  * - `frame`: a `Frame`, for every text frame in either direction
  * - `event`: a `ChatEvent`, for every message, in addition to the subscription's `onEvent`
  * - `notice`: a `Notice`, in addition to the subscription's `onNotice`
+ * - `presence`: a `Presence`, in addition to the subscription's `onPresence`
  * - `refusal`: a `ChatError` that does not answer any command in flight
  * - `tokenerror`: a `ChatError`, when the server rejects the token (`UNAUTHORIZED`; `FORBIDDEN` if a
  *   renewed one is another user's) or the function `token` fails (`NO_TOKEN`, and the function is
@@ -289,7 +211,7 @@ export class ChatRoom extends ChatRoomTarget {
   /** @type {State} */ state = "connecting";
   /** @type {Settings} */ #options;
   /** @type {Token} */ #token;
-  /** @type {WebSocket | null} */ #socket = null;
+  /** @type {Link | null} */ #link = null;
   /** @type {Map<string, Subscription>} */ #subscriptions = new Map();
   /**
    * Commands that are waiting for an answer, by request id.
@@ -298,16 +220,27 @@ export class ChatRoom extends ChatRoomTarget {
    *     topic: string | undefined}>}
    */
   #inFlight = new Map();
-  /** @type {Set<string>} */ #ownIds = new Set();
+  #ownIds = new OwnIds(OWN_IDS);
+  #recovery = new Recovery({
+    history: (topic, options) => this.history(topic, options),
+    isOwn: (id) => this.#ownIds.has(id),
+    deliver: (subscription, event) => this.#deliver(subscription, event),
+    notify: (subscription, notice) => this.#notify(subscription, notice),
+  });
   #url;
+  #rest;
   #commands = 0;
   #failures = 0;
+  /** How many handshakes of WebSockets have failed in a row. */ #failedHandshakes = 0;
+  /** @type {Set<(isOpen: boolean) => void>} Called once there is a connection, or will be none. */
+  #waiting = new Set();
   #openedAt = 0;
   #lastFrameAt = new Date();
   /** @type {number | undefined} Milliseconds that the server, which is stopping, has asked for. */
   #askedDelay;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #retryTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #idleTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #returnTimer;
   /** Changes whenever a connection is begun or abandoned. */ #attempt = 0;
   #tokenAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #renewalTimer;
@@ -318,12 +251,18 @@ export class ChatRoom extends ChatRoomTarget {
    * @param {string | URL} url
    * @param {Options} [options]
    */
-  constructor(url, { token = "", ...options } = {}) {
+  constructor(url, { token = "", rest, ...options } = {}) {
     super();
     this.#url = String(url);
+    this.#rest = String(rest ?? new URL(".", this.#url.replace(/^ws/i, "http")));
     this.#token = token;
     this.#options = { ...DEFAULTS, ...options };
     this.#open();
+  }
+
+  /** @returns {Transport | null} How the client is connected; `null` without a connection. */
+  get transport() {
+    return this.state === "open" && this.#link ? this.#link.transport : null;
   }
 
   /** The topics that are subscribed to, or will be once there is a connection. */
@@ -336,25 +275,36 @@ export class ChatRoom extends ChatRoomTarget {
    * replaces the callbacks.
    *
    * @param {string} topic
-   * @param {object} [options]
-   * @param {number} [options.lastN] How many past messages to replay, if the topic keeps history.
-   * @param {(event: ChatEvent) => void} [options.onEvent]
-   * @param {(notice: Notice) => void} [options.onNotice]
+   * @param {SubscriptionOptions} [options]
    * @returns {Promise<Ack>} The server's ack; pending until there is a connection. Rejected with a
    *     `ChatError`, and without a subscription, if the server refuses or the client is closed
    *     first.
    */
-  subscribe(topic, { lastN = 0, onEvent, onNotice } = {}) {
+  subscribe(topic, options = {}) {
     const known = this.#subscriptions.get(topic);
-    if (known) {
-      Object.assign(known, { lastN, onEvent, onNotice });
-      return known.ready;
-    }
-    const subscription = new Subscription(topic, lastN, onEvent, onNotice);
+    if (known) return this.#resubscribe(known, options);
+    const subscription = new Subscription(topic, options);
     this.#subscriptions.set(topic, subscription);
     if (this.state === "open") this.#request(subscription);
     else if (this.state === "closed") this.#refuse(subscription, notConnected(topic));
     return subscription.ready;
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {SubscriptionOptions} options
+   * @returns {Promise<Ack>}
+   */
+  async #resubscribe(subscription, options) {
+    const { active, topic, presence } = subscription;
+    subscription.configure(options);
+    if (!active || presence || !options.presence) return subscription.ready;
+    try {
+      return await this.#command({ type: "subscribe", topic, presence: true });
+    } catch (error) {
+      subscription.presence = false;
+      throw error;
+    }
   }
 
   /**
@@ -369,6 +319,7 @@ export class ChatRoom extends ChatRoomTarget {
       throw new ChatError("NOT_SUBSCRIBED", "not subscribed to this topic", { topic });
     }
     this.#subscriptions.delete(topic);
+    subscription.end();
     subscription.reject(new ChatError("CANCELLED", "unsubscribed before the server answered", { topic }));
     if (this.state !== "open") return undefined;
     return this.#command({ type: "unsubscribe", topic });
@@ -379,14 +330,42 @@ export class ChatRoom extends ChatRoomTarget {
    *
    * @param {string} topic
    * @param {unknown} payload Any value that can be serialized as JSON.
-   * @param {{id?: string}} [options] `id`: the UUID of the message; random by default.
+   * @param {object} [options]
+   * @param {string} [options.id] The UUID of the message; random by default.
+   * @param {boolean} [options.once] Whether to publish it again if the connection is lost before the
+   *     server has answered. The server delivers it once; the ack of a repetition has `duplicate`.
    * @returns {Promise<Ack>} The server's ack. Rejected with a `ChatError`.
    */
-  async publish(topic, payload, { id = newId() } = {}) {
+  async publish(topic, payload, { id = newId(), once = false } = {}) {
     this.#ownIds.add(id);
-    const [oldest] = this.#ownIds;
-    if (oldest && this.#ownIds.size > OWN_IDS) this.#ownIds.delete(oldest);
-    return this.#command({ type: "publish", topic, message: { id, payload: payload ?? null } });
+    /** @type {Command} */
+    const command = { type: "publish", topic, message: { id, payload: payload ?? null } };
+    if (once) command.once = true;
+    const ack = await (once ? this.#repeat(command) : this.#command(command));
+    if (ack.offset !== undefined) this.#subscriptions.get(topic)?.own(ack.offset);
+    return ack;
+  }
+
+  /**
+   * Request past messages of a topic that keeps history, without subscribing to it.
+   *
+   * @param {string} topic
+   * @param {{since?: Position, limit?: number}} [options] `since`: the position after which they
+   *     begin; by default, they are the newest. `limit`: how many, up to 1,000 (100).
+   * @returns {Promise<HistoryPage>}
+   */
+  history(topic, { since, limit } = {}) {
+    return this.#command({ type: "history", topic, since, limit });
+  }
+
+  /**
+   * Ask who is in a topic that has presence.
+   *
+   * @param {string} topic
+   * @returns {Promise<PresenceMessage>}
+   */
+  presence(topic) {
+    return this.#command({ type: "presence", topic });
   }
 
   /**
@@ -422,12 +401,15 @@ export class ChatRoom extends ChatRoomTarget {
 
   /**
    * Send any text as one frame. The client does not interpret it: a subscription made this way is
-   * not restored after a reconnection.
+   * not restored after a reconnection. It needs a WebSocket (`NEEDS_WEBSOCKET`).
    *
    * @param {string} text
    */
   sendRaw(text) {
     if (this.state !== "open") throw notConnected();
+    if (this.transport !== "websocket") {
+      throw new ChatError("NEEDS_WEBSOCKET", "there is no WebSocket to send it on");
+    }
     this.#send(text);
   }
 
@@ -459,21 +441,80 @@ export class ChatRoom extends ChatRoomTarget {
     this.#rejection = null;
     this.#askedDelay = undefined;
     if (typeof this.#token === "function") this.#openWithNewToken(this.#token);
-    else this.#openSocket(this.#token);
+    else this.#openLink(this.#token);
     globalThis.addEventListener?.("online", this.#onOnline);
     this.#setState("connecting");
   }
 
   /** @param {string} token */
-  #openSocket(token) {
-    const isOffered = FITS_IN_HEADER.test(token);
-    const bearer = isOffered ? [BEARER + token] : [];
-    const socket = new WebSocket(this.#url, token ? [SUBPROTOCOL, ...bearer] : []);
-    this.#socket = socket;
-    // The server judges the token of the handshake before it reads the first command.
-    socket.onopen = () => (token && !isOffered ? this.#introduce(token) : this.#onOpen());
-    socket.onmessage = ({ data }) => this.#onFrame(data);
-    socket.onclose = ({ code, reason }) => this.#onLost(code, reason);
+  #openLink(token) {
+    const link = new SocketLink(this.#url, token, {
+      onOpen: () => {
+        this.#failedHandshakes = 0;
+        // The server judges the token of the handshake before it reads the first command.
+        if (link.needsToken) this.#introduce(token);
+        else this.#onOpen();
+      },
+      onFrame: (data) => this.#onFrame(data),
+      onAlive: () => {},
+      onLost: (code, reason) => {
+        const hasFailed = !link.wasOpen && code === 1006;
+        if (hasFailed) this.#failedHandshakes += 1;
+        const isBlocked = hasFailed && this.#failedHandshakes >= HANDSHAKES;
+        if (isBlocked && this.#options.fallback) this.#openStream(token);
+        else this.#onLost(code, reason);
+      },
+    });
+    this.#link = link;
+  }
+
+  /**
+   * Connect without a WebSocket, because none could be opened.
+   *
+   * @param {string} token
+   */
+  #openStream(token) {
+    this.#link?.close();
+    const silence = this.#options.idle + this.#options.patience;
+    /** @param {string} topic */
+    const positionOf = (topic) => this.#subscriptions.get(topic)?.position ?? null;
+    this.#link = new StreamLink(this.#rest, token, { silence, positionOf }, {
+      onOpen: () => this.#onOpen(),
+      onFrame: (data) => this.#onFrame(data),
+      onAlive: () => (this.#lastFrameAt = new Date()),
+      onLost: (code, reason) => this.#onLost(code, reason),
+    });
+  }
+
+  /** Try a WebSocket from time to time, and reconnect if one can be opened. */
+  #awaitReturn() {
+    clearTimeout(this.#returnTimer);
+    if (this.transport !== "sse") return;
+    const attempt = this.#attempt;
+    this.#returnTimer = setTimeout(() => {
+      const probe = new SocketLink(this.#url, "", {
+        onOpen: () => {
+          probe.close();
+          if (attempt === this.#attempt) this.#return();
+        },
+        onFrame: () => {},
+        onAlive: () => {},
+        onLost: () => {
+          probe.close();
+          if (attempt === this.#attempt) this.#awaitReturn();
+        },
+      });
+    }, RETURN_INTERVAL);
+  }
+
+  /** Leave the stream for a WebSocket, as soon as no answer is outstanding. */
+  #return() {
+    if (this.#inFlight.size) {
+      this.#returnTimer = setTimeout(() => this.#return(), 1000);
+      return;
+    }
+    this.#drop();
+    this.#open();
   }
 
   #onOpen() {
@@ -481,8 +522,10 @@ export class ChatRoom extends ChatRoomTarget {
     this.#lastFrameAt = new Date();
     this.state = "open";
     this.#watch();
+    this.#awaitReturn();
+    this.#settleWaiting(true);
     for (const subscription of this.#subscriptions.values()) this.#request(subscription);
-    if (this.state === "open") this.#setState("open");
+    if (this.transport) this.#setState("open", { transport: this.transport });
   }
 
   /**
@@ -526,24 +569,19 @@ export class ChatRoom extends ChatRoomTarget {
     for (const subscription of this.#subscriptions.values()) {
       if (!subscription.lostAt) this.#refuse(subscription, notConnected(subscription.topic));
     }
+    this.#settleWaiting(false);
     this.#setState("closed", close);
   }
 
-  /** Abandon the socket, which may take a minute to notice that the network is gone. */
+  /** Abandon the connection. */
   #drop() {
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.active) subscription.lostAt ??= this.#lastFrameAt;
-      subscription.active = false;
-    }
+    for (const subscription of this.#subscriptions.values()) subscription.suspend(this.#lastFrameAt);
     this.#attempt += 1;
     clearTimeout(this.#idleTimer);
     clearTimeout(this.#renewalTimer);
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket) {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
-    }
+    clearTimeout(this.#returnTimer);
+    this.#link?.close();
+    this.#link = null;
     const pending = [...this.#inFlight.values()];
     this.#inFlight.clear();
     for (const { reject, topic } of pending) {
@@ -610,7 +648,7 @@ export class ChatRoom extends ChatRoomTarget {
       if (attempt === this.#attempt) this.#retryWithoutToken(error);
       return;
     }
-    if (attempt === this.#attempt) this.#openSocket(taken);
+    if (attempt === this.#attempt) this.#openLink(taken);
   }
 
   /** @param {unknown} error */
@@ -719,12 +757,13 @@ export class ChatRoom extends ChatRoomTarget {
 
   /**
    * @param {string} text
-   * @param {string} [shown] What listeners of `frame` see.
+   * @param {Command & {request_id: string}} [command] What the text says, unless it is raw.
    */
-  #send(text, shown = text) {
-    if (!this.#socket) throw notConnected();
-    if (this.#socket.bufferedAmount > this.#options.maxBuffered) throw tooMany();
-    this.#socket.send(text);
+  #send(text, command) {
+    if (!this.#link) throw notConnected();
+    if (this.#link.bufferedAmount > this.#options.maxBuffered) throw tooMany();
+    this.#link.send(text, command);
+    const shown = command?.type === "auth" ? JSON.stringify({ ...command, token: "•••" }) : text;
     this.#emit("frame", { direction: "out", text: shown, time: new Date() });
   }
 
@@ -735,14 +774,14 @@ export class ChatRoom extends ChatRoomTarget {
   #command(command) {
     return new Promise((resolve, reject) => {
       if (this.#inFlight.size >= this.#options.maxInFlight) throw tooMany(command.topic);
+      if (this.state !== "open" && command.type !== "auth") throw notConnected();
       this.#commands += 1;
       const request_id = `c${this.#commands}`;
-      const text = JSON.stringify({ ...command, request_id });
+      const request = { ...command, request_id };
       // Registered before it is sent: a listener of `frame` may close the connection.
       this.#inFlight.set(request_id, { resolve, reject, topic: command.topic });
       try {
-        if (command.type !== "auth") this.sendRaw(text);
-        else this.#send(text, JSON.stringify({ ...command, token: "•••", request_id }));
+        this.#send(JSON.stringify(request), request);
       } catch (error) {
         this.#inFlight.delete(request_id);
         throw error;
@@ -750,13 +789,69 @@ export class ChatRoom extends ChatRoomTarget {
     });
   }
 
+  /**
+   * Publish, and publish again on the next connection whenever one is lost before the answer.
+   *
+   * @param {Command} command
+   * @returns {Promise<Ack>}
+   */
+  async #repeat(command) {
+    const deadline = performance.now() + ONCE_WINDOW;
+    /** @type {ChatError | null} */
+    let lost = null;
+    do {
+      try {
+        return await this.#command(command);
+      } catch (problem) {
+        const error = /** @type {ChatError} */ (problem);
+        if (error.unknownFate) lost = error;
+        else if (!lost || error.code !== "NOT_CONNECTED") {
+          error.unknownFate = lost !== null;
+          throw error;
+        }
+      }
+    } while (await this.#reopened(deadline));
+    throw lost;
+  }
+
+  /**
+   * Wait for a connection.
+   *
+   * @param {number} deadline In milliseconds of `performance.now()`.
+   * @returns {Promise<boolean>} Whether there is one in time.
+   */
+  async #reopened(deadline) {
+    const remaining = deadline - performance.now();
+    if (this.state === "closed" || remaining <= 0) return false;
+    if (this.state === "open") return true;
+    return new Promise((resolve) => {
+      /** @param {boolean} isOpen */
+      const settle = (isOpen) => {
+        clearTimeout(timer);
+        this.#waiting.delete(settle);
+        resolve(isOpen);
+      };
+      const timer = setTimeout(() => settle(false), remaining);
+      this.#waiting.add(settle);
+    });
+  }
+
+  /** @param {boolean} isOpen */
+  #settleWaiting(isOpen) {
+    for (const settle of [...this.#waiting]) settle(isOpen);
+  }
+
+  // --- Subscriptions ---
+
   /** @param {Subscription} subscription */
   #request(subscription) {
-    const { topic, lastN } = subscription;
+    const { topic, lastN, position, clientId, presence } = subscription;
     subscription.replayed = subscription.overlaps = false;
     /** @type {Command} */
     const command = { type: "subscribe", topic };
     if (lastN) command.last_n = lastN;
+    if (position) command.recover = { ...position, client_id: clientId || undefined };
+    if (presence) command.presence = true;
     this.#command(command).then(
       (ack) => this.#onSubscribed(subscription, ack),
       (error) => this.#onRefused(subscription, error),
@@ -770,7 +865,10 @@ export class ChatRoom extends ChatRoomTarget {
   #onSubscribed(subscription, ack) {
     if (!this.#isCurrent(subscription)) return;
     subscription.active = true;
+    subscription.clientId = ack.client_id ?? "";
     subscription.resolve(ack);
+    if (this.#onResumed(subscription, ack)) return;
+    subscription.begin(ack);
     if (!subscription.lostAt) {
       subscription.replayed = true;
       return;
@@ -792,15 +890,19 @@ export class ChatRoom extends ChatRoomTarget {
    */
   #onRefused(subscription, error) {
     if (!this.#isCurrent(subscription) || UNANSWERED.has(error.code)) return;
+    if (error.code === "BAD_REQUEST" && subscription.lostAt && subscription.presence) {
+      subscription.presence = false; // the topic was created again without it
+      this.#request(subscription);
+      return;
+    }
     if (!BUSY.has(error.code)) {
       this.#refuse(subscription, error);
       return;
     }
-    const socket = this.#socket;
-    const retry = () => {
-      if (this.#socket === socket && this.#isCurrent(subscription)) this.#request(subscription);
-    };
-    setTimeout(retry, 1000 * (1 + Math.random()));
+    const link = this.#link;
+    pause().then(() => {
+      if (this.#link === link && this.#isCurrent(subscription)) this.#request(subscription);
+    });
   }
 
   /**
@@ -810,6 +912,7 @@ export class ChatRoom extends ChatRoomTarget {
   #refuse(subscription, error) {
     const { topic } = subscription;
     this.#subscriptions.delete(topic);
+    subscription.end();
     subscription.reject(error);
     if (subscription.lostAt) this.#notify(subscription, { kind: "deleted", topic, error });
   }
@@ -827,7 +930,32 @@ export class ChatRoom extends ChatRoomTarget {
     if (!subscription.lostAt) return;
     const { topic, lostAt } = subscription;
     subscription.lostAt = null;
-    this.#notify(subscription, { kind: "gap", topic, from: lostAt, until: new Date() });
+    const until = new Date();
+    this.#notify(subscription, { kind: "gap", topic, cause: "disconnected", from: lostAt, until });
+  }
+
+  // --- Recovery ---
+
+  /**
+   * Continue a subscription at its position, if it has one that the server knows.
+   *
+   * @param {Subscription} subscription
+   * @param {Ack} ack
+   * @returns {boolean} Whether it continues.
+   */
+  #onResumed(subscription, { topic, recovered, replayed = 0, ...server }) {
+    const { offset = 0 } = server;
+    if (!subscription.isComparable(server)) return false;
+    subscription.replayed = true;
+    if (!recovered && offset > subscription.horizon) {
+      this.#recovery.begin(subscription);
+      return true;
+    }
+    subscription.lostAt = null;
+    subscription.recoverUntil(offset);
+    if (replayed) this.#notify(subscription, { kind: "recovered", topic, count: replayed });
+    else subscription.receive(offset);
+    return true;
   }
 
   // --- Incoming messages ---
@@ -837,22 +965,26 @@ export class ChatRoom extends ChatRoomTarget {
     this.#lastFrameAt = new Date();
     if (typeof text !== "string") return;
     this.#emit("frame", { direction: "in", text, time: this.#lastFrameAt });
-    /** @type {Ack | Pong | Info | EventMessage | ErrorMessage} */
+    /** @type {ServerMessage} */
     const message = JSON.parse(text);
     if (message.type === "event") this.#onEvent({ ...message, text });
     else if (message.type === "info") this.#onInfo(message);
     else if (message.type === "error" && message.error.code === "SLOW_CONSUMER") {
       this.#onSlow(message);
-    } else this.#onReply(message);
+    } else if (message.type === "presence" && message.request_id === undefined) {
+      this.#onPresence(message);
+    } else if (message.type === "history") this.#onReply({ ...message, text });
+    else this.#onReply(message);
   }
 
-  /** @param {Ack | Pong | ErrorMessage} message */
+  /** @param {Ack | AuthAck | Pong | ErrorMessage | HistoryPage | PresenceMessage} message */
   #onReply(message) {
     const { request_id = "" } = message;
     const command = this.#inFlight.get(request_id);
     this.#inFlight.delete(request_id);
     if (message.type !== "error") {
-      command?.resolve(message);
+      if (command) command.resolve(message);
+      else if (message.type === "ack" && "topic" in message) this.#onContinued(message);
       return;
     }
     const { code, message: text } = message.error;
@@ -865,36 +997,86 @@ export class ChatRoom extends ChatRoomTarget {
     this.#emit("refusal", error);
   }
 
+  /** Another stream has taken over a subscription. @param {Ack} ack */
+  #onContinued(ack) {
+    const subscription = this.#subscriptions.get(ack.topic);
+    if (!subscription?.active) return;
+    subscription.clientId = ack.client_id ?? "";
+    const isBehind = subscription.isComparable(ack) && (ack.offset ?? 0) > subscription.horizon;
+    if (ack.recovered === false && isBehind) this.#recovery.begin(subscription);
+  }
+
   /** @param {ChatEvent} event */
   #onEvent(event) {
     const subscription = this.#subscriptions.get(event.topic);
-    if (subscription) {
-      if (!subscription.active) return; // it belongs to an earlier, ended subscription
-      if (!subscription.replayed) {
-        if (subscription.hasSeen(event) || this.#ownIds.has(event.message.id)) return;
-        this.#endGap(subscription);
-      }
-      subscription.see(event);
-      subscription.onEvent?.(event);
+    if (!subscription) {
+      this.#emit("event", event);
+      return;
     }
-    this.#emit("event", event);
+    if (!subscription.active) return; // it belongs to an earlier, ended subscription
+    if (subscription.recovery) {
+      subscription.skip(event.offset);
+      return;
+    }
+    if (subscription.isRepeated(event)) return;
+    const isRecovered = subscription.isRecovered(event);
+    const isPast = !subscription.replayed || isRecovered || this.transport === "sse";
+    if (isPast && this.#ownIds.has(event.message.id)) {
+      subscription.see(event);
+      return;
+    }
+    if (!subscription.replayed) {
+      if (subscription.hasSeen(event)) return;
+      this.#endGap(subscription);
+    }
+    this.#deliver(subscription, isRecovered ? { ...event, recovered: true } : event);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {ChatEvent} event
+   */
+  #deliver(subscription, event) {
+    subscription.see(event);
+    try {
+      subscription.onEvent?.(event);
+      this.#emit("event", event);
+    } catch (error) {
+      reportError(error); // the messages behind it must not suffer
+    }
   }
 
   /** @param {ErrorMessage} message */
-  #onSlow({ topic = "", dropped = 0 }) {
-    this.#notify(this.#subscriptions.get(topic), { kind: "slow", topic, dropped });
+  #onSlow({ topic = "", dropped = 0, first, last }) {
+    const subscription = this.#subscriptions.get(topic);
+    if (!subscription?.active || first === undefined || last === undefined || !subscription.position) {
+      this.#notify(subscription, { kind: "slow", topic, dropped });
+    } else if (last > subscription.horizon) {
+      this.#recovery.begin(subscription, { dropped, first, last });
+    }
+  }
+
+  /** @param {PresenceMessage} message */
+  #onPresence(message) {
+    const subscription = this.#subscriptions.get(message.topic);
+    if (!subscription?.active) return;
+    const presence = subscription.members.apply(message);
+    subscription.onPresence?.(presence);
+    this.#emit("presence", presence);
   }
 
   /** @param {Info} message */
-  #onInfo({ topic = "", msg, reconnect_in_ms = -1, expires_in = 0 }) {
+  #onInfo({ topic = "", msg, reconnect_in_ms = -1, expires_in = 0, ...position }) {
     if (msg === "shutdown" && Number.isFinite(reconnect_in_ms) && reconnect_in_ms >= 0) {
       this.#askedDelay = Math.min(reconnect_in_ms, MAX_ASKED_DELAY);
     }
     if (msg === "token_expiring") this.#onExpiring(expires_in);
-    if (msg !== "topic_deleted" && msg !== "permission_revoked") return;
     const subscription = this.#subscriptions.get(topic);
+    if (msg === "position_reset") subscription?.begin(position);
+    if (msg !== "topic_deleted" && msg !== "permission_revoked") return;
     if (subscription && !subscription.active) return; // its own ack is still to come
     this.#subscriptions.delete(topic);
+    subscription?.end();
     this.#notify(subscription, { kind: msg === "topic_deleted" ? "deleted" : "revoked", topic });
   }
 
@@ -915,69 +1097,6 @@ export class ChatRoom extends ChatRoomTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-/** One subscription across all connections. */
-class Subscription {
-  active = false;
-  /** @type {Date | null} When the connection was lost, until the gap has been dealt with. */
-  lostAt = null;
-  /** Whether incoming events are live: the replay is over, or there was nothing to replay. */
-  replayed = false;
-  /** Whether the replay contains an event that was received before. */
-  overlaps = false;
-  #lastTs = "";
-  /** @type {Set<string>} The ids of all messages with that timestamp. */ #lastIds = new Set();
-
-  /**
-   * @param {string} topic
-   * @param {number} lastN
-   * @param {((event: ChatEvent) => void) | undefined} onEvent
-   * @param {((notice: Notice) => void) | undefined} onNotice
-   */
-  constructor(topic, lastN, onEvent, onNotice) {
-    this.topic = topic;
-    this.lastN = lastN;
-    this.onEvent = onEvent;
-    this.onNotice = onNotice;
-    /** @type {(ack: Ack) => void} */ this.resolve = () => {};
-    /** @type {(error: ChatError) => void} */ this.reject = () => {};
-    /** @type {Promise<Ack>} */
-    this.ready = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-    this.ready.catch(() => {}); // callers may ignore the promise
-  }
-
-  /**
-   * Return whether a replayed event was received before. `ts` never decreases within a topic.
-   *
-   * @param {ChatEvent} event
-   */
-  hasSeen({ ts, message }) {
-    const seen = ts < this.#lastTs || (ts === this.#lastTs && this.#lastIds.has(message.id));
-    this.overlaps ||= seen;
-    return seen;
-  }
-
-  /** @param {ChatEvent} event */
-  see({ ts, message }) {
-    if (ts !== this.#lastTs) this.#lastIds.clear();
-    this.#lastTs = ts;
-    this.#lastIds.add(message.id);
-  }
-}
-
-/** @param {string} [topic] */
-function notConnected(topic) {
-  return new ChatError("NOT_CONNECTED", "there is no connection", { topic });
-}
-
-/** @param {string} [topic] */
-function tooMany(topic) {
-  const message = "too many commands or bytes are waiting for the server";
-  return new ChatError("TOO_MANY_IN_FLIGHT", message, { topic });
 }
 
 /**

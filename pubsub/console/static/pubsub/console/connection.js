@@ -19,6 +19,12 @@ const REASONS = {
   3504: "too many connections",
 };
 
+/** @type {Record<import("./chatroom.js").Transport, [name: string, explanation: string]>} */
+const TRANSPORTS = {
+  websocket: ["WebSocket", "Messages travel over a WebSocket"],
+  sse: ["SSE", "No WebSocket can be opened, so messages travel as server-sent events and over REST"],
+};
+
 /** @typedef {import("./chatroom.js").StateChange} StateChange */
 
 /** @param {StateChange} change */
@@ -35,6 +41,7 @@ function describe({ state, code = 0, reason, retryAt }) {
 export function showConnection(chat) {
   const pill = byId("connection");
   const text = byId("connection-text");
+  const transport = byId("connection-transport");
   const button = byId("connection-retry");
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
@@ -55,6 +62,10 @@ export function showConnection(chat) {
     }
     pill.dataset.state = change.state;
     text.textContent = describe(change);
+    const [name, explanation] = change.transport ? TRANSPORTS[change.transport] : ["", ""];
+    transport.textContent = name;
+    transport.title = explanation;
+    transport.dataset.transport = change.transport;
     button.hidden = change.state !== "waiting" && change.state !== "closed";
     if (change.state !== "waiting") return;
     // Screen readers announce the change once, not every second of the countdown.

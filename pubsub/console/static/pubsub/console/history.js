@@ -4,7 +4,7 @@
  * @module history
  */
 
-import { member } from "./json-text.js";
+import { member } from "./chatroom/source-text.js";
 
 export const MAX_ENTRIES = 2000;
 export const MAX_CHARACTERS = 4_000_000;
@@ -38,6 +38,7 @@ export const MAX_CHARACTERS = 4_000_000;
  * @property {Date} time
  * @property {string} text
  * @property {string} [code] An error code, to be shown before the text.
+ * @property {boolean} [isDivider] Whether it only divides messages, and nothing is wrong.
  */
 
 /** @typedef {Chat | Json | NoticeEntry} Entry */

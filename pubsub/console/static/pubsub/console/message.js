@@ -52,6 +52,7 @@ export function messageElement(entry, previous, retry) {
 
 /** @param {import("./history.js").NoticeEntry} entry */
 function noticeElement(entry) {
+  if (entry.isDivider) return element("li", { class: "divider" }, element("p", {}, entry.text));
   const code = entry.code ? [element("code", {}, entry.code), " "] : [];
   const text = element("p", {}, ...code, entry.text);
   return element("li", { class: "notice" }, text, timeElement(entry.time));

@@ -7,6 +7,7 @@
 import { Announcer } from "./announcer.js";
 import { Conversation } from "./conversation.js";
 import { byId, count, messageOf, showMessage } from "./dom.js";
+import { showMembers } from "./members.js";
 import * as storage from "./storage.js";
 
 /** @typedef {import("./rooms.js").Joined} Joined */
@@ -106,6 +107,7 @@ export class OpenRoom {
       joined: count(subscribers, "subscriber"),
     }[room.state];
     byId("gone").hidden = !gone;
+    showMembers(room.state === "joined" ? room.presence : null);
     byId("composer").hidden = gone;
     byId("room-delete").hidden = gone;
   }
@@ -154,11 +156,11 @@ export class OpenRoom {
    * An entry of a joined room has changed.
    *
    * @param {Joined} room
-   * @param {import("./history.js").Chat} entry
+   * @param {Entry} entry
    */
   onChanged(room, entry) {
     if (room === this.#room) this.#conversation.onChanged(entry);
-    if (entry.status === "refused") this.#announcer.announceNow(`Not sent: ${entry.problem}`);
+    if (entry.kind === "chat" && entry.status === "refused") this.#announcer.announceNow(`Not sent: ${entry.problem}`);
   }
 
   /**

@@ -78,10 +78,13 @@ function write() {
 
 // --- What the user does ---
 
-/** @param {string} name */
-async function create(name) {
+/**
+ * @param {string} name
+ * @param {rest.TopicOptions} [options]
+ */
+async function create(name, options) {
   try {
-    await rest.createTopic(name);
+    await rest.createTopic(name, options);
   } catch (error) {
     if (codeOf(error) !== "TOPIC_EXISTS") throw plain(error, "You may not create this room");
   }
@@ -184,6 +187,9 @@ function showUnread() {
 }
 
 rooms.addEventListener("change", redraw);
+rooms.addEventListener("presence", ({ detail }) => {
+  if (detail.name === openRoom.name) redraw();
+});
 rooms.addEventListener("membership", () => poll.now());
 rooms.addEventListener("unauthorized", () => session.ask());
 rooms.addEventListener("added", ({ detail: { room, entry } }) => {

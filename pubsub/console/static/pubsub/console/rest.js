@@ -129,16 +129,34 @@ export function topics() {
   return pages("topics", (first, page) => first.topics.push(...page.topics));
 }
 
-/** @param {string} name */
-export function createTopic(name) {
-  return request("POST", "topics", { name });
+/** @typedef {{history?: number, presence?: boolean}} TopicOptions What is left out is the default. */
+
+/**
+ * @param {string} name
+ * @param {TopicOptions} [options]
+ */
+export function createTopic(name, options) {
+  return request("POST", "topics", { name, ...options });
+}
+
+/**
+ * @param {string} name
+ * @returns {Promise<TopicOptions>}
+ */
+export async function topic(name) {
+  return request("GET", pathOf(name));
 }
 
 /** @param {string} name */
 export async function deleteTopic(name) {
+  return request("DELETE", pathOf(name));
+}
+
+/** @param {string} name */
+function pathOf(name) {
   // URL parsers treat these names as path segments to resolve, even when they are percent-encoded.
   if (name === "." || name === "..") {
     throw new RestError("browsers cannot request a URL with this name");
   }
-  return request("DELETE", `topics/${encodeURIComponent(name)}`);
+  return `topics/${encodeURIComponent(name)}`;
 }

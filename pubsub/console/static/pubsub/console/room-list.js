@@ -101,6 +101,9 @@ export class RoomList {
   #field = byId("find-text", HTMLInputElement);
   #problem = byId("find-problem");
   #create = byId("find-create");
+  #options = byId("find-options", HTMLDetailsElement);
+  #history = byId("find-history", HTMLInputElement);
+  #presence = byId("find-presence", HTMLInputElement);
   #joined = new Section("Joined");
   #others = new Section("Others");
   #hint = element("p", { class: "quiet hint" });
@@ -110,7 +113,10 @@ export class RoomList {
   /**
    * @param {import("./rooms.js").Rooms} rooms
    * @param {(name: string) => boolean} isOpen
-   * @param {{open: (name: string) => void, create: (name: string) => Promise<void>}} actions
+   * @param {object} actions
+   * @param {(name: string) => void} actions.open
+   * @param {(name: string, options: import("./rest.js").TopicOptions) => Promise<void>}
+   *     actions.create
    */
   constructor(rooms, isOpen, { open, create }) {
     this.#rooms = rooms;
@@ -132,16 +138,30 @@ export class RoomList {
       const name = this.#field.value.trim();
       if (!name) return;
       try {
-        if (!this.#exists(name)) await create(name);
+        if (!this.#exists(name)) await create(name, this.#chosenOptions());
       } catch (error) {
         showMessage(this.#problem, messageOf(error));
         return;
       }
-      this.#field.value = "";
-      showMessage(this.#problem, "");
-      this.draw();
+      this.#reset();
       open(name);
     });
+  }
+
+  /** Return the options that the user has chosen for a new room. */
+  #chosenOptions() {
+    /** @type {import("./rest.js").TopicOptions} */
+    const options = {};
+    if (this.#history.value) options.history = this.#history.valueAsNumber;
+    if (this.#presence.checked) options.presence = true;
+    return options;
+  }
+
+  #reset() {
+    this.#field.value = this.#history.value = "";
+    this.#presence.checked = this.#options.open = false;
+    showMessage(this.#problem, "");
+    this.draw();
   }
 
   /** @returns {string[]} The rooms that are shown, from top to bottom. */
@@ -151,7 +171,7 @@ export class RoomList {
 
   draw() {
     const wanted = this.#field.value.trim();
-    this.#create.hidden = !wanted || this.#exists(wanted);
+    this.#create.hidden = this.#options.hidden = !wanted || this.#exists(wanted);
     const { topics, joined } = this.#rooms;
     /** @param {string} name */
     const matches = (name) => name.toLowerCase().includes(wanted.toLowerCase());

@@ -5,8 +5,9 @@
  */
 
 import { newId } from "./chatroom.js";
-import { timeOf } from "./dom.js";
+import { count, timeOf } from "./dom.js";
 import { History, entryOf } from "./history.js";
+import * as rest from "./rest.js";
 import { joined } from "./storage.js";
 
 /** @typedef {import("./history.js").Entry} Entry */
@@ -36,6 +37,14 @@ export class Joined {
   /** Whether it was joined before the page was loaded, and has not been acknowledged since. */
   restored = false;
   history = new History();
+  /** @type {import("./chatroom.js").Presence | null} `null` if the server does not show it. */
+  presence = null;
+  /**
+   * The divider before the messages that are being recovered, and their number.
+   *
+   * @type {{entry: NoticeEntry, count: number} | null}
+   */
+  recovered = null;
 
   /** @param {string} name */
   constructor(name) {
@@ -48,8 +57,9 @@ export class Joined {
  * @property {null} change The list has changed.
  * @property {null} membership The server has acknowledged that a room was joined or left.
  * @property {null} unauthorized The server wants a token first.
+ * @property {Joined} presence Other people are in a room.
  * @property {{room: Joined, entry: Entry}} added There is a new entry.
- * @property {{room: Joined, entry: Chat}} entry An entry has changed.
+ * @property {{room: Joined, entry: Entry}} entry An entry has changed.
  */
 
 const RoomsTarget = /** @type {new () => import("./chatroom.js").Dispatcher<RoomsEvents>} */ (
@@ -206,24 +216,51 @@ export class Rooms extends RoomsTarget {
   #subscribe(room) {
     const wasGone = room.state === "gone";
     room.state = "joining";
-    this.#chat
-      .subscribe(room.name, {
-        lastN: REPLAY,
-        onEvent: (event) => this.#add(room, entryOf(event)),
-        onNotice: (notice) => this.#onNotice(room, notice),
-      })
-      .then(
-        () => {
-          room.restored = false;
-          this.#setState(room, "joined");
-          this.#emit("membership", null);
-          if (wasGone) this.#add(room, notice("The room was created again."));
-        },
-        (error) => {
-          if (error.code === "TOPIC_NOT_FOUND") this.#lose(room);
-          else if (error.code !== "CANCELLED") this.#refuse(room, error);
-        },
-      );
+    room.presence = null;
+    const options = {
+      lastN: REPLAY,
+      /** @param {import("./chatroom.js").ChatEvent} event */
+      onEvent: (event) => {
+        if (!event.recovered) room.recovered = null;
+        this.#add(room, entryOf(event));
+      },
+      /** @param {import("./chatroom.js").Notice} notice */
+      onNotice: (notice) => this.#onNotice(room, notice),
+      /** @param {import("./chatroom.js").Presence} presence */
+      onPresence: (presence) => {
+        room.presence = presence;
+        this.#emit("presence", room);
+      },
+    };
+    this.#chat.subscribe(room.name, options).then(
+      () => {
+        room.restored = false;
+        this.#setState(room, "joined");
+        this.#emit("membership", null);
+        if (wasGone) this.#add(room, notice("The room was created again."));
+        this.#watchPresence(room, options);
+      },
+      (error) => {
+        if (error.code === "TOPIC_NOT_FOUND") this.#lose(room);
+        else if (error.code !== "CANCELLED") this.#refuse(room, error);
+      },
+    );
+  }
+
+  /**
+   * Ask for the members of a room, if its topic has presence.
+   *
+   * @param {Joined} room
+   * @param {import("./chatroom.js").SubscriptionOptions} options Those of the subscription.
+   */
+  async #watchPresence(room, options) {
+    try {
+      const { presence } = await rest.topic(room.name);
+      if (!presence || this.joined.get(room.name) !== room || room.state !== "joined") return;
+      await this.#chat.subscribe(room.name, { ...options, presence });
+    } catch {
+      // The room works without it.
+    }
   }
 
   /** Subscribe again to the rooms that were refused: on a new connection, or with a new token. */
@@ -275,9 +312,31 @@ export class Rooms extends RoomsTarget {
     } else if (news.kind === "revoked") {
       this.#setState(room, "refused", REVOKED);
       this.#add(room, notice(`${REVOKED}.`));
+    } else if (news.kind === "recovered") {
+      this.#onRecovered(room, news.count);
     } else {
-      const lost = `The connection was lost from ${timeOf(news.from)} to ${timeOf(news.until)}.`;
-      this.#add(room, notice(`${lost} Messages sent in that time may be missing here.`));
+      room.recovered = null;
+      this.#add(room, notice(textOfGap(news)));
+    }
+  }
+
+  /**
+   * Announce messages that follow, together with those that were recovered just before.
+   *
+   * @param {Joined} room
+   * @param {number} more How many.
+   */
+  #onRecovered(room, more) {
+    const previous = room.recovered;
+    const number = more + (previous?.count ?? 0);
+    const text = `${count(number, "message")} recovered`;
+    const entry = previous?.entry ?? { ...notice(text), isDivider: true };
+    room.recovered = { entry, count: number };
+    if (previous) {
+      entry.text = text;
+      this.#emit("entry", { room, entry });
+    } else {
+      this.#add(room, entry);
     }
   }
 
@@ -324,6 +383,19 @@ export class Rooms extends RoomsTarget {
   #emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** @param {import("./chatroom.js").GapNotice} gap */
+function textOfGap({ cause, from, until, lost, atMost }) {
+  if (cause === "slow") {
+    const number = lost ?? atMost;
+    const messages = number === undefined ? "Messages" : count(number, "message");
+    const upTo = lost === undefined && number !== undefined ? "Up to " : "";
+    return `${upTo}${messages} could not be recovered here, because this page was too slow.`;
+  }
+  const when = `The connection was lost from ${timeOf(from)} to ${timeOf(until)}.`;
+  if (atMost === undefined) return `${when} Messages sent in that time may be missing here.`;
+  return `${when} Up to ${count(atMost, "message")} could not be recovered.`;
 }
 
 /**
