@@ -37,7 +37,10 @@ _ERRORS = {
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
-    "Access-Control-Allow-Headers": "Content-Type, Authorization, X-API-Key, X-Client-Id",
+    # `EventSource` may send the last one without asking, but `fetch` may not.
+    "Access-Control-Allow-Headers": (
+        "Content-Type, Authorization, X-API-Key, X-Client-Id, Last-Event-ID"
+    ),
     "Access-Control-Max-Age": "7200",  # the most that Chromium observes
 }
 

@@ -48,14 +48,16 @@ def preflight(server: Server, path: str, origin: str) -> tuple[int, dict[str, st
 
 
 def test_preflight(shared: Server) -> None:
-    """A page of a listed origin may send JSON, tokens and API keys."""
-    for path in ("/topics", "/topics/t/messages", "/clients/x"):
+    """A page of a listed origin may send JSON, tokens, API keys and the last id of a stream."""
+    for path in ("/topics", "/topics/t/messages", "/clients/x", "/events"):
         status, headers, body = preflight(shared, path, "https://app.example")
         assert (status, body) == (204, b"")
         assert cors(headers) == {
             "Access-Control-Allow-Origin": "https://app.example",
             "Access-Control-Allow-Methods": "GET, POST, DELETE",
-            "Access-Control-Allow-Headers": "Content-Type, Authorization, X-API-Key, X-Client-Id",
+            "Access-Control-Allow-Headers": (
+                "Content-Type, Authorization, X-API-Key, X-Client-Id, Last-Event-ID"
+            ),
             "Access-Control-Max-Age": "7200",
             "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate",
             "Vary": "Origin",
