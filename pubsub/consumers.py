@@ -77,6 +77,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             subprotocol=subprotocol,
             config=runtime.config,
             timeouts=runtime.timeouts,
+            traffic=runtime.traffic,
         )
         address = runtime.proxies.address_of(self.scope)
         self.connection = Connection(runtime, transport, address=address, **self._credentials())

@@ -99,7 +99,13 @@ async def _open(
         await send({"type": "http.response.body"})
         return False
     transport = await open_stream(
-        scope, receive, send, headers=headers, bookmark=bookmark, timeouts=runtime.timeouts
+        scope,
+        receive,
+        send,
+        headers=headers,
+        bookmark=bookmark,
+        timeouts=runtime.timeouts,
+        traffic=runtime.traffic,
     )
     stream.open(transport)
     return True

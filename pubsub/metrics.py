@@ -25,6 +25,7 @@ from pubsub.lag import EventLoopLag
 from pubsub.protocol.messages import Publish
 from pubsub.tally import Tally
 from pubsub.transport.base import Transport
+from pubsub.transport.traffic import Traffic
 
 _PUBLISH = str(Publish.__struct_config__.tag)
 
@@ -56,6 +57,7 @@ class Source(Protocol):
         """The registry of connections."""
 
     tally: Tally
+    traffic: Traffic
     lag: EventLoopLag
 
     @property
@@ -82,10 +84,7 @@ class Scrape(Collector):
         self._source = source
         self._version = version
         tally = source.tally
-        # The bytes of ended connections and the list of the others are of one moment, so that none
-        # is missed and none is counted twice, although the others are looked at later.
         self._connections = source.connections
-        self._sent_bytes, self._received_bytes = tally.sent_bytes, tally.received_bytes
         self._totals = source.broker.statistics()
         self._rest_publications = tally.rest_publications
         self._client_publications = (
@@ -106,8 +105,6 @@ class Scrape(Collector):
     def _look_at(self, connections: Iterable[Connection]) -> None:
         for connection in connections:
             transport, outbox = connection.transport, connection.outbox
-            self._sent_bytes += transport.sent_bytes
-            self._received_bytes += transport.received_bytes
             if not outbox.closed:
                 self._queued_frames += outbox.qsize()
                 self._clients[transport.kind] += 1
@@ -138,14 +135,16 @@ class Scrape(Collector):
             tally.closed,
             "code",
         )
-        yield _counter("sent_bytes_total", "Bytes sent to clients.", self._sent_bytes)
+        yield _counter("sent_bytes_total", "Bytes sent to clients.", source.traffic.sent)
         yield _counter(
             "connections_refused_total",
             "WebSockets and event streams that were refused, by reason.",
             source.registry.refused,
             "reason",
         )
-        yield _counter("received_bytes_total", "Bytes received from clients.", self._received_bytes)
+        yield _counter(
+            "received_bytes_total", "Bytes received from clients.", source.traffic.received
+        )
         yield _gauge("queued_frames", "Frames that wait for clients.", self._queued_frames)
         yield _counter(
             "auth_failures_total",

@@ -30,6 +30,7 @@ from pubsub.tally import Tally
 from pubsub.transport import on_stop
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 from pubsub.turns import Turns
 
 PUBLISH_TIMEOUT = 10.0
@@ -66,6 +67,7 @@ class Runtime:
             describe_presence=replies.encode_presence,
         )
         self.tally = Tally()
+        self.traffic = Traffic()
         self.lag = EventLoopLag()
         self._make_timers()
         self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
@@ -176,11 +178,7 @@ class Runtime:
         """Unregister a connection that has ended. Safe to call twice."""
         if self.registry.remove(connection):
             transport = connection.transport
-            self.tally.count_end(
-                transport.close_code,
-                sent_bytes=transport.sent_bytes,
-                received_bytes=transport.received_bytes,
-            )
+            self.tally.count_end(transport.close_code)
 
     def accepts_clients(self) -> bool:
         """Return whether a new client is welcome; if it is not, its refusal is counted."""

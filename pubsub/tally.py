@@ -55,10 +55,8 @@ class Tally:
         "commands",
         "failed",
         "opened",
-        "received_bytes",
         "rest_client_publications",
         "rest_publications",
-        "sent_bytes",
     )
 
     def __init__(self) -> None:
@@ -66,10 +64,6 @@ class Tally:
         """Accepted connections, by the `kind` of their transports."""
         self.closed: dict[str, int] = dict.fromkeys([*map(str, sorted(CLOSE_CODES)), OTHER], 0)
         """Ended connections, by close code."""
-        self.sent_bytes = 0
-        """Bytes sent to clients whose connections have ended."""
-        self.received_bytes = 0
-        """Bytes received from clients whose connections have ended."""
         self.commands: dict[type[AnyCommand], int] = dict.fromkeys(COMMANDS, 0)
         """Valid commands, by type, whether they could be carried out or not. Publications are not
         among them: the broker counts those that it carries out."""
@@ -85,11 +79,9 @@ class Tally:
         self.auth_failures: dict[str, int] = {str(reason): 0 for reason in AuthFailure}
         """Clients and requests without sufficient credentials, by reason."""
 
-    def count_end(self, close_code: int, *, sent_bytes: int, received_bytes: int) -> None:
-        """Count a connection that has ended, and the bytes that it has carried."""
+    def count_end(self, close_code: int) -> None:
+        """Count a connection that has ended."""
         self.closed[str(close_code) if close_code in CLOSE_CODES else OTHER] += 1
-        self.sent_bytes += sent_bytes
-        self.received_bytes += received_bytes
 
     def count_failure(self, command: AnyCommand | None, code: ErrorCode) -> None:
         """Count a command that was answered with an error; ``None`` is one that is not valid."""

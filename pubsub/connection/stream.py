@@ -60,7 +60,6 @@ class Unopened:
     """Stands in for the transport of a stream until its response begins."""
 
     kind = "sse"
-    sent_bytes = received_bytes = 0
     writable = False
     close_code = 1006
     close_reason: str | None = None

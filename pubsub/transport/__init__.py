@@ -13,6 +13,7 @@ from pubsub.transport.asgi_stream import ASGIStream
 from pubsub.transport.base import Receive, Send, Transport
 from pubsub.transport.sse import Bookmark
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 __all__ = ["accept", "on_stop", "open_stream"]
 
@@ -25,12 +26,13 @@ async def accept(
     subprotocol: str | None,
     config: Configuration,
     timeouts: Timeouts,
+    traffic: Traffic,
 ) -> Transport:
     """Accept a WebSocket after its ``websocket.connect`` event, and return its transport."""
     taking_over = daphne.prepare(scope, send, compression=config.compression)
     await send({"type": "websocket.accept", "subprotocol": subprotocol})
-    transport = taking_over.finish(config, timeouts) if taking_over else None
-    return transport or ASGITransport(receive, send, timeouts)
+    transport = taking_over.finish(config, timeouts, traffic) if taking_over else None
+    return transport or ASGITransport(receive, send, timeouts, traffic)
 
 
 async def open_stream(
@@ -41,6 +43,7 @@ async def open_stream(
     headers: Iterable[tuple[bytes, bytes]],
     bookmark: Bookmark,
     timeouts: Timeouts,
+    traffic: Traffic,
 ) -> Transport:
     """Begin the response to a request for server-sent events, and return its transport.
 
@@ -53,10 +56,10 @@ async def open_stream(
     await send(start)
     if taking_over:
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        stream = taking_over.finish(bookmark, timeouts)
+        stream = taking_over.finish(bookmark, timeouts, traffic)
         if stream is not None:
             return stream
-    return ASGIStream(receive, send, bookmark, timeouts)
+    return ASGIStream(receive, send, bookmark, timeouts, traffic)
 
 
 def on_stop(start_drain: Callable[[], Awaitable[None]]) -> None:

@@ -9,6 +9,7 @@ from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
 from pubsub.transport.base import Message, Peer, Reason, Receive, Send
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 
 def payload_of(message: dict[str, Any]) -> str | bytes:
@@ -36,11 +37,10 @@ class ASGITransport:
 
     kind = "websocket"
 
-    def __init__(self, receive: Receive, send: Send, timeouts: Timeouts) -> None:
+    def __init__(self, receive: Receive, send: Send, timeouts: Timeouts, traffic: Traffic) -> None:
         self.writable = True
         self.close_code = 1006
-        self.sent_bytes = 0
-        self.received_bytes = 0
+        self.traffic = traffic
         self.close_reason: str | None = None
         self._receive = receive
         self._send = send
@@ -63,7 +63,7 @@ class ASGITransport:
                 if self._closing is not None:
                     continue
                 self._message = payload = payload_of(message)
-                self.received_bytes += _size(payload)
+                self.traffic.received += _size(payload)
                 peer.on_readable()
                 # A server with flow control stops reading meanwhile.
                 await self._readable.wait()
@@ -101,7 +101,7 @@ class ASGITransport:
                 await self._send(message)
                 self.writable = self._closing is None
                 self._sent += 1
-                self.sent_bytes += size
+                self.traffic.sent += size
                 frames.popleft()
         except Exception:
             # Servers raise different exceptions for a lost connection (the ASGI specification asks

@@ -11,6 +11,7 @@ from pubsub.transport.asgi import ASGITransport
 from pubsub.transport.base import Peer, Reason, Receive, Send
 from pubsub.transport.sse import Bookmark
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 
 class ASGIStream(ASGITransport):
@@ -20,14 +21,20 @@ class ASGIStream(ASGITransport):
         receive, send: The ASGI callables of the request.
         bookmark: Where the stream begins.
         timeouts: The timers of this event loop.
+        traffic: Where the bytes are counted.
     """
 
     kind = "sse"
 
     def __init__(
-        self, receive: Receive, send: Send, bookmark: Bookmark, timeouts: Timeouts
+        self,
+        receive: Receive,
+        send: Send,
+        bookmark: Bookmark,
+        timeouts: Timeouts,
+        traffic: Traffic,
     ) -> None:
-        super().__init__(receive, send, timeouts)
+        super().__init__(receive, send, timeouts, traffic)
         self._bookmark = bookmark
 
     async def serve(self, peer: Peer) -> None:

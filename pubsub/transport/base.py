@@ -66,12 +66,6 @@ class Transport(Protocol):
     kind: str
     """What the client uses, such as ``websocket``; one of a few names."""
 
-    sent_bytes: int
-    """Bytes written for the peer, without those of the handshake."""
-
-    received_bytes: int
-    """Bytes received from the peer, without those of the handshake."""
-
     writable: bool
     """Whether `write` may be called."""
 

@@ -10,12 +10,14 @@ from pubsub.transport import accept
 from pubsub.transport.base import Transport
 from pubsub.transport.daphne.transport import DaphneTransport
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 MAX_MESSAGE_BYTES = 16 << 20
 """The longest message that the suite sends (section 9)."""
 
 CONFIG = Configuration(max_message_bytes=MAX_MESSAGE_BYTES, compression=True)
 TIMEOUTS = Timeouts(write_timeout=CONFIG.write_timeout, ping_interval=CONFIG.ping_interval)
+TRAFFIC = Traffic()
 
 
 ECHOED = TopicCounters("echo")
@@ -72,7 +74,7 @@ class Echo:
 async def serve(scope: Any, receive: Any, send: Any) -> None:
     """Accept a WebSocket and echo what it sends, until it is closed."""
     transport = await accept(
-        scope, receive, send, subprotocol=None, config=CONFIG, timeouts=TIMEOUTS
+        scope, receive, send, subprotocol=None, config=CONFIG, timeouts=TIMEOUTS, traffic=TRAFFIC
     )
     if not isinstance(transport, DaphneTransport):
         raise RuntimeError("the transport for Daphne is not in use")

@@ -25,8 +25,6 @@ class MemoryTransport:
     def __init__(self) -> None:
         self.writable = True
         self.close_code = 1006
-        self.sent_bytes = 0
-        self.received_bytes = 0
         self.close_reason: str | None = None
         self.reading = True
         self.broken = False
@@ -71,7 +69,6 @@ class MemoryTransport:
         if self.broken:
             raise ZeroDivisionError("the transport has a bug")
         self.batches.append([frame.text for frame in frames])
-        self.sent_bytes += sum(frame.size for frame in frames)
 
     def pause_reading(self) -> None:
         """Stop delivering messages."""

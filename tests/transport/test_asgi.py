@@ -11,6 +11,7 @@ from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
 from pubsub.transport.asgi import ASGITransport, payload_of
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 
 class Server:
@@ -25,7 +26,7 @@ class Server:
         self.events: list[str] = []
         self.changed = asyncio.Event()
         timeouts = Timeouts(write_timeout=write_timeout, ping_interval=20)
-        self.transport = ASGITransport(self.incoming.get, self.send, timeouts)
+        self.transport = ASGITransport(self.incoming.get, self.send, timeouts, Traffic())
 
     def receive(self, text: str) -> None:
         """Simulate the arrival of a message."""
@@ -130,11 +131,11 @@ async def test_bytes_are_counted() -> None:
         server.receive("bc")
         server.incoming.put_nowait({"type": "websocket.receive", "bytes": b"def"})
         await server.until(lambda: len(server.read) == 3)
-        assert server.transport.received_bytes == 3 + 2 + 3
+        assert server.transport.traffic.received == 3 + 2 + 3
         server.transport.write([Frame("é".encode()), Frame(b"x"), Frame(b"x")])
         server.permit(2)
         await server.until(lambda: len(server.sent) == 2)
-        assert server.transport.sent_bytes == 2 + 1
+        assert server.transport.traffic.sent == 2 + 1
 
 
 async def test_disconnection_without_a_code() -> None:

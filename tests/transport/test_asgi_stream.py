@@ -11,6 +11,7 @@ from pubsub.transport import open_stream
 from pubsub.transport.asgi_stream import ASGIStream
 from pubsub.transport.sse import Bookmark
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 SCOPE = {"type": "http"}
 HELLO = Frame(b'{"type":"info"}')
@@ -69,6 +70,7 @@ async def streaming(server: Server) -> AsyncIterator[tuple[Any, asyncio.Task[Non
         headers=[(b"a", b"b")],
         bookmark=Bookmark({}),
         timeouts=server.timeouts,
+        traffic=Traffic(),
     )
     assert isinstance(transport, ASGIStream)
     task = asyncio.create_task(transport.serve(server))
@@ -89,7 +91,7 @@ async def test_response() -> None:
     body = {"type": "http.response.body", "more_body": True}
     end = {**body, "body": b": 3001 shutdown\n\n", "more_body": False}
     assert server.sent == [start, *([{**body, "body": TEXT}] * 3), end]
-    assert transport.sent_bytes == 3 * len(TEXT)
+    assert transport.traffic.sent == 3 * len(TEXT)
     assert server.events == ["writable", "lost"]
     assert (transport.close_code, transport.close_reason) == (3001, "shutdown")
 

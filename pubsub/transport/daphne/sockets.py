@@ -24,6 +24,7 @@ from pubsub.protocol.codes import Close
 from pubsub.transport.base import Peer, Reason
 from pubsub.transport.daphne.foreign import is_tls
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 FLUSH_TIMEOUT = 10.0
 """Seconds without progress after which a client that still has data to read is disconnected, once
@@ -55,6 +56,7 @@ class DaphneSocket(ABC):
         tcp: Twisted's TCP or TLS transport.
         server: Daphne's server.
         timeouts: The timers of this event loop.
+        traffic: Where the bytes are counted.
         access_log: What Daphne's access log is told at the end; ``None`` if there is no log.
     """
 
@@ -73,13 +75,17 @@ class DaphneSocket(ABC):
         "_write_later",
         "close_code",
         "close_reason",
-        "received_bytes",
-        "sent_bytes",
+        "traffic",
         "writable",
     )
 
     def __init__(
-        self, tcp: Any, server: Any, timeouts: Timeouts, access_log: dict[str, Any] | None
+        self,
+        tcp: Any,
+        server: Any,
+        timeouts: Timeouts,
+        traffic: Traffic,
+        access_log: dict[str, Any] | None,
     ) -> None:
         self._tcp = tcp
         self._direct = not is_tls(tcp)
@@ -96,8 +102,7 @@ class DaphneSocket(ABC):
         self.writable = True
         self.close_code = 1006
         self.close_reason: str | None = None
-        self.sent_bytes = 0
-        self.received_bytes = 0
+        self.traffic = traffic
 
     def _take_over(self, protocol: Any) -> None:
         """Become the protocol and the producer of the socket, and the connection of Daphne's.
@@ -167,7 +172,7 @@ class DaphneSocket(ABC):
 
     def _write(self, data: bytes) -> None:
         """Write bytes, after everything that is waiting."""
-        self.sent_bytes += len(data)
+        self.traffic.sent += len(data)
         sent = 0
         if self.writable:
             try:

@@ -10,6 +10,7 @@ from pubsub.transport.base import Peer, Reason
 from pubsub.transport.daphne.sockets import FLUSH_TIMEOUT, DaphneSocket, State
 from pubsub.transport.sse import Bookmark
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 LAST_CHUNK = b"0\r\n\r\n"
 """Ends a body in chunks (RFC 9112 §7.1)."""
@@ -47,18 +48,22 @@ class DaphneStream(DaphneSocket):
         request: The request, a `pubsub.transport.daphne.http_channel.Request`.
         bookmark: Where the stream begins.
         timeouts: The timers of this event loop.
+        traffic: Where the bytes are counted.
     """
 
-    __slots__ = ("_bookmark", "_chunked", "_started")
+    __slots__ = ("_bookmark", "_chunked", "_size", "_started")
 
     kind = "sse"
 
-    def __init__(self, request: Any, bookmark: Bookmark, timeouts: Timeouts) -> None:
+    def __init__(
+        self, request: Any, bookmark: Bookmark, timeouts: Timeouts, traffic: Traffic
+    ) -> None:
         server = request.server
         access_log = _access_log_details(request) if server.action_logger else None
-        super().__init__(request.transport, server, timeouts, access_log)
+        super().__init__(request.transport, server, timeouts, traffic, access_log)
         self._bookmark = bookmark
         self._chunked = bool(request.chunked)
+        self._size = 0
         self._started = time.monotonic() - request.duration()
         self._take_over(request)
         request.leave()
@@ -75,7 +80,7 @@ class DaphneStream(DaphneSocket):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Discard what the client sends behind its request."""
-        self.received_bytes += len(data)
+        self.traffic.received += len(data)
 
     def next_message(self) -> None:
         """Return ``None``: the client of a stream sends no messages."""
@@ -94,7 +99,8 @@ class DaphneStream(DaphneSocket):
         if self._chunked:
             data = chunk(data)
         size = len(data)
-        self.sent_bytes += size
+        self._size += size
+        self.traffic.sent += size
         try:
             sent = self._send(data)
         except OSError:
@@ -116,7 +122,9 @@ class DaphneStream(DaphneSocket):
             self.close_code, self.close_reason = reason.code, reason.reason
             self._flush()
             text = sse.serialize(last, self._bookmark) + sse.ending(reason)
-            self._write(chunk(text) + LAST_CHUNK if self._chunked else text)
+            end = chunk(text) + LAST_CHUNK if self._chunked else text
+            self._size += len(end)
+            self._write(end)
             self._lose_connection()
 
     def _end(self, state: State) -> None:
@@ -125,7 +133,7 @@ class DaphneStream(DaphneSocket):
 
     def _log_end(self, details: dict[str, Any]) -> None:
         taken = time.monotonic() - self._started
-        log = {**details, "time_taken": taken, "size": self.sent_bytes}
+        log = {**details, "time_taken": taken, "size": self._size}
         self._server.log_action("http", "complete", log)
 
     # For `pubsub.transport.timeouts`.

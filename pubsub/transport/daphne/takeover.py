@@ -24,6 +24,7 @@ from pubsub.transport.daphne.stream import DaphneStream
 from pubsub.transport.daphne.transport import DaphneTransport
 from pubsub.transport.sse import Bookmark
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 
 def prepare(scope: Mapping[str, Any], send: Send, *, compression: bool) -> "TakeOver | None":
@@ -102,10 +103,14 @@ class ResponseTakeOver:
     def __init__(self, request: Any) -> None:
         self._request = request
 
-    def finish(self, bookmark: Bookmark, timeouts: Timeouts) -> DaphneStream | None:
+    def finish(
+        self, bookmark: Bookmark, timeouts: Timeouts, traffic: Traffic
+    ) -> DaphneStream | None:
         """Take the response over after its headers; return ``None`` if the client has left."""
         request = self._request
-        return None if request.is_lost() else DaphneStream(request, bookmark, timeouts)
+        if request.is_lost():
+            return None
+        return DaphneStream(request, bookmark, timeouts, traffic)
 
 
 class TakeOver:
@@ -119,7 +124,9 @@ class TakeOver:
         # Frames that arrived together with the handshake are left for the engine.
         protocol.processData = _parse_nothing
 
-    def finish(self, config: Configuration, timeouts: Timeouts) -> DaphneTransport | None:
+    def finish(
+        self, config: Configuration, timeouts: Timeouts, traffic: Traffic
+    ) -> DaphneTransport | None:
         """Take the accepted connection over; return ``None`` if that is not possible.
 
         The connection may be lost already, or compressed by Autobahn (with one warning).
@@ -134,4 +141,4 @@ class TakeOver:
             return None
         if protocol.server.verbosity <= 1:
             spare_debug_messages()
-        return self._transport(protocol, config, timeouts)
+        return self._transport(protocol, config, timeouts, traffic)

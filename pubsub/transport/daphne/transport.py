@@ -11,6 +11,7 @@ from pubsub.protocol.codes import Close
 from pubsub.transport.base import OTHER, Message, Other, Peer, Reason
 from pubsub.transport.daphne.sockets import FLUSH_TIMEOUT, DaphneSocket, State
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 from pubsub.websocket import engine, frames
 from pubsub.websocket.engine import Engine
 from pubsub.websocket.frames import text_header
@@ -66,6 +67,7 @@ class DaphneTransport(DaphneSocket):
         protocol: Daphne's protocol, after `foreign.check` has succeeded.
         config: The limit for incoming messages.
         timeouts: The timers of this event loop.
+        traffic: Where the bytes are counted.
     """
 
     __slots__ = (
@@ -80,11 +82,13 @@ class DaphneTransport(DaphneSocket):
     _inflates = False
     """Whether the client may send compressed messages."""
 
-    def __init__(self, protocol: Any, config: Configuration, timeouts: Timeouts) -> None:
+    def __init__(
+        self, protocol: Any, config: Configuration, timeouts: Timeouts, traffic: Traffic
+    ) -> None:
         server = protocol.server
         access_log = _access_log_details(protocol) if server.action_logger else None
-        super().__init__(protocol.transport, server, timeouts, access_log)
-        self.received_bytes = len(protocol.data)
+        super().__init__(protocol.transport, server, timeouts, traffic, access_log)
+        traffic.received += len(protocol.data)
         self._reading = True
         self.heard = True
         self.silent_looks = 0
@@ -114,7 +118,7 @@ class DaphneTransport(DaphneSocket):
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Take what was read from the socket, by Twisted or directly."""
         self.heard = True
-        self.received_bytes += len(data)
+        self.traffic.received += len(data)
         self._engine.feed(data)
         try:
             if self._state is State.CLOSING:
@@ -171,7 +175,7 @@ class DaphneTransport(DaphneSocket):
         if data is None:
             data = serialize(batch)
         size = len(data)
-        self.sent_bytes += size
+        self.traffic.sent += size
         try:
             sent = self._send(data)
         except OSError:

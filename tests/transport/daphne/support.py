@@ -29,6 +29,7 @@ from pubsub.transport import accept
 from pubsub.transport.base import Other
 from pubsub.transport.daphne import HttpLimits, install
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 
 TIME_LIMIT = 60
 """Seconds after which a waiting test fails."""
@@ -237,6 +238,7 @@ class Daphne:
         self.timeouts = Timeouts(
             write_timeout=self.config.write_timeout, ping_interval=self.config.ping_interval
         )
+        self.traffic = Traffic()
         self.reactor = reactor
         self.wrap_send: Callable[[Any], Any] = lambda send: send
         self.keep_scope: Callable[[Any], Any] = lambda scope: scope
@@ -267,6 +269,7 @@ class Daphne:
             subprotocol=None,
             config=self.config,
             timeouts=self.timeouts,
+            traffic=self.traffic,
         )
         session.transport = transport
         session.peer = Peer(transport)

@@ -82,7 +82,7 @@ async def test_offer_is_accepted(encrypted: bool, tls: dict[str, Any]) -> None:
         publish(session, LONG.decode(), "last")
         answers = [await session.client.receive_text() for _ in range(3)]
         assert answers == ["short", LONG.decode(), "last"]
-        assert session.transport.sent_bytes < len(LONG) / 2
+        assert session.transport.traffic.sent < len(LONG) / 2
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ async def test_plain_connection(config: dict[str, Any], offer: Any) -> None:
         assert extensions(session) == []
         publish(session, LONG.decode())
         assert await session.client.receive_text() == LONG.decode()
-        assert session.transport.sent_bytes == len(text_frame(LONG))
+        assert session.transport.traffic.sent == len(text_frame(LONG))
 
 
 async def test_answer_is_a_header_of_the_response() -> None:
@@ -232,10 +232,10 @@ async def test_inflated_bytes_are_charged() -> None:
         session = await server.request(extensions=OFFER)
         await server.accept(session)
         transport = session.transport
-        received = transport.received_bytes
+        received = transport.traffic.received
         message = bytes(WireFrame(FINAL | TEXT | 0x40, deflate(bytes(4000))))
         await session.client.send_bytes(message)
-        await server.turn_until(lambda: transport.received_bytes == received + len(message))
+        await server.turn_until(lambda: transport.traffic.received == received + len(message))
         assert transport.next_message() == "\0" * 4000
         assert transport.next_message().cost == 1000
         assert transport.next_message() is None

@@ -17,6 +17,7 @@ from pubsub.transport.daphne import stream as module
 from pubsub.transport.daphne.stream import DaphneStream
 from pubsub.transport.sse import HEADERS, Bookmark
 from pubsub.transport.timeouts import Timeouts
+from pubsub.transport.traffic import Traffic
 from tests.transport.daphne.http_support import LIMITS, get
 from tests.transport.daphne.support import TIME_LIMIT, Daphne, Peer, running_daphne
 
@@ -51,6 +52,7 @@ class Stream:
                 headers=HEADERS,
                 bookmark=Bookmark({}),
                 timeouts=self.timeouts,
+                traffic=Traffic(),
             )
         except Unavailable as error:
             self.refusal = error
@@ -132,7 +134,7 @@ async def test_response(encrypted: bool, tls: dict[str, Any]) -> None:
         assert await stream.read_rest() == expected + b"0\r\n\r\n"
         await stream.ended.wait()
         assert (stream.transport.close_code, stream.transport.close_reason) == (3001, "shutdown")
-        assert stream.transport.sent_bytes == len(expected) + 5
+        assert stream.transport.traffic.sent == len(expected) + 5
         stream.transport.close(Close.SLOW)  # changes nothing
         assert stream.transport.close_code == 3001
         assert stream.peer.lost == 1
@@ -177,7 +179,7 @@ async def test_input_is_discarded() -> None:
         stream.transport.resume_reading()
         stream.writer.write(get("/later") * 1000)
         await stream.daphne.turn_until(
-            lambda: stream.transport.received_bytes == 1000 * len(get("/later"))
+            lambda: stream.transport.traffic.received == 1000 * len(get("/later"))
         )
         assert stream.transport.next_message() is None
         stream.transport.close(Close.SHUTDOWN)
@@ -265,7 +267,7 @@ async def test_access_log(endpoint: str, tmp_path: Any) -> None:
         assert (protocol, action) == ("http", "complete")
         assert (details["method"], details["status"]) == ("GET", 200)
         assert details["path"] == "/events?topic=t"
-        assert details["size"] == stream.transport.sent_bytes
+        assert details["size"] == stream.transport.traffic.sent
         assert 0 <= details["time_taken"] < TIME_LIMIT
         assert (details["client"] is None) == (endpoint == "unix")
 

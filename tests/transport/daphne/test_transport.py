@@ -74,8 +74,8 @@ async def test_bytes_are_counted(encrypted: bool, tls: dict[str, Any]) -> None:
         await session.client.send_bytes(masked("later") + masked(b"", Opcode.PING))
         await session.peer.until(lambda: session.peer.others)
         session.write("a", "bc")
-        assert session.transport.received_bytes == len(masked("early") * 2 + masked(b""))
-        assert session.transport.sent_bytes == 2 + 3 + 4
+        assert session.transport.traffic.received == len(masked("early") * 2 + masked(b""))
+        assert session.transport.traffic.sent == 2 + 3 + 4
 
 
 async def test_messages_before_the_transport_is_served() -> None:
