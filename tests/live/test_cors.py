@@ -6,7 +6,7 @@ import pytest
 
 from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection, get, post
-from tests.live.server import Server, running_server
+from tests.live.server import DAPHNE, Server, running_server
 
 APP = {"Origin": "https://app.example"}
 EVIL = {"Origin": "https://evil.example"}
@@ -135,6 +135,14 @@ def test_every_origin(start_server: StartServer) -> None:
         assert "Access-Control-Allow-Credentials" not in headers
         assert "Vary" not in headers
         assert preflight(server, "/topics", origin)[0] == 204
+
+
+def test_below_a_prefix(start_server: StartServer) -> None:
+    """A server below a prefix, which only the server knows, answers in the same way."""
+    server = start_server(*DAPHNE, "--root-path", "/site", CHATROOM_ALLOWED_ORIGINS="*")
+    headers = server.raw_request("GET", "/site/topics", headers=APP)[1]
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert preflight(server, "/site/topics", "https://app.example")[0] == 204
 
 
 def test_other_views_of_a_project(start_server: StartServer) -> None:
