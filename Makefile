@@ -28,8 +28,9 @@ $(BASE): requirements/base.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# Most modules of the tools are never imported, so they are compiled when they are.
 $(DEV): requirements/dev.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
 	@touch $@ $(BASE)
 
 $(BENCH): requirements/bench.txt | $(BIN)/python
