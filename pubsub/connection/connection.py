@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from typing import Any
 
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 64 * 1024
 """Bytes that are written at a time, so that the transport has to buffer no more than that."""
+
+_BATCH_COST = BATCH_BYTES // fairness.HISTORY_BYTES
 
 _LEAVING = (1000, 1001)
 """Close codes with which a client says that it leaves: done, or going away (RFC 6455 §7.4.1)."""
@@ -97,7 +100,7 @@ class Connection:
         self.client = self.broker.connect(
             on_frames=self._flush,
             schedule=runtime.at_end_of_tick,
-            on_full=self._flush,
+            on_full=self._flush_all,
             on_overflow=self._on_overflow,
         )
         self.outbox = self.client.outbox
@@ -294,17 +297,30 @@ class Connection:
 
     # --- The write pump ---
 
-    def _flush(self) -> None:
+    def _flush(self, budget: float = fairness.BUDGET) -> None:
+        """Write what is waiting; what costs more than ``budget`` is left for the next turn.
+
+        Only replays can cost so much. A client that reads as fast as the server writes would
+        otherwise keep the others waiting until it has all of them.
+        """
         outbox, transport = self.outbox, self.transport
         try:
             while transport.writable and (frames := outbox.take_nowait(BATCH_BYTES)):
                 transport.write(frames)
                 if outbox.empty():
                     return
+                budget -= _BATCH_COST + len(frames) * fairness.REPLAYED_EVENT
+                if budget <= 0 and transport.writable:
+                    asyncio.get_running_loop().call_soon(self._flush)
+                    return
         except Exception:
             logger.exception("Failed to write to a client, which is disconnected")
             # Deferred, because the broker may be in the middle of a publication.
             asyncio.get_running_loop().call_soon(self.close, Close.INTERNAL)
+
+    def _flush_all(self) -> None:
+        """Write all that the socket takes, before anything is dropped."""
+        self._flush(math.inf)
 
     def on_writable(self) -> None:
         """Write the frames that were queued while the socket was full."""
@@ -332,7 +348,7 @@ class Connection:
         """Close after what is in the outbox, up to `BATCH_BYTES` more than the socket takes."""
         if not self.outbox.closed:
             self._log_close(reason.code, reason.reason)
-            self._flush()
+            self._flush_all()
             last = self.outbox.take_nowait(BATCH_BYTES)
             self._leave(lost=True)
             self.transport.close(reason, last)

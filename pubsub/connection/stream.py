@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pubsub import fairness
 from pubsub.auth.access import Access
 from pubsub.auth.errors import Unauthorized
 from pubsub.auth.identity import EVERYTHING, Identity
@@ -240,8 +241,8 @@ class Stream(Connection):
         self.broker.identify(self.client, identity.user, identity.info)
         return True
 
-    def _flush(self) -> None:
-        super()._flush()
+    def _flush(self, budget: float = fairness.BUDGET) -> None:
+        super()._flush(budget)
         if not (self.client.topics or self._is_completed) and self.outbox.empty():
             # Deferred, because the broker may be in the middle of a publication.
             self._is_completed = True
