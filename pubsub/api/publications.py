@@ -1,5 +1,6 @@
 """What the endpoints that publish messages do, for Django's views and for `pubsub.publishing`."""
 
+import logging
 import uuid
 
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +17,8 @@ from pubsub.protocol import batch, bodies, results
 from pubsub.protocol.errors import MessageTooLarge
 from pubsub.protocol.messages import Publication
 from pubsub.runtime import get_runtime
+
+logger = logging.getLogger(__name__)
 
 _CLIENT_ID = "HTTP_X_CLIENT_ID"
 """The header ``X-Client-Id``, with which a connected client publishes over REST and gets no copy
@@ -119,6 +122,10 @@ class _Batch:
             if isinstance(error, AccessError):
                 self._runtime.tally.count_access_error(error)
             self.results.append(results.refused(error))
+        except Exception:
+            # The items before this one are published, so the others' results must not be lost.
+            logger.exception("Failed to publish an item of a batch")
+            self.results.append(results.failed())
         else:
             self._budget -= result.subscribers
             self.results.append(result)
