@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.configuration import Configuration
-from pubsub.core.options import GivenOptions, TopicRules
+from pubsub.core.options import MAX_CONFIGURED_HISTORY, GivenOptions, Overflow, TopicRules
 
 _CONFIGURATIONS: tuple[type[Any], ...] = (Configuration, AccessConfiguration)
 
@@ -20,7 +20,14 @@ _FIELDS = {
     field.name.upper(): field for each in _CONFIGURATIONS for field in dataclasses.fields(each)
 }
 
-_OPTIONS = tuple(field.name for field in dataclasses.fields(GivenOptions))
+_OPTIONS = {
+    "history": f"an integer from 0 to {MAX_CONFIGURED_HISTORY}",
+    "history_seconds": "a number of seconds above 0",
+    "presence": "true or false",
+    "overflow": f"one of {', '.join(Overflow)}",
+    "auto_create": "true or false",
+}
+"""The values that each option of a topic may have, as an error describes them."""
 
 SETTING_NAMES: tuple[str, ...] = tuple(_FIELDS)
 
@@ -139,14 +146,16 @@ def _topic_rules(value: Any) -> TopicRules:
 def _options(name: str, options: Any) -> GivenOptions:
     if not isinstance(options, Mapping):
         raise ValueError(f"the options of {name!r} must be an object")
-    for option in options:
+    for option, value in options.items():
         if option not in _OPTIONS:
             known = ", ".join(_OPTIONS)
             raise ValueError(f"{name!r} has an unknown option {option!r}; known are {known}")
-    try:
-        return msgspec.convert(options, GivenOptions)
-    except ValueError as error:
-        raise ValueError(f"the options of {name!r} are invalid: {error}") from None
+        try:
+            msgspec.convert({option: value}, GivenOptions)
+        except ValueError:
+            message = f"{option} of {name!r} must be {_OPTIONS[option]}, not {value!r}"
+            raise ValueError(message) from None
+    return msgspec.convert(options, GivenOptions)
 
 
 def _value(name: str, value: Any) -> Any:

@@ -37,7 +37,10 @@ _ERRORS = {
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, DELETE",
-    "Access-Control-Allow-Headers": "Content-Type, Authorization, X-API-Key, X-Client-Id",
+    # `EventSource` may send the last one without asking, but `fetch` may not.
+    "Access-Control-Allow-Headers": (
+        "Content-Type, Authorization, X-API-Key, X-Client-Id, Last-Event-ID"
+    ),
     "Access-Control-Max-Age": "7200",  # the most that Chromium observes
 }
 
@@ -58,11 +61,11 @@ def cors(get_response: GetResponse) -> GetResponse:
             return await get_response(request)
         origin = request.headers.get("Origin", "")
         is_preflight = "Access-Control-Request-Method" in request.headers
-        if is_preflight and request.method == "OPTIONS" and is_ours(request.path):
+        if is_preflight and request.method == "OPTIONS" and is_ours(request.path_info):
             return _allow(_preflight(origins, origin), origins, origin)
         response = await get_response(request)
         # No view was found for a path that does not exist, or to which a middleware has responded.
-        if request.resolver_match is None or is_ours(request.path):
+        if request.resolver_match is None or is_ours(request.path_info):
             _allow(response, origins, origin)
         return response
 
@@ -96,7 +99,7 @@ def json_errors(get_response: GetResponse) -> GetResponse:
     async def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method == "HEAD":
             request.method = "GET"  # the server omits the body (RFC 9110 §9.3.2)
-        if request.path not in PROBES and not _is_allowed_host(request):
+        if request.path_info not in PROBES and not _is_allowed_host(request):
             response: HttpResponseBase = error_response(ErrorCode.BAD_REQUEST, "host not allowed")
         else:
             response = await get_response(request)

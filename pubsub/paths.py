@@ -17,10 +17,10 @@ def is_ours(path: str) -> bool:
     """Return whether a path leads to a view of `pubsub.urls`, wherever a project includes it.
 
     Args:
-        path: The path with the prefix of the site (``FORCE_SCRIPT_NAME``), if it has one.
+        path: The path without the prefix of the site.
     """
     try:
-        match = resolve(path.removeprefix(settings.FORCE_SCRIPT_NAME or ""))
+        match = resolve(path)
     except Resolver404:
         return False
     return API_NAMESPACE in match.namespaces or match.func.__module__.startswith("pubsub.")

@@ -115,7 +115,8 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
 
 def _max_body(usual: int, whole_site: bool, path: str) -> int | None:
     """Return the largest size in bytes of a request body for a path; ``None`` for no limit."""
-    if below_mount(path.removeprefix(settings.FORCE_SCRIPT_NAME or "")) == "messages":
+    path = path.removeprefix(settings.FORCE_SCRIPT_NAME or "")
+    if below_mount(path) == "messages":
         return MAX_BATCH_BYTES
     return usual if whole_site or is_ours(path) else None
 

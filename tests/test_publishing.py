@@ -11,6 +11,7 @@ from django.core.asgi import get_asgi_application
 from pytest_django import Settings
 
 from pubsub import publishing
+from pubsub.core.broker import Broker
 from pubsub.core.options import GivenOptions
 from pubsub.processes import neighbours
 from pubsub.routing import http_application
@@ -176,6 +177,30 @@ async def test_fault_of_the_server(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.name == "django.request"
+
+
+async def test_fault_in_a_batch(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A fault that concerns one item is logged, and told in its place among the results."""
+    settings.CHATROOM = {}
+    broker = get_runtime().enter()
+    broker.create_topic("t")
+    publish = Broker.publish
+    calls = iter(range(3))
+
+    def fail_once(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == 1:
+            raise ZeroDivisionError("secret")
+        return publish(*arguments, **options)
+
+    monkeypatch.setattr(Broker, "publish", fail_once)
+    application = http_application(get_asgi_application())
+    status, _, body = await ask(application, scope_of("/messages"), batch_of(GOOD, GOOD, GOOD))
+    first, failed, last = json.loads(body)["results"]
+    assert (status, first["status"], last["status"]) == (200, "published", "published")
+    assert failed == {"error": {"code": "INTERNAL", "message": "internal error"}}
+    assert capfd.readouterr().err.count("Failed to publish an item of a batch") == 1
 
 
 async def test_client_that_leaves(settings: Settings) -> None:

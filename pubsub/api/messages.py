@@ -31,7 +31,10 @@ _ID = "550e8400-e29b-41d4-a716-446655440000"
     summary="Publish a message",
 )
 async def publish(request: HttpRequest, name: str) -> Any:
-    """Publish a message to a topic. The payload reaches subscribers byte for byte."""
+    """Publish a message to a topic. The payload reaches subscribers byte for byte.
+
+    A client that names itself in the header `X-Client-Id` gets no copy of its own message.
+    """
     return await publish_message(request, name)
 
 
@@ -68,5 +71,6 @@ async def publish_many(request: HttpRequest) -> Any:
     """Publish up to 1,000 messages, of up to 1 MiB together, in their order.
 
     Each of them is published or refused by itself; `results` has the outcomes in the same order.
+    A client that names itself in the header `X-Client-Id` gets no copies of its own messages.
     """
     return await publish_batch(request)

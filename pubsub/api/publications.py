@@ -1,5 +1,6 @@
 """What the endpoints that publish messages do, for Django's views and for `pubsub.publishing`."""
 
+import logging
 import uuid
 
 from django.http import HttpRequest, HttpResponse
@@ -8,7 +9,7 @@ from msgspec import UNSET, Raw
 from pubsub import fairness
 from pubsub.api.access import Asker, identify
 from pubsub.api.limits import count_publication
-from pubsub.api.requests import get_broker, read_body
+from pubsub.api.requests import get_broker, get_turns, read_body
 from pubsub.auth.errors import AccessError
 from pubsub.core.broker import Broker
 from pubsub.core.errors import PubSubError
@@ -16,6 +17,8 @@ from pubsub.protocol import batch, bodies, results
 from pubsub.protocol.errors import MessageTooLarge
 from pubsub.protocol.messages import Publication
 from pubsub.runtime import get_runtime
+
+logger = logging.getLogger(__name__)
 
 _CLIENT_ID = "HTTP_X_CLIENT_ID"
 """The header ``X-Client-Id``, with which a connected client publishes over REST and gets no copy
@@ -46,8 +49,10 @@ async def publish_batch(request: HttpRequest) -> HttpResponse:
         PubSubError: The request as a whole is refused.
     """
     publisher = _Publisher(request, await identify(request, "publish"))
-    items = batch.split_batch(read_body(request, batch.MAX_BATCH_BYTES))
-    publishing = _Batch(get_broker(request), publisher)
+    body, broker = read_body(request, batch.MAX_BATCH_BYTES), get_broker(request)
+    await get_turns().wait()  # only one batch is split in each turn of the event loop
+    items = batch.split_batch(body)
+    publishing = _Batch(broker, publisher)
     for item in items:
         await publishing.add(item)
     return _response(results.encode_results(publishing.results))
@@ -95,7 +100,7 @@ class _Publisher:
 
 
 class _Batch:
-    """Publishes items one after the other, in slices."""
+    """Publishes items one after the other, in slices, the first one at once."""
 
     def __init__(self, broker: Broker, publisher: _Publisher) -> None:
         self.results: list[results.Result] = []
@@ -104,7 +109,7 @@ class _Batch:
         self._runtime = get_runtime()
         self._max_bytes = self._runtime.config.max_message_bytes
         self._allowed: dict[str, bool] = {}
-        self._budget = 0
+        self._budget = fairness.BATCH_SLICE
 
     async def add(self, item: Raw) -> None:
         """Publish an item, or note why it is refused."""
@@ -117,6 +122,10 @@ class _Batch:
             if isinstance(error, AccessError):
                 self._runtime.tally.count_access_error(error)
             self.results.append(results.refused(error))
+        except Exception:
+            # The items before this one are published, so the others' results must not be lost.
+            logger.exception("Failed to publish an item of a batch")
+            self.results.append(results.failed())
         else:
             self._budget -= result.subscribers
             self.results.append(result)

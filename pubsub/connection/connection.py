@@ -5,13 +5,15 @@ import logging
 import time
 from typing import Any
 
+from msgspec import UNSET
+
 from pubsub import fairness, logs
 from pubsub.auth.errors import AccessError
 from pubsub.auth.identity import Identity
 from pubsub.connection.commands import GUARDED, OPEN
 from pubsub.connection.rate import MalformedLimit, RateLimit
 from pubsub.connection.session import Session, Undecided
-from pubsub.core.errors import PubSubError
+from pubsub.core.errors import InvalidTopicName, PubSubError
 from pubsub.core.options import Overflow
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.commands import (
@@ -22,7 +24,7 @@ from pubsub.protocol.commands import (
 )
 from pubsub.protocol.errors import ProtocolError, error_code
 from pubsub.protocol.messages import AnyCommand, Publish
-from pubsub.protocol.replies import encode_error, encode_refusal
+from pubsub.protocol.replies import encode_error
 from pubsub.runtime import Runtime
 from pubsub.tally import AuthFailure
 from pubsub.transport.base import Message, Other, Reason, Transport
@@ -241,7 +243,8 @@ class Connection:
         self._runtime.tally.count_failure(command, code)
         if isinstance(error, AccessError):
             self.count_access_error(error)
-        self.outbox.put_reply(encode_refusal(command, code, text))
+        topic = UNSET if isinstance(error, InvalidTopicName) else getattr(command, "topic", UNSET)
+        self.outbox.put_reply(encode_error(code, text, request_id=command.request_id, topic=topic))
         if code is ErrorCode.BAD_REQUEST:
             self._count_malformed()
 

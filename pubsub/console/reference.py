@@ -70,8 +70,10 @@ def _rules(field: dict[str, Any]) -> list[str]:
         rules.append(" or ".join(f"“{value}”" for value in field["enum"]))
     if "minimum" in field:
         rules.append(f"at least {field['minimum']}")
+    if "maximum" in field:
+        rules.append(f"at most {field['maximum']}")
     if "default" in field:
-        rules.append(f"{field['default']} if it is left out")
+        rules.append(f"{json.dumps(field['default'])} if it is left out")
     if "description" in field:
         rules.append(field["description"])
     elif "maxLength" in field:

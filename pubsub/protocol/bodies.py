@@ -85,10 +85,15 @@ def refuse_unknown(fields: Fields, structure: type[Struct]) -> None:
     Raises:
         BadRequest: There is another one; the message names it, and the known ones.
     """
-    known = structure.__struct_fields__
     for field in fields:
-        if field not in known:
-            raise BadRequest(f"unknown field {field[:40]!a}; known fields are {', '.join(known)}")
+        if field not in structure.__struct_fields__:
+            raise unknown_field(field, structure)
+
+
+def unknown_field(field: str, structure: type[Struct]) -> BadRequest:
+    """Return the refusal of a field that a structure does not have."""
+    known = ", ".join(structure.__struct_fields__)
+    return BadRequest(f"unknown field {field[:40]!a}; known fields are {known}")
 
 
 def body_text(body: bytes) -> str:

@@ -50,7 +50,7 @@ def decode_command_slowly(text: str) -> AnyCommand:
         return _command(fields, text)
     except BadRequest as error:
         error.request_id = request_id
-        error.topic = valid_topic(fields.get("topic"))
+        error.topic = _valid_topic(fields)
         raise
 
 
@@ -171,6 +171,14 @@ def _valid_request_id(fields: Fields) -> str | UnsetType:
     return UNSET
 
 
+def _valid_topic(fields: Fields) -> str | UnsetType:
+    value = fields.get("topic")
+    try:
+        return validate_name(value) if isinstance(value, str) else UNSET
+    except InvalidTopicName:
+        return UNSET
+
+
 def _is_encodable(value: str) -> bool:
     try:
         value.encode()
@@ -194,14 +202,6 @@ def required_string(fields: Fields, field: str) -> str:
     if not isinstance(value, str):
         raise BadRequest(f"{field} must be a string")
     return value
-
-
-def valid_topic(value: object) -> str | UnsetType:
-    """Return the name of a topic if that is what the value is: only then does an error name it."""
-    try:
-        return validate_name(value) if isinstance(value, str) else UNSET
-    except InvalidTopicName:
-        return UNSET
 
 
 def valid_message_id(value: object, name: str) -> str:

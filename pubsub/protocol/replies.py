@@ -13,10 +13,8 @@ from pubsub.core.presence import Notice, Who
 from pubsub.core.publication import Frame, Publication
 from pubsub.core.topic import HistoryPage, Subscribed
 from pubsub.protocol.codes import ErrorCode
-from pubsub.protocol.diagnosis import valid_topic
 from pubsub.protocol.messages import (
     Ack,
-    AnyCommand,
     Error,
     ErrorDetail,
     Info,
@@ -151,14 +149,6 @@ def encode_error(
     """Encode the error reply to a message."""
     detail = ErrorDetail(code=code, message=message)
     return _frame(Error(request_id=request_id, topic=topic, error=detail, ts=timestamp()))
-
-
-def encode_refusal(command: AnyCommand, code: ErrorCode, message: str) -> Frame:
-    """Encode the error reply to a well-formed command."""
-    topic: str | UnsetType = getattr(command, "topic", UNSET)
-    if code is ErrorCode.BAD_REQUEST and topic is not UNSET:
-        topic = valid_topic(topic)
-    return encode_error(code, message, request_id=command.request_id, topic=topic)
 
 
 def encode_loss(loss: Loss) -> Frame:

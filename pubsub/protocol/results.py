@@ -8,6 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from pubsub.core.errors import PubSubError
 from pubsub.core.publication import Publication
+from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.errors import error_code
 from pubsub.protocol.messages import ErrorDetail
 
@@ -57,6 +58,11 @@ def published(publication: Publication) -> Published:
 def refused(error: PubSubError) -> Refused:
     """Return the result for a message that was refused."""
     return Refused(ErrorDetail(error_code(error), str(error)))
+
+
+def failed() -> Refused:
+    """Return the result for a message that a fault of the server kept from being published."""
+    return Refused(ErrorDetail(ErrorCode.INTERNAL, "internal error"))
 
 
 def encode_result(result: Published) -> bytes:

@@ -1,9 +1,11 @@
 """The transport for server-sent events on any ASGI server: ``send`` is its flow control."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 from pubsub.core.publication import Frame
+from pubsub.protocol.codes import Close
 from pubsub.transport import sse
 from pubsub.transport.asgi import ASGITransport
 from pubsub.transport.base import Peer, Reason, Receive, Send
@@ -36,7 +38,12 @@ class ASGIStream(ASGITransport):
         self._bookmark = bookmark
 
     async def serve(self, peer: Peer) -> None:
-        """Serve the stream with ``peer`` until the client leaves or the response is complete."""
+        """Serve the stream with ``peer`` until the client leaves or the response is complete.
+
+        A server that stops cancels a stream, which has no end of its own (uvicorn after
+        ``--timeout-graceful-shutdown``). The response is completed then, instead of leaving the
+        server with an exception to log.
+        """
         self._peer = peer
         self._timeouts.comments.watch(self)
         peer.on_writable()
@@ -46,6 +53,8 @@ class ASGIStream(ASGITransport):
         ]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._end_at_stop(Close.SHUTDOWN)
         finally:
             for end in ends:
                 end.cancel()
@@ -54,6 +63,13 @@ class ASGIStream(ASGITransport):
     async def _until_left(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    async def _end_at_stop(self, reason: Reason) -> None:
+        """Complete the response, unless the client does not read: the server does not wait."""
+        self.close_code, self.close_reason = reason.code, reason.reason
+        if self.writable:
+            with contextlib.suppress(Exception):  # the connection may be lost
+                await self._send(self._last_message(reason))
 
     def comment(self) -> None:
         """Send a comment, if nothing else is waiting."""

@@ -48,11 +48,15 @@ class Bookmark:
         positions: Where the stream begins in each of its topics that keep history.
     """
 
-    __slots__ = ("_epochs", "_offsets", "only_epoch")
+    __slots__ = ("_epochs", "_positions", "only_epoch")
 
     def __init__(self, positions: Mapping[str, Position]) -> None:
         self._epochs = {topic: position.epoch.encode() for topic, position in positions.items()}
-        self._offsets = {topic: position.offset for topic, position in positions.items()}
+        # As they are written, because only one of them changes with each event.
+        self._positions = {
+            topic: b"%b:%d" % (self._epochs[topic], position.offset)
+            for topic, position in positions.items()
+        }
         first = next(iter(self._epochs.values()), b"")
         self.only_epoch = first if len(positions) < 2 else None
         """What the ids depend on besides the events: the epoch of the only topic with history,
@@ -60,17 +64,16 @@ class Bookmark:
 
     def move(self, topic: str, offset: int) -> bytes:
         """Note that an event of a topic is written; return its ``id`` field."""
-        if topic not in self._offsets:  # it was created anew, and not for this stream
+        if topic not in self._epochs:  # it was created anew, and not for this stream
             return b""
-        self._offsets[topic] = offset
+        self._positions[topic] = b"%b:%d" % (self._epochs[topic], offset)
         return self.field()
 
     def field(self) -> bytes:
         """Return the ``id`` field with all positions; nothing if no topic keeps history."""
-        if not self._epochs:
+        if not self._positions:
             return b""
-        positions = [b"%b:%d" % (epoch, self._offsets[t]) for t, epoch in self._epochs.items()]
-        return b"id: %b\n" % b",".join(positions)
+        return b"id: %b\n" % b",".join(self._positions.values())
 
 
 _last_joined: tuple[Sequence[Frame], bytes | None, bytes] = ((), b"", b"")

@@ -54,6 +54,18 @@ async def test_refused_command() -> None:
         assert (second["error"]["code"], second["topic"]) == ("TOPIC_NOT_FOUND", "t")
 
 
+async def test_refusal_names_the_topic_if_its_name_is_valid() -> None:
+    """A topic that cannot do what a client asks for is named; an invalid name is not repeated."""
+    async with open_room() as room:
+        room.runtime.broker.create_topic("t")
+        transport, _ = await room.connect()
+        for kind, topic in [("history", "t"), ("presence", "t"), ("history", "a b")]:
+            transport.receive({"type": kind, "topic": topic})
+        await turn()
+        assert [error["error"]["code"] for error in transport.sent] == ["BAD_REQUEST"] * 3
+        assert [error.get("topic") for error in transport.sent] == ["t", "t", None]
+
+
 async def test_invalid_message() -> None:
     """An invalid message is answered with the field at fault, and reading continues."""
     async with open_room() as room:

@@ -109,6 +109,39 @@ async def test_beginning() -> None:
         assert await begin(since={}, last_n=1) == b"4"
 
 
+async def begin_long_replay(room: Room) -> tuple[MemoryTransport, Stream]:
+    """Open a stream with 2,000 past messages, and write what one turn of the event loop may."""
+    for topic in ("a", "b"):
+        for number in range(1000):
+            room.publish(topic, number)
+    transport, stream = MemoryTransport(), room.stream()
+    await stream.prepare(NOBODY, Wanted(topics=["a", "b"], last_n=1000))
+    stream.open(transport)
+    stream.on_writable()
+    assert 100 < len(transport.sent) < 2000
+    return transport, stream
+
+
+async def test_long_replay_takes_turns() -> None:
+    """A long replay is written in slices, between which others are served; nothing overtakes it."""
+    async with open_room(history_size=1000) as room:
+        transport, stream = await begin_long_replay(room)
+        room.publish("a", 1000)
+        while not stream.outbox.empty():
+            await turn()
+        payloads = [message["message"]["payload"] for message in transport.sent[2:]]
+        assert payloads == [*range(1000), *range(1000), 1000]
+
+
+async def test_end_during_a_long_replay() -> None:
+    """A stream that ends gets all that its socket takes first."""
+    async with open_room(history_size=1000) as room:
+        transport, stream = await begin_long_replay(room)
+        stream.stop()
+        assert len(transport.sent) == 2002
+        assert transport.closed_with is Close.SHUTDOWN
+
+
 async def test_topics_that_do_not_exist_yet() -> None:
     """There is nothing to recover from a topic that is created for the stream."""
     async with open_room(history_size=10) as room:

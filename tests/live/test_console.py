@@ -87,6 +87,8 @@ def test_rules_of_fields(server: Server) -> None:
     assert "a UUID in its canonical form" in rules["message.id"]
     assert "a UUID in its canonical form" not in rules["topic"]
     assert "in Unicode normalization form NFC" in rules["topic"]
+    assert "at least 1; at most 1000; 100 if it is left out" in rules["limit"]
+    assert "false if it is left out" in rules["once"]
 
 
 def test_only_reading(server: Server) -> None:

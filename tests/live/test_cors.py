@@ -6,7 +6,7 @@ import pytest
 
 from tests.live.conftest import StartServer
 from tests.live.raw_http import RawConnection, get, post
-from tests.live.server import Server, running_server
+from tests.live.server import DAPHNE, Server, running_server
 
 APP = {"Origin": "https://app.example"}
 EVIL = {"Origin": "https://evil.example"}
@@ -48,14 +48,16 @@ def preflight(server: Server, path: str, origin: str) -> tuple[int, dict[str, st
 
 
 def test_preflight(shared: Server) -> None:
-    """A page of a listed origin may send JSON, tokens and API keys."""
-    for path in ("/topics", "/topics/t/messages", "/clients/x"):
+    """A page of a listed origin may send JSON, tokens, API keys and the last id of a stream."""
+    for path in ("/topics", "/topics/t/messages", "/clients/x", "/events"):
         status, headers, body = preflight(shared, path, "https://app.example")
         assert (status, body) == (204, b"")
         assert cors(headers) == {
             "Access-Control-Allow-Origin": "https://app.example",
             "Access-Control-Allow-Methods": "GET, POST, DELETE",
-            "Access-Control-Allow-Headers": "Content-Type, Authorization, X-API-Key, X-Client-Id",
+            "Access-Control-Allow-Headers": (
+                "Content-Type, Authorization, X-API-Key, X-Client-Id, Last-Event-ID"
+            ),
             "Access-Control-Max-Age": "7200",
             "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate",
             "Vary": "Origin",
@@ -133,6 +135,14 @@ def test_every_origin(start_server: StartServer) -> None:
         assert "Access-Control-Allow-Credentials" not in headers
         assert "Vary" not in headers
         assert preflight(server, "/topics", origin)[0] == 204
+
+
+def test_below_a_prefix(start_server: StartServer) -> None:
+    """A server below a prefix, which only the server knows, answers in the same way."""
+    server = start_server(*DAPHNE, "--root-path", "/site", CHATROOM_ALLOWED_ORIGINS="*")
+    headers = server.raw_request("GET", "/site/topics", headers=APP)[1]
+    assert headers["Access-Control-Allow-Origin"] == "*"
+    assert preflight(server, "/site/topics", "https://app.example")[0] == 204
 
 
 def test_other_views_of_a_project(start_server: StartServer) -> None:

@@ -463,3 +463,17 @@ def test_uvicorn(start_server: StartServer) -> None:
     assert event.data["dropped"] == dropped
     server.request("DELETE", "/topics/t")
     assert [event.type for event in stalled.receive_rest()][-2:] == ["info", ""]
+
+
+def test_stop_of_uvicorn() -> None:
+    """A server that gives a stop a limit ends every stream at that time, without a traceback."""
+    limit = "--timeout-graceful-shutdown"
+    server = Server(*UVICORN, limit, "0", CHATROOM_AUTO_CREATE_TOPICS="true")
+    try:
+        stream = server.stream("t")
+        server.stop()
+        ack, comment = stream.receive_rest()
+        assert (ack.type, comment.text) == ("ack", "3001 shutdown")
+        assert "Traceback" not in server.log()
+    finally:
+        server.close()

@@ -1,6 +1,7 @@
 """Batches in: the body is split, and each item is decoded by itself."""
 
 import json
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
@@ -39,6 +40,7 @@ def test_the_last_duplicate_counts() -> None:
         (b'{"messages":["\xff"]}', "body is not UTF-8"),
         (b"[]", "message must be a JSON object"),
         (b"{}", "messages is required"),
+        (b'{"messages":["\\ud800"],"x":1}', "unknown field 'x'; known fields are messages"),
         (b'{"messages":null}', "messages must be an array"),
         (b'{"messages":[],"x":1}', "unknown field 'x'; known fields are messages"),
         (b'{"messages":[%b]}' % (b"[" * 5000 + b"]" * 5000), "message is nested too deeply"),
@@ -57,6 +59,27 @@ def test_number_of_items_is_bounded() -> None:
     assert len(batch.split_batch(body % b",".join([b"1"] * 1000))) == 1000
     with pytest.raises(MessageTooLarge, match="at most 1000 messages"):
         batch.split_batch(body % b",".join([b"1"] * 1001))
+
+
+def test_commas_inside_of_items() -> None:
+    """A few items with many commas are accepted."""
+    numbers = b"[%b]" % b",".join([b"1"] * 50_000)
+    body = b'{"messages":[%b,%b]}' % (numbers, numbers)
+    assert list(map(bytes, batch.split_batch(body))) == [numbers, numbers]
+
+
+@pytest.mark.parametrize("first", [b"1", b'"\\ud800"'])
+def test_too_many_items_are_not_split(first: bytes) -> None:
+    """Splitting stops at the limit, so a body of hundreds of thousands of items costs little."""
+    body = b'{"messages":[%b%b]}' % (first, b",1" * 500_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MessageTooLarge, match="at most 1000 messages"):
+            batch.split_batch(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(body)
 
 
 def test_item() -> None:

@@ -66,12 +66,15 @@ def test_numbers_of_any_length() -> None:
 
 
 def test_slow_but_valid_positions() -> None:
-    """A position may have an offset of any length."""
+    """A position may have an offset of any length, and stand in a command with a lone surrogate."""
     since = {"epoch": "x", "offset": 10**29}
-    text = json.dumps({"type": "subscribe", "topic": "t", "recover": since | {"client_id": "c"}})
-    recover = Recover(epoch="x", offset=10**29, client_id="c")
-    assert decode(text) == Subscribe(topic="t", recover=recover)
-    text = json.dumps({"type": "history", "topic": "t", "since": since, "limit": 5})
-    assert decode(text) == AskHistory(topic="t", since=Since(epoch="x", offset=10**29), limit=5)
+    for more in ({}, {"more": "\ud800"}):
+        recover = since | {"client_id": "c"}
+        text = json.dumps({"type": "subscribe", "topic": "t", "recover": recover} | more)
+        wanted = Recover(epoch="x", offset=10**29, client_id="c")
+        assert decode(text) == Subscribe(topic="t", recover=wanted)
+        text = json.dumps({"type": "history", "topic": "t", "since": since, "limit": 5} | more)
+        position = Since(epoch="x", offset=10**29)
+        assert decode(text) == AskHistory(topic="t", since=position, limit=5)
     text = json.dumps({"type": "presence", "topic": "t", "more": "\ud800"})
     assert decode(text) == AskPresence(topic="t")

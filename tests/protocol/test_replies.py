@@ -18,7 +18,7 @@ from pubsub.core.publication import Frame, Position, Publication
 from pubsub.core.topic import HistoryPage
 from pubsub.protocol import replies
 from pubsub.protocol.codes import ErrorCode
-from pubsub.protocol.messages import Auth, Event, History, KeptMessage, Message, Ping, Subscribe
+from pubsub.protocol.messages import Event, History, KeptMessage, Message
 from tests.protocol.support import JSON, UUID
 
 
@@ -81,21 +81,6 @@ def test_notice_of_a_shutdown() -> None:
     notice = json.loads(replies.encode_shutdown(1730).text)
     assert list(notice) == ["type", "msg", "reconnect_in_ms", "ts"]
     assert (notice["type"], notice["msg"], notice["reconnect_in_ms"]) == ("info", "shutdown", 1730)
-
-
-def test_refusal_of_a_command() -> None:
-    """A refusal names the topic, unless the topic itself is invalid."""
-    command = Subscribe("t", request_id="r")
-    refused = json.loads(replies.encode_refusal(command, ErrorCode.TOPIC_NOT_FOUND, "x").text)
-    assert (refused["request_id"], refused["topic"]) == ("r", "t")
-    refused = json.loads(replies.encode_refusal(command, ErrorCode.BAD_REQUEST, "x").text)
-    assert refused["topic"] == "t"
-    command = Subscribe("t t")
-    refused = json.loads(replies.encode_refusal(command, ErrorCode.BAD_REQUEST, "x").text)
-    assert "topic" not in refused
-    refused = json.loads(replies.encode_refusal(Auth("x"), ErrorCode.BAD_REQUEST, "x").text)
-    assert "topic" not in refused
-    assert "topic" not in json.loads(replies.encode_refusal(Ping(), ErrorCode.INTERNAL, "x").text)
 
 
 def test_timestamp() -> None:

@@ -96,6 +96,32 @@ async def test_response() -> None:
     assert (transport.close_code, transport.close_reason) == (3001, "shutdown")
 
 
+async def test_server_that_stops() -> None:
+    """A server that cancels a stream gets the end of its response, and no exception."""
+    server = Server()
+    async with streaming(server) as (transport, task):
+        task.cancel()
+        await task
+    end = {"type": "http.response.body", "body": b": 3001 shutdown\n\n", "more_body": False}
+    assert server.sent[1:] == [end]
+    assert server.events == ["writable", "lost"]
+    assert (transport.close_code, transport.close_reason) == (3001, "shutdown")
+
+
+async def test_server_that_stops_while_the_client_does_not_read() -> None:
+    """A server that cancels a stream does not wait for a client that does not read."""
+    server = Server()
+    async with streaming(server) as (transport, task):
+        server.accepting.clear()
+        transport.write([HELLO])
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        assert len(server.sent) == 1
+        assert server.events == ["writable", "lost"]
+        server.accepting.set()
+
+
 async def test_client_that_leaves() -> None:
     """A client that leaves ends the stream, whatever is waiting for it."""
     server = Server()

@@ -97,8 +97,8 @@ export { ChatError, newId };
  * @property {number} [maxBuffered] Maximum number of bytes buffered in the browser (4 MiB).
  * @property {boolean} [fallback] Whether to use server-sent events where no WebSocket can be opened
  *     (true).
- * @property {string | URL} [rest] The URL of the REST endpoints, ending in a slash. By default, they
- *     are beside the WebSocket.
+ * @property {string | URL} [rest] The URL of the REST endpoints, ending in a slash; it may be relative
+ *     to that of the WebSocket. By default, they are beside the WebSocket.
  */
 
 /** @typedef {import("./chatroom/members.js").Presence} Presence */
@@ -254,7 +254,8 @@ export class ChatRoom extends ChatRoomTarget {
   constructor(url, { token = "", rest, ...options } = {}) {
     super();
     this.#url = String(url);
-    this.#rest = String(rest ?? new URL(".", this.#url.replace(/^ws/i, "http")));
+    const { href } = new URL(this.#url, location.href);
+    this.#rest = String(new URL(rest ?? ".", href.replace(/^ws/, "http")));
     this.#token = token;
     this.#options = { ...DEFAULTS, ...options };
     this.#open();
