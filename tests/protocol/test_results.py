@@ -29,8 +29,13 @@ def test_batch() -> None:
     """The results of a batch stand in its order, with an error for each message refused."""
     broker = make_broker()
     broker.create_topic("t")
-    both = [results.refused(TopicNotFound("x")), results.published(broker.publish("t", UUID, "1"))]
-    assert results.encode_results(both).decode() == (
+    all_ = [
+        results.refused(TopicNotFound("x")),
+        results.failed(),
+        results.published(broker.publish("t", UUID, "1")),
+    ]
+    assert results.encode_results(all_).decode() == (
         '{"results":[{"error":{"code":"TOPIC_NOT_FOUND","message":"topic does not exist"}},'
+        '{"error":{"code":"INTERNAL","message":"internal error"}},'
         '{"status":"published","topic":"t","id":"' + UUID + '","subscribers":0}]}'
     )
