@@ -173,6 +173,7 @@ def test_rest(guarded_server: Server, open_page: OpenPage) -> None:
     page = open_page(guarded_server)
     expect(page.locator("#welcome-title")).to_have_text("Sign in to see the rooms")
     sign_in(page, token(subscribe=["rest.*"], manage=["rest.*"]))
+    status(page, "Signed in as 42")
     field = page.get_by_label("Find or create a room")
     field.fill("elsewhere")
     page.keyboard.press("Enter")
