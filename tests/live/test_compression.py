@@ -9,7 +9,7 @@ from websockets.sync.client import connect
 
 from pubsub.websocket.deflate import deflate
 from tests.live.client import UUID, Client
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 from tests.live.test_backpressure import MB, publish_all, read_all
 from tests.websocket.streams import CONTINUATION, FINAL, PING, TEXT, WireFrame
 
@@ -22,13 +22,8 @@ PAYLOAD = '{"b":99.50, "a":123456789012345678901234567890,"b":"' + "é" * 1000 +
 @pytest.fixture(scope="module")
 def compressing_server() -> Iterator[Server]:
     """One Daphne with compression for all tests of this module."""
-    server = Server(CHATROOM_COMPRESSION="true")
-    try:
+    with running_server(CHATROOM_COMPRESSION="true") as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 @pytest.fixture

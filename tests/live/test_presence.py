@@ -8,7 +8,7 @@ import pytest
 
 from tests.auth.support import SECRET, token
 from tests.live.client import Client
-from tests.live.server import Server
+from tests.live.server import Server, running_server
 
 ROOMS = {"lobby": {"presence": True}, "room.*": {"presence": True}}
 
@@ -16,7 +16,7 @@ ROOMS = {"lobby": {"presence": True}, "room.*": {"presence": True}}
 @pytest.fixture(scope="module")
 def running() -> Iterator[Server]:
     """A server with short intervals, on which a lost user lingers for the whole test."""
-    server = Server(
+    with running_server(
         CHATROOM_AUTH="optional",
         CHATROOM_JWT_SECRET=SECRET,
         CHATROOM_API_KEYS="operator-0123456789",
@@ -26,13 +26,8 @@ def running() -> Iterator[Server]:
         CHATROOM_PRESENCE_INTERVAL="0.05",
         CHATROOM_PRESENCE_LINGER="600",
         CHATROOM_PRESENCE_MAX="3",
-    )
-    try:
+    ) as server:
         yield server
-        assert server.stop() == 0
-        assert server.complaints() == []
-    finally:
-        server.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from websockets.headers import parse_extension
 
 from pubsub.websocket import deflate
 from pubsub.websocket.deflate import MIN_BYTES, WINDOW_BITS, Inflate, negotiate
-from pubsub.websocket.engine import PARTIAL, TAIL, Engine, Event, Fault, Ping, TooLarge
+from pubsub.websocket.engine import TAIL, Engine, Event, Fault, Ping, TooLarge
 from pubsub.websocket.frames import compressed_text_frame
 from tests.websocket.streams import (
     BINARY,
@@ -29,7 +29,7 @@ from tests.websocket.streams import (
     cut,
     pieces,
 )
-from tests.websocket.support import masked
+from tests.websocket.support import events_of, masked
 
 COMPRESSED = 0x40
 
@@ -193,17 +193,6 @@ def make_engine(**options: Any) -> Engine:
     """Return an engine with small limits for a peer that may compress."""
     limits = {"max_message_bytes": LIMIT, "max_bytes": HARD_LIMIT}
     return Engine(**limits | options, inflates=True)
-
-
-def events_of(engine: Engine, *chunks: bytes) -> list[Event]:
-    """Feed the chunks and return all events but the partial ones."""
-    events: list[Event] = []
-    for chunk in chunks:
-        engine.feed(chunk)
-        while (event := engine.next_event()) is not None:
-            if event is not PARTIAL:
-                events.append(event)
-    return events
 
 
 @given(

@@ -12,13 +12,12 @@ from pubsub.websocket.engine import (
     TAIL,
     Close,
     Engine,
-    Event,
     Fault,
     Ping,
     Pong,
     TooLarge,
 )
-from tests.websocket.support import masked
+from tests.websocket.support import events_of, masked
 
 LIMIT = 1000
 HARD_LIMIT = 100_000
@@ -27,17 +26,6 @@ HARD_LIMIT = 100_000
 def make_engine(max_message_bytes: int = LIMIT, max_bytes: int = HARD_LIMIT) -> Engine:
     """Return an engine with small limits."""
     return Engine(max_message_bytes=max_message_bytes, max_bytes=max_bytes)
-
-
-def events_of(engine: Engine, *chunks: bytes) -> list[Event]:
-    """Feed the chunks and return all events but the partial ones."""
-    events: list[Event] = []
-    for chunk in chunks:
-        engine.feed(chunk)
-        while (event := engine.next_event()) is not None:
-            if event is not PARTIAL:
-                events.append(event)
-    return events
 
 
 def one_by_one(data: bytes) -> list[bytes]:

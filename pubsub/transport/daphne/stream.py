@@ -96,17 +96,11 @@ class DaphneStream(DaphneSocket):
     def write(self, batch: Sequence[Frame]) -> None:
         """Write the frames in one piece, to the socket if it takes them, else to its buffer."""
         data = sse.serialize(batch, self._bookmark)
-        if self._chunked:
-            data = chunk(data)
-        size = len(data)
-        self._size += size
-        self.traffic.sent += size
-        try:
-            sent = self._send(data)
-        except OSError:
-            sent = 0  # EAGAIN or a real error: let Twisted's own write hit it and handle it
-        if sent != size:
-            self._write_rest(data[sent:])
+        self._write(chunk(data) if self._chunked else data)
+
+    def _write(self, data: bytes) -> None:
+        self._size += len(data)
+        super()._write(data)
 
     def comment(self) -> None:
         """Write a comment, if nothing else is waiting, and watch whether it arrives."""
@@ -122,9 +116,7 @@ class DaphneStream(DaphneSocket):
             self.close_code, self.close_reason = reason.code, reason.reason
             self._flush()
             text = sse.serialize(last, self._bookmark) + sse.ending(reason)
-            end = chunk(text) + LAST_CHUNK if self._chunked else text
-            self._size += len(end)
-            self._write(end)
+            self._write(chunk(text) + LAST_CHUNK if self._chunked else text)
             self._lose_connection()
 
     def _end(self, state: State) -> None:
