@@ -362,7 +362,7 @@ class Broker:
             publisher: The client that publishes and gets no copy, if there is one.
             user: The authenticated user who publishes, if there is one.
             once: Deliver nothing if a message with this id was published to the topic with
-                ``once`` in the last ``once_seconds``, by whoever.
+                ``once`` in the last ``once_seconds``, by any publisher.
 
         Returns:
             What the topic made of it; its ``subscribers`` is the number of these subscribers,

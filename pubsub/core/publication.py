@@ -53,7 +53,7 @@ class Position(NamedTuple):
     """A place in the messages of a topic that keeps history."""
 
     epoch: str
-    """Changes when the topic is created anew; no two topics have the same."""
+    """Changes when the topic is created again; no two topics have the same."""
 
     offset: int
     """That of the last message before this place; 0 before the first one."""

@@ -64,7 +64,7 @@ class Bookmark:
 
     def move(self, topic: str, offset: int) -> bytes:
         """Note that an event of a topic is written; return its ``id`` field."""
-        if topic not in self._epochs:  # it was created anew, and not for this stream
+        if topic not in self._epochs:  # it was created again, and not for this stream
             return b""
         self._positions[topic] = b"%b:%d" % (self._epochs[topic], offset)
         return self.field()

@@ -132,7 +132,7 @@ class DaphneStream(DaphneSocket):
 
     @property
     def blocked(self) -> bool:
-        """Whether the peer still has something to read, be it only a comment."""
+        """Whether the peer still has something to read, even if only a comment."""
         return super().blocked or (self._state is State.OPEN and self._unsent() > 0)
 
     @property

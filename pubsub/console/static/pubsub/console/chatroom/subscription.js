@@ -111,7 +111,7 @@ export class Subscription {
   }
 
   /**
-   * Begin anew where the server says, because there was no position, or it is worthless.
+   * Begin again where the server says, because there was no position, or it is worthless.
    *
    * @param {Partial<Position>} start
    */

@@ -80,7 +80,7 @@ export {};
 
 /**
  * @typedef {object} Position A place in the history of a topic.
- * @property {string} epoch It changes when the topic is created anew.
+ * @property {string} epoch It changes when the topic is created again.
  * @property {number} offset It grows with each message of the topic.
  */
 
