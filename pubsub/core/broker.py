@@ -97,6 +97,8 @@ class Broker:
         announce: The seam for other processes. It is called once for every publication and every
             change of topics, whatever caused it, after the change has taken effect here. It must
             return at once and must not raise.
+        shared: Several processes share the topics: `install` and `remove` change them, and nothing
+            else creates any.
         clock: Returns the time in seconds by which kept messages and ids expire, and by which
             notices of presence are due.
         call_later: Calls a function after some seconds; by default the running event loop does.
@@ -111,6 +113,7 @@ class Broker:
         describe_loss: Callable[[Loss], Frame],
         describe_presence: Callable[[Notice], Frame],
         announce: Callable[[Change], None] | None = None,
+        shared: bool = False,
         clock: Callable[[], float] = time.monotonic,
         call_later: CallLater = on_running_loop,
     ) -> None:
@@ -119,6 +122,8 @@ class Broker:
         self._encode_kept = encode_kept or encode
         self._describe_loss = describe_loss
         self._announce = announce
+        self._shared = shared
+        self._clock = clock
         self._owner = get_ident()
         self._started = time.monotonic()
         self._topics: dict[str, Topic] = {}
@@ -140,8 +145,9 @@ class Broker:
         self._repetitions = 0
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
-        for name in config.topics.names:
-            self._create(name, NOT_GIVEN)
+        if not shared:
+            for name in config.topics.names:
+                self._create(name, NOT_GIVEN)
 
     def take_ownership(self) -> None:
         """Make the calling thread the only one that may use the broker, on its event loop."""
@@ -244,17 +250,114 @@ class Broker:
             TopicNotFound: The topic does not exist.
         """
         self._check_caller()
-        topic = self._topics.pop(name, None)
-        if topic is None:
+        if name not in self._topics:
             raise TopicNotFound(name)
+        self.remove(name, notice)
+        if self._announce is not None:
+            self._announce(TopicDeleted(name))
+
+    # --- What several processes share ---
+
+    def install(self, name: str, options: TopicOptions, epoch: str) -> None:
+        """Create a topic that exists in another process, with complete options and its epoch.
+
+        The name must be valid and new; there is no limit of topics here.
+        """
+        self._check_caller()
+        self._install(name, options, epoch)
+
+    def remove(self, name: str, notice: Frame) -> None:
+        """Delete a topic because another process did; its subscribers get ``notice``."""
+        self._check_caller()
+        topic = self._topics.pop(name)
         self._topics_by_name.remove(topic)
         self._subscriptions -= len(topic.subscribers)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
         topic.close()
         self._recent_ids.forget_topic(topic.once_ids)
-        if self._announce is not None:
-            self._announce(TopicDeleted(name))
+
+    def deliver(
+        self, name: str, event: bytes, *, publisher_id: str | None, user: str | None
+    ) -> None:
+        """Deliver an event of a topic without history that another process has accepted.
+
+        Args:
+            name: The topic. If it does not exist here, nothing happens.
+            event: The encoded event.
+            publisher_id: The id that the publisher gives as its own; the client with that id gets
+                no copy, if it is of the same user.
+            user: The authenticated user who publishes, if there is one.
+        """
+        self._check_caller()
+        topic = self._topics.get(name)
+        if topic is not None:
+            self._deliver(topic.deliver, event, self._own_client(publisher_id, user))
+
+    def deliver_kept(
+        self,
+        name: str,
+        event: bytes,
+        *,
+        offset: int,
+        publisher_id: str | None,
+        user: str | None,
+    ) -> None:
+        """Keep and deliver an event of a topic whose order all processes share; see `deliver`.
+
+        Args:
+            name: The topic, which must exist and keep history.
+            event: The encoded event, with its offset.
+            offset: Its offset, above all before.
+            publisher_id: As for `deliver`.
+            user: As for `deliver`.
+        """
+        self._check_caller()
+        publisher = self._own_client(publisher_id, user)
+        self._deliver(self._topics[name].deliver_kept, event, offset, publisher_id, publisher)
+
+    def begin_again(self, name: str, epoch: str, notice: Frame) -> None:
+        """Begin a new epoch of a topic with a shared order, because the old order was lost.
+
+        Its history is empty then, and its subscribers get ``notice``.
+        """
+        self._check_caller()
+        topic = self._topics[name]
+        topic.begin_again(epoch)
+        for outbox in topic.subscribers.values():
+            outbox.put_reply(notice)
+
+    def _own_client(self, client_id: str | None, user: str | None) -> Client | None:
+        client = None if client_id is None else self._clients.get(client_id)
+        return client if client is not None and client.user == user else None
+
+    def _deliver(self, deliver: Callable[..., None], *arguments: Any) -> None:
+        self._delivering = True
+        try:
+            deliver(*arguments)
+        finally:
+            self._delivering = False
+
+    def count_accepted(self, name: str, *, by_client: bool) -> None:
+        """Count a message of a topic with a shared order that this process has accepted."""
+        self._check_caller()
+        topic = self._topics.get(name)
+        if topic is not None:
+            topic.count_accepted()
+            if not by_client:
+                self._other_publications += 1
+
+    def creates(self, name: str) -> bool:
+        """Return whether subscribe and publish may create the topic, if it is missing."""
+        config = self.config
+        if not config.topics:
+            return config.auto_create_topics
+        asked = config.topics.options_for(name).auto_create
+        return config.auto_create_topics if asked is None else asked
+
+    def options_for(self, name: str, given: GivenOptions = NOT_GIVEN) -> TopicOptions:
+        """Return the complete options that a new topic gets."""
+        return given.else_of(self.config.topics.options_for(name)).over(self._default_options)
 
     def subscribe(
         self,
@@ -310,7 +413,7 @@ class Broker:
             raise LimitExceeded("subscriptions", self.config.max_subscriptions)
         topic = self._existing_or_created(name)
         topic.subscribers[client] = client.outbox
-        client.topics[name] = None
+        client.topics[name] = self._clock()
         self._subscriptions += 1
         if topic.presence is not None:
             topic.presence.join(client)
@@ -533,7 +636,12 @@ class Broker:
             raise TopicExists(name)
         if len(self._topics) >= self.config.max_topics:
             raise LimitExceeded("topics", self.config.max_topics)
-        options = self._options(name, given)
+        topic = self._install(name, self.options_for(name, given), None)
+        if self._announce is not None:
+            self._announce(TopicCreated(name, topic.options))
+        return topic
+
+    def _install(self, name: str, options: TopicOptions, epoch: str | None) -> Topic:
         history = self._new_history(options)
         topic = Topic(
             name,
@@ -542,20 +650,16 @@ class Broker:
             history=history,
             presence=Presence(name, self._presences) if options.presence else None,
             total=self._total,
+            epoch=epoch,
         )
         self._topics[name] = topic
         self._topics_by_name.add(topic)
-        if self._announce is not None:
-            self._announce(TopicCreated(name, options))
         return topic
-
-    def _options(self, name: str, given: GivenOptions) -> TopicOptions:
-        return given.else_of(self.config.topics.options_for(name)).over(self._default_options)
 
     def _check_presence(self, name: str) -> None:
         """Check that a topic has presence, before it may have to be created."""
         if name not in self._topics and self._creates(name):
-            options = self._options(validate_name(name), NOT_GIVEN)
+            options = self.options_for(validate_name(name))
         else:
             options = self._existing(name).options
         if not options.presence:
@@ -578,12 +682,7 @@ class Broker:
         return self._existing(name)
 
     def _creates(self, name: str) -> bool:
-        """Return whether subscribe and publish may create the topic."""
-        config = self.config
-        if not config.topics:
-            return config.auto_create_topics
-        asked = config.topics.options_for(name).auto_create
-        return config.auto_create_topics if asked is None else asked
+        return not self._shared and self.creates(name)
 
     def _check_caller(self) -> None:
         if get_ident() != self._owner:

@@ -14,7 +14,8 @@ class Client:
     nanoseconds since the Unix epoch, or a little more where two would be equal or the clock was set
     back.
 
-    ``topics`` is in the order of subscription. It mirrors `Topic.subscribers`: it contains a name
+    ``topics`` is in the order of subscription, with the time of each in seconds. It mirrors
+    `Topic.subscribers`: it contains a name
     exactly while this client is among the subscribers of that topic.
     """
 
@@ -24,7 +25,7 @@ class Client:
         self.id = client_id
         self.joined = joined
         self.outbox = outbox
-        self.topics: dict[str, None] = {}
+        self.topics: dict[str, float] = {}
         self.user: str | None = None
         self.info = b""
 

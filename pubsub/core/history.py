@@ -1,16 +1,15 @@
 """The last messages of each topic, and the bound that all histories share."""
 
 import heapq
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from time import monotonic
+from typing import Any
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.publication import Frame
-
-Entry = tuple[Frame, str | None]
-"""A kept event, and the id of its publisher."""
 
 OVERHEAD = 256
 """Bytes that a kept message takes in addition to its payload, for the objects that hold it."""
@@ -83,25 +82,38 @@ class KeptFrame(Frame):
         payload: The encoded event.
         counters: The counters of the topic.
         history: The history of the topic, to which it is appended next.
+        offset: The offset of the message, which is above all before; by default the next one.
     """
 
-    __slots__ = ("history", "offset")
+    __slots__ = ("history", "number", "offset")
 
-    def __init__(self, payload: bytes, counters: TopicCounters, history: "History") -> None:
+    def __init__(
+        self, payload: bytes, counters: TopicCounters, history: "History", offset: int | None = None
+    ) -> None:
         super().__init__(payload, counters)
         self.history = history
-        self.offset: int = history.end + 1
+        self.number: int = history.end + 1
+        """Its place among the events of the history, which grows by one with each of them."""
+        self.offset: int = history.offset + 1 if offset is None else offset
 
 
-_EVICTED: Entry = (Frame(b""), None)
-"""Stands where an event was evicted."""
+Entry = tuple[KeptFrame, str | None]
+"""A kept event, and the id of its publisher."""
+
+
+def _offset_of(entry: Entry) -> int:
+    return entry[0].offset
 
 
 class History:
     """The newest ``capacity`` events of one topic.
 
     Each event is kept with the id of its publisher, not with the `Client`, so that the history
-    does not keep a disconnected client in memory. An event is found by its offset in constant time.
+    does not keep a disconnected client in memory.
+
+    An event has a number here, which grows by one with each event and by which it is found in
+    constant time, and the offset that clients know. In one process the two are equal. Offsets that
+    several processes share have holes.
 
     Args:
         capacity: The largest number of events that are kept.
@@ -111,7 +123,10 @@ class History:
 
     # A list that is cut off at its front is faster in the middle than a deque, and its memory
     # follows the number of events, which for a ring buffer is always that of the capacity.
-    __slots__ = ("_born", "_budget", "_events", "_evicted", "capacity", "end", "max_age", "size")
+    __slots__ = (
+        *("_born", "_budget", "_events", "_evicted", "capacity", "end", "gone", "max_age"),
+        *("offset", "size"),
+    )
 
     def __init__(self, capacity: int, budget: HistoryBudget, max_age: float = 0.0) -> None:
         self.capacity = capacity
@@ -119,12 +134,16 @@ class History:
         self.max_age = max_age
         """Seconds that an event is kept; 0 for no limit."""
         self._born: deque[float] | None = deque() if max_age else None
-        self._events: list[Entry] = []
+        self._events: list[Any] = []  # entries, and None where one was evicted
         self._evicted = 0  # of those at the front of the list
         self._budget = budget
         budget.add(self)
         self.end = 0
-        """Number of events ever kept, which is the offset of the newest one (the first has 1)."""
+        """Number of events ever kept, which is that of the newest one (the first has 1)."""
+        self.offset = 0
+        """The offset of the newest event; 0 if there was none yet."""
+        self.gone = 0
+        """All events after this offset are kept: that of the newest one that was evicted, or 0."""
         self.size = 0
         """Bytes that the kept events take."""
 
@@ -136,7 +155,16 @@ class History:
     def __len__(self) -> int:
         return len(self._events) - self._evicted
 
-    def append(self, frame: Frame, publisher_id: str | None) -> None:
+    def begin_after(self, offset: int) -> None:
+        """Let the next event be the first one after ``offset``, whatever was kept before.
+
+        Nothing is known of what lies before, so it counts as evicted.
+        """
+        while len(self):
+            self.evict_oldest()
+        self.gone = self.offset = offset
+
+    def append(self, frame: KeptFrame, publisher_id: str | None) -> None:
         """Keep an event; evict the oldest one if there are too many."""
         events, budget = self._events, self._budget
         if self._born is not None:
@@ -146,6 +174,7 @@ class History:
             self.evict_oldest()
         events.append((frame, publisher_id))
         self.end += 1
+        self.offset = frame.offset
         size = frame.size + OVERHEAD
         self.size += size
         budget.used += size
@@ -157,8 +186,10 @@ class History:
         if self._born is not None:
             self._born.popleft()
         events, evicted = self._events, self._evicted
-        size = events[evicted][0].size + OVERHEAD
-        events[evicted] = _EVICTED
+        oldest = events[evicted][0]
+        self.gone = oldest.offset
+        size = oldest.size + OVERHEAD
+        events[evicted] = None
         self._evicted = evicted = evicted + 1
         if evicted * 2 > len(events):
             del events[:evicted]
@@ -177,31 +208,39 @@ class History:
             count += 1
         return count
 
-    def newest(self, limit: int, max_bytes: int) -> list[Frame]:
+    def newest(self, limit: int, max_bytes: int) -> list[KeptFrame]:
         """Return the newest events, up to a number and a size but at least one, oldest first."""
         found = _up_to(max_bytes, islice(self.newest_first(), limit))
         return found[::-1]
 
-    def oldest_after(self, offset: int, limit: int, max_bytes: int) -> list[Frame]:
+    def oldest_after(self, offset: int, limit: int, max_bytes: int) -> list[KeptFrame]:
         """Return the oldest kept events after ``offset``, up to a number and a size."""
-        return _up_to(max_bytes, self.between(offset, offset + limit))
+        number = self.number_at(offset)
+        return _up_to(max_bytes, self.between(number, number + limit))
 
     def close(self) -> None:
         """Discard every event and release its bytes."""
         self._budget.remove(self)
         self._events.clear()
         self._evicted = 0
+        self.gone = self.offset
         if self._born is not None:
             self._born.clear()
         self.size = 0
 
-    def event(self, offset: int) -> Frame:
-        """Return the event with this offset, which must still be kept."""
-        return self._events[offset - self.end - 1][0]
+    def event(self, number: int) -> KeptFrame:
+        """Return the event with this number, which must still be kept."""
+        entry: Entry = self._events[number - self.end - 1]
+        return entry[0]
+
+    def number_at(self, offset: int) -> int:
+        """Return the number of the newest event up to ``offset``, or that before the first kept."""
+        events, evicted = self._events, self._evicted
+        return self.start + bisect_right(events, offset, lo=evicted, key=_offset_of) - evicted
 
     def between(self, start: int, end: int) -> list[Entry]:
-        """Return the events after offset ``start`` up to offset ``end``, if they are still kept."""
-        first = self.end - len(self._events)  # the offset before the first one in the list
+        """Return the events after number ``start`` up to number ``end``, if they are still kept."""
+        first = self.end - len(self._events)  # the number before the first one in the list
         return self._events[max(start, self.start) - first : max(0, end - first)]
 
     def newest_first(self) -> Iterator[Entry]:
@@ -209,8 +248,8 @@ class History:
         return islice(reversed(self._events), len(self))
 
 
-def _up_to(max_bytes: int, events: Iterable[Entry]) -> list[Frame]:
-    frames: list[Frame] = []
+def _up_to(max_bytes: int, events: Iterable[Entry]) -> list[KeptFrame]:
+    frames: list[KeptFrame] = []
     for frame, _ in events:
         max_bytes -= frame.size
         if frames and max_bytes < 0:

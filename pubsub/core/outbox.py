@@ -351,7 +351,7 @@ class Outbox(asyncio.Queue[Frame]):
         if self._cursors is not None and isinstance(frame, KeptFrame):
             cursor = self._cursors.get(counters)
             if cursor is not None:
-                cursor.extend(frame.offset)
+                cursor.extend(frame.number)
                 return
         if self._makes_room_for(counters.overflow):
             self._put(frame)
@@ -370,7 +370,7 @@ class Outbox(asyncio.Queue[Frame]):
 
     def _overflow(self, frame: Frame, counters: TopicCounters) -> None:
         if counters.overflow is Overflow.CATCH_UP and isinstance(frame, KeptFrame):
-            cursor = CatchUp(frame.history, counters, frame.offset)
+            cursor = CatchUp(frame.history, counters, frame.number, frame.offset)
             self._cursors = self._cursors or {}
             self._cursors[counters] = cursor
             self._limit = 0

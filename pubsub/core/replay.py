@@ -17,7 +17,7 @@ class Replay:
     """The past events that one client has yet to receive, oldest first.
 
     It is a cursor into the history, and events are looked up when the client's socket has room for
-    them. So a slow consumer takes no memory here, except for the offsets of messages that it has
+    them. So a slow consumer takes no memory here, except for the numbers of messages that it has
     published itself, but events that the history evicts in the meantime are lost to it.
 
     Whatever the size of the history, each event is looked up in constant time, and so is the number
@@ -26,13 +26,14 @@ class Replay:
     Args:
         history: The history.
         counters: The counters of its topic.
-        start: The offset after which the replay begins.
-        end: The offset of its last event.
-        own: The offsets between these of messages that the client has published and does not get,
+        start: The number of the event after which the replay begins.
+        end: The number of its last event.
+        own: The numbers between these of messages that the client has published and does not get,
             in ascending order.
+        after: The offset after which the replay begins.
     """
 
-    __slots__ = ("_end", "_history", "_next", "_own", "counters", "size")
+    __slots__ = ("_end", "_history", "_next", "_own", "after", "counters", "size")
 
     is_open = False
     """Whether it grows with each publication."""
@@ -44,12 +45,16 @@ class Replay:
         start: int,
         end: int,
         own: Iterable[int] = (),
+        *,
+        after: int | None = None,
     ) -> None:
         self._history = history
         self.counters = counters
         self._next = start
         self._end = end
         self._own = array("Q", own)
+        self.after = start if after is None else after
+        """The offset after which the rest begins."""
         self.size = len(self._own) * self._own.itemsize
         """Bytes that it counts for in an outbox as long as it is there."""
 
@@ -59,17 +64,18 @@ class Replay:
     ) -> "Replay | None":
         """Return a replay of the newest ``count`` events that the reader did not publish."""
         passed: list[int] = []
-        offset, found = history.end, 0
-        for _, publisher_id in history.newest_first():
+        number, found, after = history.end, 0, history.gone
+        for frame, publisher_id in history.newest_first():
             if found == count:
+                after = frame.offset
                 break
             if publisher_id in own:
-                passed.append(offset)
+                passed.append(number)
             else:
                 found += 1
-            offset -= 1
+            number -= 1
         passed.reverse()
-        replay = cls(history, counters, offset, history.end, passed)
+        replay = cls(history, counters, number, history.end, passed, after=after)
         return replay if replay.remaining else None
 
     @classmethod
@@ -78,15 +84,16 @@ class Replay:
     ) -> "Replay | None":
         """Return a replay of all events after ``offset`` that the reader did not publish.
 
-        They must all be kept; see `History.start`.
+        They must all be kept; see `History.gone`.
         """
-        events = history.between(offset, history.end)
+        start = history.number_at(offset)
+        events = history.between(start, history.end)
         passed = [
-            position
-            for position, (_, publisher_id) in enumerate(events, start=offset + 1)
+            number
+            for number, (_, publisher_id) in enumerate(events, start=start + 1)
             if publisher_id in own
         ]
-        replay = cls(history, counters, offset, history.end, passed)
+        replay = cls(history, counters, start, history.end, passed, after=offset)
         return replay if replay.remaining else None
 
     @property
@@ -94,25 +101,27 @@ class Replay:
         """The number of events that the client has yet to receive."""
         return self._end - self._next - len(self._own)
 
-    @property
-    def after(self) -> int:
-        """The offset after which the rest begins."""
-        return self._next
-
     def skip_lost(self) -> Loss | None:
         """Skip and count the events that the history no longer keeps, if there are any."""
-        start = min(self._history.start, self._end)
+        history = self._history
+        start = min(history.start, self._end)
         if start <= self._next:
             return None
         first, last = self._next + 1, start
         passed = self._pass_own(start)
-        for offset in passed:
-            if offset == first:
+        for number in passed:
+            if number == first:
                 first += 1
-        for offset in reversed(passed):
-            if offset == last:
+        for number in reversed(passed):
+            if number == last:
                 last -= 1
         lost = start - self._next - len(passed)
+        # The offsets of what was evicted are not known: where they have holes, these are bounds.
+        first += self.after - self._next
+        last += history.gone - history.start
+        self.after += start - self._next
+        if start == history.start:
+            self.after = history.gone
         self._next = start
         if not lost:
             return None
@@ -127,25 +136,26 @@ class Replay:
         frames: list[Frame] = []
         event, own = self._history.event, iter(self._own)
         next_own = next(own, None)
-        for offset in range(self._next + 1, self._end + 1):
-            if offset == next_own:
+        for number in range(self._next + 1, self._end + 1):
+            if number == next_own:
                 next_own = next(own, None)
                 continue
-            frame = event(offset)
+            frame = event(number)
             if frames and frame.size > max_bytes:
                 break
             frames.append(frame)
             max_bytes -= frame.size
-            self._next = offset
+            self._next = number
+            self.after = frame.offset
         self._pass_own(self._next)
         return frames
 
-    def _pass_own(self, offset: int) -> "array[int]":
-        """Forget and return the client's own offsets up to this one."""
-        passed = bisect_right(self._own, offset)
-        offsets = self._own[:passed]
+    def _pass_own(self, number: int) -> "array[int]":
+        """Forget and return the numbers of the client's own events up to this one."""
+        passed = bisect_right(self._own, number)
+        numbers = self._own[:passed]
         del self._own[:passed]
-        return offsets
+        return numbers
 
     def _count(self, lost: int) -> None:
         self.counters.count_lost_replay(lost)
@@ -163,23 +173,27 @@ class CatchUp(Replay):
     Args:
         history: The history.
         counters: The counters of its topic.
-        offset: The offset of the first event.
+        number: The number of the first event.
+        offset: Its offset; by default the same.
     """
 
     __slots__ = ("_lost", "is_open")
 
-    def __init__(self, history: History, counters: TopicCounters, offset: int) -> None:
-        super().__init__(history, counters, offset - 1, offset)
+    def __init__(
+        self, history: History, counters: TopicCounters, number: int, offset: int | None = None
+    ) -> None:
+        after = (number if offset is None else offset) - 1
+        super().__init__(history, counters, number - 1, number, after=after)
         self._lost: Loss | None = None
         self.is_open = True
 
-    def extend(self, offset: int) -> None:
+    def extend(self, number: int) -> None:
         """Include the next event that the client is to get.
 
         What its topic has accepted in between are the client's own messages.
         """
-        self._own.extend(range(self._end + 1, offset))
-        self._end = offset
+        self._own.extend(range(self._end + 1, number))
+        self._end = number
         if len(self._own) > len(self._history):
             # Some are no longer kept. A client that never reads must not take memory for them.
             self._lost = self.skip_lost()

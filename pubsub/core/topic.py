@@ -40,10 +40,7 @@ class HistoryPage(NamedTuple):
     """Whether no message is missing between the position asked for, or the first one here, and the
     last one here."""
 
-    first_offset: int
-    """The offset of the first message here; each following one has the next."""
-
-    frames: list[Frame]
+    frames: list[KeptFrame]
     """Their events."""
 
 
@@ -83,6 +80,7 @@ class Topic:
         history: Keeps the last messages; ``None`` to keep none.
         presence: Counts the subscribers; ``None`` if nobody may ask who is there.
         total: Counts what all topics count together.
+        epoch: Of its positions, if it keeps history; by default a new one.
     """
 
     __slots__ = (
@@ -99,13 +97,14 @@ class Topic:
         history: History | None = None,
         presence: Presence | None = None,
         total: TotalCounters | None = None,
+        epoch: str | None = None,
     ) -> None:
         self.name = name
         self.subscribers: dict[Client, Outbox] = {}
         self.options = options or TopicOptions()
         self.history = history
         self.presence = presence
-        self.epoch = "" if history is None else _new_epoch()
+        self.epoch = "" if history is None else epoch or new_epoch()
         self.once_ids: Ids = Ids()
         """The ids of messages that must not be delivered again."""
         self.counters = TopicCounters(name, total, self.options.overflow)
@@ -126,7 +125,7 @@ class Topic:
             payload,
             None if publisher is None else publisher.id,
             time_ns() // 1_000_000,
-            None if history is None else history.end + 1,
+            None if history is None else history.offset + 1,
             user,
         )
         event = self._encode(publication)
@@ -135,7 +134,14 @@ class Topic:
         else:
             frame = publication.frame = KeptFrame(event, counters, history)
             history.append(frame, publication.publisher_id)
-        subscribers = self.subscribers
+        counters.messages += 1
+        counters.total.messages += 1
+        publication.subscribers = self._offer(frame, publisher)
+        return publication
+
+    def _offer(self, frame: Frame, publisher: Client | None) -> int:
+        """Offer an event to every subscriber except the publisher; return their number."""
+        subscribers, counters = self.subscribers, self.counters
         count = len(subscribers)
         if publisher in subscribers:
             count -= 1
@@ -148,13 +154,44 @@ class Topic:
             counters.delivered += count
             for outbox in subscribers.values():
                 outbox.offer(frame)
-        counters.messages += 1
         total = counters.total
-        total.messages += 1
         total.offered += count
         total.delivered += count
-        publication.subscribers = count
-        return publication
+        return count
+
+    # --- What other processes have accepted ---
+
+    def deliver(self, event: bytes, publisher: Client | None) -> None:
+        """Offer an event that another process has accepted and encoded."""
+        self._offer(Frame(event, self.counters), publisher)
+
+    def deliver_kept(
+        self, event: bytes, offset: int, publisher_id: str | None, publisher: Client | None
+    ) -> None:
+        """Keep and offer an event with its place in the order that all processes share.
+
+        Args:
+            event: The encoded event.
+            offset: Its offset, which must be above that of all events before.
+            publisher_id: The id of the publishing client, in whatever process; or ``None``.
+            publisher: The client of this process that gets no copy, if there is one.
+        """
+        history = self.history
+        assert history is not None  # noqa: S101  # only such topics share an order
+        frame = KeptFrame(event, self.counters, history, offset)
+        history.append(frame, publisher_id)
+        self._offer(frame, publisher)
+
+    def count_accepted(self) -> None:
+        """Count a message that this process has accepted, and that is delivered as another's."""
+        self.counters.messages += 1
+        self.counters.total.messages += 1
+
+    def begin_again(self, epoch: str) -> None:
+        """Begin a new epoch: forget all kept events, because their order was lost."""
+        assert self.history is not None  # noqa: S101  # only such topics have epochs
+        self.epoch = epoch
+        self.history.begin_after(0)
 
     def repetition(self, message_id: str, first: First) -> Repetition:
         """Return the answer to a message that was delivered before."""
@@ -166,7 +203,7 @@ class Topic:
     @property
     def position(self) -> Position | None:
         """The position of the newest message; ``None`` if the topic keeps no history."""
-        return None if self.history is None else Position(self.epoch, self.history.end)
+        return None if self.history is None else Position(self.epoch, self.history.offset)
 
     def past(self, reader: Client, last_n: int, recover: Recover | None, limit: int) -> Subscribed:
         """Return what a new subscription of ``reader`` begins with.
@@ -199,14 +236,13 @@ class Topic:
         if history is None:
             raise NoHistory(self.name)
         history.expire()
-        position = Position(self.epoch, history.end)
+        position = Position(self.epoch, history.offset)
         if since is None:
-            frames = history.newest(limit, MAX_PAGE_BYTES)
-            return HistoryPage(position, True, history.end - len(frames) + 1, frames)
-        is_known = since.epoch == self.epoch and since.offset <= history.end
-        start = max(since.offset, history.start) if is_known else history.start
+            return HistoryPage(position, True, history.newest(limit, MAX_PAGE_BYTES))
+        is_known = since.epoch == self.epoch and since.offset <= history.offset
+        start = max(since.offset, history.gone) if is_known else history.gone
         frames = history.oldest_after(start, limit, MAX_PAGE_BYTES)
-        return HistoryPage(position, is_known and start == since.offset, start + 1, frames)
+        return HistoryPage(position, is_known and start == since.offset, frames)
 
     def again(self, recover: Recover | None) -> Subscribed:
         """Return what a repeated subscription gets, which is no past event."""
@@ -216,8 +252,9 @@ class Topic:
         return Subscribed(None, position, recovered)
 
     def _can_recover(self, history: History, since: Position, limit: int) -> bool:
-        reaches_back = history.start <= since.offset <= history.end
-        return since.epoch == self.epoch and reaches_back and history.end - since.offset <= limit
+        if since.epoch != self.epoch or not history.gone <= since.offset <= history.offset:
+            return False
+        return history.end - history.number_at(since.offset) <= limit
 
     def close(self) -> None:
         """Release subscribers and history. Later losses still count in the total."""
@@ -237,6 +274,6 @@ class Topic:
         return f"<Topic {self.name!r}, {len(self.subscribers)} subscribers>"
 
 
-def _new_epoch() -> str:
+def new_epoch() -> str:
     """Return 48 random bits: enough for no two topics of any process to share one."""
     return "".join(secrets.choice(_DIGITS) for _ in range(8))

@@ -182,10 +182,7 @@ def encode_history_body(topic: str, page: HistoryPage) -> bytes:
 def _history_members(topic: str, page: HistoryPage) -> bytes:
     """Encode the members of a `History`, with each message as it stands in its event."""
     start = len(b'{"type":"event","topic":%b,' % _json_string(topic))
-    messages = [
-        _kept_message(frame.payload, start, offset)
-        for offset, frame in enumerate(page.frames, start=page.first_offset)
-    ]
+    messages = [_kept_message(frame.payload, start, frame.offset) for frame in page.frames]
     epoch, offset = page.position
     return b'"topic":%b,"ts":"%b","epoch":"%b","offset":%d,"complete":%b,"messages":[%b]' % (
         _json_string(topic),

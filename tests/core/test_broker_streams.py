@@ -179,7 +179,7 @@ class StreamsMachine(RuleBasedStateMachine):
         # No two topics share an offset here, so that a notice shows which one it is about.
         self.created += 1
         if topic.history is not None:
-            topic.history.end = 1000 * self.created
+            topic.history.begin_after(1000 * self.created)
         self.rooms[name] = Room(name, options, topic.epoch, 1000 * self.created)
         for reader in self.connected:
             self.begin_subscription(reader, name, 0, None)

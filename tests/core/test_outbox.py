@@ -207,7 +207,7 @@ def replay(payloads: str) -> tuple[History, Replay]:
     """Return a history with exactly enough room for these events, and their replay."""
     history = make_history(len(payloads))
     for payload in payloads:
-        history.append(event(payload, TOPIC), None)
+        history.append(KeptFrame(payload.encode(), TOPIC, history), None)
     replay = Replay.of_newest(len(payloads), history, TOPIC, ("reader",))
     assert replay is not None
     return history, replay
@@ -228,7 +228,7 @@ def test_what_a_replay_leaves_out_takes_room() -> None:
     """The offsets of the client's own messages count towards the bytes that wait for it."""
     outbox, history = make(), make_history(9)
     for publisher in "xmmx":
-        history.append(event(publisher, TOPIC), publisher)
+        history.append(KeptFrame(publisher.encode(), TOPIC, history), publisher)
     replay = Replay.of_newest(9, history, TOPIC, ("m",))
     assert replay is not None
     outbox.put_replay(replay)
@@ -262,7 +262,7 @@ def test_losses_of_a_replay_are_reported_in_their_place() -> None:
         outbox.put_replay(past)
         offer(outbox, "a")
         for payload in "34":
-            history.append(event(payload, TOPIC), None)
+            history.append(KeptFrame(payload.encode(), TOPIC, history), None)
         taken: list[str] = []
         while not outbox.empty():
             taken += texts(outbox.take_nowait(max_bytes))

@@ -11,14 +11,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
+from pubsub.core.counters import TopicCounters
+from pubsub.core.history import KeptFrame
 from pubsub.core.loss import Loss
 from pubsub.core.presence import Member as Present
 from pubsub.core.presence import Notice, Who
-from pubsub.core.publication import Frame, Position, Publication
+from pubsub.core.publication import Position, Publication
 from pubsub.core.topic import HistoryPage
 from pubsub.protocol import replies
 from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.messages import Event, History, KeptMessage, Message
+from tests.core.support import make_history
 from tests.protocol.support import JSON, UUID
 
 
@@ -109,7 +112,8 @@ def test_kept_messages_are_what_their_structures_encode_to(
     event = replies.encode_event_with_offset_and_user(message)
     decoded = msgspec.json.decode(event, type=Event)
     assert event == msgspec.json.encode(decoded)
-    page = HistoryPage(Position("x9Qa71Bz", offset + 3), True, offset, [Frame(event)])
+    frame = KeptFrame(event, TopicCounters("orders"), make_history(1), offset)
+    page = HistoryPage(Position("x9Qa71Bz", offset + 3), True, [frame])
     kept = KeptMessage(offset, decoded.message, decoded.ts, decoded.user)
     for frame, request_id in [
         (replies.encode_history("orders", "h", page), "h"),

@@ -1,0 +1,1 @@
+"""One room from several processes: what a relay carries, and what it means."""

@@ -1,0 +1,27 @@
+"""How topics are named to a relay: by a partition, and by a key of letters that it allows."""
+
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+PARTITIONS = 256
+"""Groups of topics. A process receives all topics of a group or none."""
+
+
+def partition_of(topic: str) -> int:
+    """Return the partition of a topic, the same in every process."""
+    return zlib.crc32(topic.encode()) % PARTITIONS
+
+
+def key_of(topic: str) -> str:
+    """Return a topic's name in the letters of a relay's keys (RFC 4648 §5, without padding)."""
+    return urlsafe_b64encode(topic.encode()).decode().rstrip("=")
+
+
+def topic_of(key: str) -> str:
+    """Return the name of the topic with this key."""
+    return urlsafe_b64decode(key + "=" * (-len(key) % 4)).decode()
+
+
+def log_of(topic: str, epoch: str) -> str:
+    """Return the name of a topic's log, which begins with its partition."""
+    return f"{partition_of(topic)}.{key_of(topic)}.{epoch}"
