@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from pubsub import fairness
-from pubsub.core.client import Client
+from pubsub.core.client import Client, Publisher
 from pubsub.core.configuration import Configuration
 from pubsub.core.counters import ClientStatistics, Statistics, TopicStatistics, TotalCounters
 from pubsub.core.errors import (
@@ -243,6 +243,10 @@ class Broker:
         self._check_caller()
         return self._existing(name)
 
+    def find(self, name: str) -> Topic | None:
+        """Return a topic, to look at; ``None`` if it does not exist."""
+        return self._topics.get(name)
+
     def delete_topic(self, name: str, notice: Frame) -> None:
         """Delete a topic; its subscribers get ``notice`` and stay connected.
 
@@ -452,7 +456,7 @@ class Broker:
         message_id: str,
         payload: object,
         *,
-        publisher: Client | None = None,
+        publisher: Publisher | None = None,
         user: str | None = None,
         once: bool = False,
     ) -> Publication:

@@ -87,8 +87,17 @@ def _subscription_ack(topic: str, subscribed: Subscribed) -> Ack:
     return ack
 
 
-def encode_published(topic: str, request_id: str | UnsetType, publication: Publication) -> Frame:
-    """Encode the acknowledgement of a publication that has an offset, or was a repetition."""
+def encode_published(
+    topic: str,
+    request_id: str | UnsetType,
+    publication: Publication,
+    *,
+    scope: str | UnsetType = UNSET,
+) -> Frame:
+    """Encode the acknowledgement of a publication that was not simply delivered to everyone.
+
+    It has an offset, or was a repetition, or reached only a ``scope``.
+    """
     return _frame(
         Ack(
             request_id=request_id,
@@ -97,6 +106,7 @@ def encode_published(topic: str, request_id: str | UnsetType, publication: Publi
             ts=_timestamp(publication.time),
             offset=UNSET if publication.offset is None else publication.offset,
             duplicate=True if publication.duplicate else UNSET,
+            scope=scope,
         )
     )
 
@@ -145,10 +155,18 @@ def encode_error(
     *,
     request_id: str | UnsetType = UNSET,
     topic: str | UnsetType = UNSET,
+    unknown_fate: bool = False,
 ) -> Frame:
-    """Encode the error reply to a message."""
-    detail = ErrorDetail(code=code, message=message)
-    return _frame(Error(request_id=request_id, topic=topic, error=detail, ts=timestamp()))
+    """Encode the error reply to a message, which may have been carried out nevertheless."""
+    return _frame(
+        Error(
+            request_id=request_id,
+            topic=topic,
+            error=ErrorDetail(code=code, message=message),
+            unknown_fate=unknown_fate or UNSET,
+            ts=timestamp(),
+        )
+    )
 
 
 def encode_loss(loss: Loss) -> Frame:
@@ -235,9 +253,9 @@ def _former_member(who: Who) -> Member:
     return Member(client_id=who.client_id or UNSET) if who.user is None else Member(user=who.user)
 
 
-def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:
-    """Encode the answer to a ping."""
-    return _frame(Pong(request_id=request_id, ts=timestamp()))
+def encode_pong(request_id: str | UnsetType = UNSET, *, process: str | UnsetType = UNSET) -> Frame:
+    """Encode the answer to a ping, with the id of the process if it was asked for."""
+    return _frame(Pong(request_id=request_id, ts=timestamp(), process=process))
 
 
 def encode_topic_deleted(topic: str) -> Frame:

@@ -154,3 +154,24 @@ def test_presence() -> None:
     }
     assert decoded(notice()) == {**head, "truncated": True}
     assert '"request_id":"p","topic"' in replies.encode_presence(notice(), "p").text
+
+
+def test_pong_with_the_process() -> None:
+    """A pong has the process that sends it, last, if the client asked for it."""
+    pong = json.loads(replies.encode_pong("p", process="9f3c").text)
+    assert list(pong) == ["type", "request_id", "ts", "process"]
+    assert pong["process"] == "9f3c"
+
+
+def test_error_of_unknown_fate() -> None:
+    """An error says beside it if the change may have been carried out nevertheless."""
+    error = json.loads(replies.encode_error(ErrorCode.UNAVAILABLE, "x", unknown_fate=True).text)
+    assert list(error) == ["type", "error", "unknown_fate", "ts"]
+    assert error["unknown_fate"] is True
+
+
+def test_ack_of_a_publication_that_others_missed() -> None:
+    """The ack of a publication that has not reached other processes says so."""
+    message = publication("orders", "1")
+    ack = json.loads(replies.encode_published("orders", "p", message, scope="process").text)
+    assert list(ack) == ["type", "request_id", "topic", "status", "ts", "scope"]
