@@ -18,12 +18,17 @@ from typing import NamedTuple, Protocol
 
 TIMEOUT = 4.0  # seconds
 
+
 class Entry(NamedTuple):
     offset: int
     data: bytes
+
+
 class Appended(NamedTuple):
     offset: int
     duplicate: bool
+
+
 OnEntry = Callable[
     [str, Entry, int], None
 ]  # the log, the entry, and the previous offset in the log
