@@ -20,7 +20,7 @@ host: 127.0.0.1
 port: {port}
 ports_file_dir: {folder}
 pid_file: {folder}/nats.pid
-jetstream {{ store_dir: {folder}/store, max_memory_store: 256MiB, max_file_store: 256MiB }}
+jetstream {{ store_dir: {folder}/store, max_memory_store: 16GiB, max_file_store: 16GiB }}
 {more}
 """
 
