@@ -59,7 +59,7 @@ class NatsRelay:
         self._change = f"{room}.registry."
         self._marker_ttl = f"{marker_seconds}s"
         common = {
-            "storage": config.relay_storage.value,
+            "storage": str(config.relay_storage),
             "num_replicas": config.relay_replicas,
             "allow_direct": True,
         }

@@ -108,8 +108,9 @@ class NatsServer:
         shutil.rmtree(self.folder / "store", ignore_errors=True)
 
     def pause(self) -> None:
-        """Stop the process with SIGSTOP: its connections stay, and nothing is answered."""
+        """Stop the process with SIGSTOP: its connections stay, nothing is answered from now on."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitpid(self.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         """Let a paused server go on."""

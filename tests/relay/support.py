@@ -18,6 +18,13 @@ QUICK = Timings(connect=0.5, first_pause=0.01, max_pause=0.05, ping_interval=0.1
 """Short enough for tests of faults, and long enough for a busy machine not to cause any."""
 
 
+async def poll(condition: Callable[[], object]) -> None:
+    """Wait for something that nothing announces."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 class Process:
     """What one process gets from its relay, in order."""
 
