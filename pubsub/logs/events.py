@@ -130,6 +130,29 @@ def twisted_error(message: str, *, reason: str | None = None, place: str | None 
     )
 
 
+# --- Other processes ---
+
+
+def relay_connected(*, server: str, room: str) -> None:
+    """NATS is connected, for the first time or again.
+
+    Args:
+        server: The URL of the server, without credentials.
+        room: The name of the room, `CHATROOM_RELAY_NAME`.
+    """
+    event_log().write(logging.INFO, "relay_connected", server=server, room=room)
+
+
+def relay_lost(*, server: str, reason: str) -> None:
+    """The connection to NATS was lost."""
+    event_log().write(logging.INFO, "relay_lost", server=server, reason=reason)
+
+
+def relay_unreachable(*, server: str, reason: str) -> None:
+    """NATS could not be reached, or refused the connection."""
+    event_log().write(logging.INFO, "relay_unreachable", server=server, reason=reason)
+
+
 # --- Clients ---
 
 
