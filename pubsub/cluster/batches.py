@@ -22,7 +22,10 @@ class Item(Struct, array_like=True, gc=False):
 
 
 class Batch(Struct, array_like=True):
-    """Publications of one process to topics of one partition, with consecutive sequence numbers."""
+    """Publications of one process to topics of one partition, with consecutive sequence numbers.
+
+    Without any, it says where those begin that a process could not send while it was cut off.
+    """
 
     process_id: str
     first: int

@@ -175,7 +175,7 @@ class Channels:
                 await self._relay.subscribe(channel, receive)
             except Unavailable:
                 if not self._incoming.has_begun(number):
-                    self._incoming.begin_without_contact(number)
+                    self._incoming.begin(number, {})
                 return
             if not self._incoming.has_begun(number):
                 self._incoming.begin(number, await self._present_positions(number))
@@ -220,7 +220,11 @@ class Channels:
     # --- The relay, and the end ---
 
     def on_connected(self) -> None:
-        """Go on after the relay has connected, and has restored the subscriptions."""
+        """Go on after the relay has connected, and has restored the subscriptions.
+
+        A heartbeat must follow, so that the other processes learn what they have not received.
+        """
+        self._outgoing.on_connected()
         for partition in self._partitions.values():
             if partition.registered and partition.task is None:
                 partition.in_effect = True

@@ -105,8 +105,8 @@ class Incoming:
 
         Args:
             partition: The partition.
-            positions: The processes' present positions in it. Processes that are not there begin
-                with their first sign of life.
+            positions: The present positions in it of the processes that have answered. Of others
+                the last heartbeat counts: they may be cut off, and accept what is lost here.
         """
         now = self._began[partition] = self._clock()
         streams = self._streams[partition]
@@ -117,14 +117,10 @@ class Incoming:
                     streams[process_id] = Stream(process_id, partition, position, now)
                 elif stream.gap is None:
                     stream.settled = max(stream.settled, position)
-
-    def begin_without_contact(self, partition: int) -> None:
-        """Miss whatever is lost in an open partition since the last heartbeat of each process."""
-        self._began[partition] = self._clock()
-        streams = self._streams[partition]
         for process_id, heard in self._heard.items():
             position = heard.positions.get(partition, 0)
-            streams.setdefault(process_id, Stream(process_id, partition, position, heard.at))
+            if process_id not in streams:
+                streams[process_id] = Stream(process_id, partition, position, heard.at)
 
     def has_begun(self, partition: int) -> bool:
         """Return whether losses in the partition are noticed."""
@@ -146,7 +142,7 @@ class Incoming:
             _logger.warning("a message of another process is malformed: %s", error)
             return
         streams = self._streams.get(partition)
-        if streams is None or not batch.items or batch.process_id == self._process_id:
+        if streams is None or batch.process_id == self._process_id:
             return
         now = self._clock()
         self.received += len(batch.items)
@@ -155,6 +151,8 @@ class Incoming:
             # Nobody knows since when the process has been at this position.
             stream = Stream(batch.process_id, partition, batch.first - 1, float("-inf"))
             streams[batch.process_id] = stream
+        if not batch.items:
+            return
         if stream.gap is not None:
             self._hold(stream, Held(batch, len(data), now))
         elif gap := stream.gap_before(batch, now):

@@ -41,6 +41,7 @@ class Outgoing:
         self._at_end_of_tick = at_end_of_tick
         self._log = log or SentLog()
         self._pending: list[Publication] = []
+        self._first_unsent: dict[int, int] = {}
 
     def publish(self, publication: Publication) -> None:
         """Send a publication at the end of the tick. This never waits, and never raises."""
@@ -70,6 +71,18 @@ class Outgoing:
             self.sent += len(items)
         else:
             self.unsent += len(items)
+            self._first_unsent.setdefault(partition, first)
+
+    def on_connected(self) -> None:
+        """Say where the unsent publications begin, to processes that heard of none before them.
+
+        Others know their number anyway, from their own counts.
+        """
+        unsent, self._first_unsent = self._first_unsent, {}
+        for partition, first in unsent.items():
+            self._relay.publish(
+                channel_of(partition), encode_batch(Batch(self._process_id, first, []))
+            )
 
     def position(self, partition: int) -> int:
         """Return the sequence number of the last publication in a partition; 0 if none was."""

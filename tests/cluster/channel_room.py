@@ -115,9 +115,9 @@ class Process:
             self.channels.publish(change)
 
     def on_connected(self) -> None:
-        """Compare positions at once."""
+        """Send a heartbeat at once, behind what the channels send."""
         self.channels.on_connected()
-        self.room.beat()
+        asyncio.get_running_loop().call_soon(self.room.beat)
 
     def on_disconnected(self) -> None:
         """Go on alone."""

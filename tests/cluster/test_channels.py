@@ -476,12 +476,42 @@ async def test_past_of_an_old_process_is_not_lost() -> None:
     assert other.channels.statistics().gaps == 0
 
 
-async def test_unknown_process_begins_with_its_first_message() -> None:
-    """Of a process that did not say its position, what came before is no loss."""
+async def test_process_that_is_cut_off_at_the_subscription() -> None:
+    """What a process accepts after a subscription of which it cannot know is told."""
+    room, one, other = await two()
+    await one.publish_each("t", "1")
+    room.beat()
+    one.relay.disconnect()
+    client = await other.join("t")
+    await one.publish_each("t", "2", "3")
+    one.relay.connect()
+    await turns()
+    await room.pass_by(2)
+    assert told(client) == ["t lost at most 2"]
+
+
+async def test_process_that_started_while_another_was_cut_off() -> None:
+    """Nor is it lost unnoticed where the process that was cut off was never heard of."""
     room = Room()
-    one, other = await room.start(), await room.start()
+    one = await room.start()
+    await one.publish_each("t", "1")
+    one.relay.disconnect()
+    other = await room.start()
+    client = await other.join("t")
+    await one.publish_each("t", "2", "3")
+    one.relay.connect()
+    await turns()
+    await room.pass_by(2)
+    assert told(client) == ["t lost at most 2"]
+
+
+async def test_unknown_process_begins_with_its_first_message() -> None:
+    """Of a process that was never heard of, what came before its first message is no loss."""
+    room = Room()
+    one = await room.start()
     await one.publish_each("t", "1", "2")
     one.answers = False
+    other = await room.start()
     client = await other.join("t")
     await one.publish_each("t", "3")
     other.relay.drops = 1
