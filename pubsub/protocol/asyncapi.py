@@ -140,6 +140,16 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "dropped": 17,
             "ts": _TS,
         },
+        "messages lost between processes": {
+            "type": "error",
+            "topic": "orders",
+            "error": {
+                "code": "RELAY_GAP",
+                "message": "3 messages from another process were lost",
+            },
+            "dropped": 3,
+            "ts": _TS,
+        },
     },
     "history_reply": {
         "complete": {
@@ -235,6 +245,9 @@ _ERRORS = {
     ErrorCode.FORBIDDEN: "the credentials do not cover this topic or this action",
     ErrorCode.SLOW_CONSUMER: "events were dropped; the field dropped is their number",
     ErrorCode.UNAVAILABLE: "other servers are out of reach; with unknown_fate, to repeat it tells",
+    ErrorCode.RELAY_GAP: (
+        "events from another process were lost; dropped is their number, or at_most its bound"
+    ),
     ErrorCode.INTERNAL: "an internal error of the server",
 }
 """The codes of ``error`` messages. All other codes are for REST only."""

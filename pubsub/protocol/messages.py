@@ -205,6 +205,8 @@ class Error(Reply, tag="error", kw_only=True):
     # Whether the change may have been carried out nevertheless.
     unknown_fate: bool | UnsetType = UNSET
     dropped: int | UnsetType = UNSET
+    # Instead of `dropped`, if the number of lost events can only be bounded.
+    at_most: int | UnsetType = UNSET
     # The offsets between which the loss lies, if the topic keeps history.
     first: int | UnsetType = UNSET
     last: int | UnsetType = UNSET

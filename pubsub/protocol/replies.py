@@ -184,6 +184,34 @@ def encode_loss(loss: Loss) -> Frame:
     )
 
 
+def encode_relay_gap(
+    topic: str, *, dropped: int | UnsetType = UNSET, at_most: int | UnsetType = UNSET
+) -> Frame:
+    """Encode the notice that events of a topic were lost on their way from another process.
+
+    Exactly one of the two numbers must be given, and be above 0.
+
+    Args:
+        topic: The topic.
+        dropped: The number of lost events.
+        at_most: The largest number of events that the subscriber may have lost.
+    """
+    count = at_most if dropped is UNSET else dropped
+    bound = "" if at_most is UNSET else "at most "
+    were = (
+        "message from another process was" if count == 1 else "messages from another process were"
+    )
+    return _frame(
+        Error(
+            topic=topic,
+            error=ErrorDetail(code=ErrorCode.RELAY_GAP, message=f"{bound}{count} {were} lost"),
+            dropped=dropped,
+            at_most=at_most,
+            ts=timestamp(),
+        )
+    )
+
+
 def encode_history(topic: str, request_id: str | UnsetType, page: HistoryPage) -> Frame:
     """Encode the answer to a command for past messages."""
     head = b'"type":"history",'

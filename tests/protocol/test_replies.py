@@ -73,6 +73,26 @@ def test_notice_of_a_loss() -> None:
     assert list(many) == ["type", "topic", "error", "dropped", "ts"]
 
 
+def test_notice_of_a_loss_between_processes() -> None:
+    """A loss between processes is reported in words and as an exact number."""
+    one, many = (json.loads(replies.encode_relay_gap("t", dropped=n).text) for n in (1, 3))
+    assert one["error"] == {
+        "code": "RELAY_GAP",
+        "message": "1 message from another process was lost",
+    }
+    assert many["error"]["message"] == "3 messages from another process were lost"
+    assert many["dropped"] == 3
+    assert list(many) == ["type", "topic", "error", "dropped", "ts"]
+
+
+def test_notice_of_a_bounded_loss_between_processes() -> None:
+    """A loss between processes that can only be bounded has another field, in the same place."""
+    notice = json.loads(replies.encode_relay_gap("t", at_most=3).text)
+    assert notice["error"]["message"] == "at most 3 messages from another process were lost"
+    assert notice["at_most"] == 3
+    assert list(notice) == ["type", "topic", "error", "at_most", "ts"]
+
+
 def test_notice_of_a_loss_with_offsets() -> None:
     """For a topic that keeps history, the offsets of the loss follow its size."""
     notice = replies.encode_loss(Loss("t", 17, 43, 59)).text
