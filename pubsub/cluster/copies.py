@@ -48,6 +48,29 @@ class Counts:
     unreadable: int = 0
 
 
+class Pace:
+    """How much new entries may do in one turn of the event loop, whatever topics they are for."""
+
+    __slots__ = ("_spent",)
+
+    def __init__(self) -> None:
+        self._spent = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the rest must wait for another turn."""
+        return self._spent >= fairness.BATCH_SLICE
+
+    def spend(self, work: int) -> None:
+        """Count work, in the unit of `pubsub.fairness`."""
+        if not self._spent:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._spent += work
+
+    def _begin_turn(self) -> None:
+        self._spent = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all copies of a process have in common."""
@@ -62,6 +85,7 @@ class Surroundings:
     on_failure: Callable[["Copy", Unavailable], None]
     """Called when the copy could not be filled, after those who wait for it were told."""
     counts: Counts
+    pace: Pace
 
 
 class Copy:
@@ -118,8 +142,9 @@ class Copy:
         if entry.offset <= self.known or self.is_lost:
             return
         self.seen = max(self.seen, entry.offset)
-        if self._task is None and previous == self.known and self.is_loaded:
-            self._deliver(entry, is_new=True)
+        pace = self._around.pace
+        if self._task is None and previous == self.known and self.is_loaded and not pace.is_spent:
+            pace.spend(self._deliver(entry, is_new=True))
             return
         if len(self._held) < MAX_HELD:
             self._held.append((entry, previous))
@@ -232,11 +257,13 @@ class Copy:
         must_read = not self.is_loaded
         if must_read:
             await self._around.partitions.follow(self.partition)
+        else:
+            await self._take_held()
         while must_read or self.known < self.seen:
             await self._read()
             await self._take_held()
+            self._around.counts.healed += self.is_loaded
             must_read = False
-        self._around.counts.healed += self.is_loaded
         self.is_loaded, self.is_lost = True, False
 
     async def _read(self) -> None:

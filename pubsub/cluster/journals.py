@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pubsub.cluster import entries
-from pubsub.cluster.copies import Copy, Counts, LogLost, Surroundings
+from pubsub.cluster.copies import Copy, Counts, LogLost, Pace, Surroundings
 from pubsub.cluster.names import log_of
 from pubsub.cluster.partitions import Partitions
 from pubsub.core.broker import Broker
@@ -47,7 +47,7 @@ class JournalStatistics:
     """Entries that were copied."""
 
     healed: int
-    """Times that a copy had missed entries and read them."""
+    """Times that entries were read which a copy had missed, or could not hold."""
 
     lost: int
     """Messages that were no longer in the log, at most: offsets have holes."""
@@ -119,6 +119,7 @@ class Journals:
             tell_gap=tell_gap,
             on_failure=self._on_failure,
             counts=self._counts,
+            pace=Pace(),
         )
         self._copies: dict[str, Copy] = {}
         self._by_log: dict[str, Copy] = {}

@@ -406,6 +406,32 @@ async def test_reconnection() -> None:
     assert events(client) == [3]
 
 
+async def test_synchronizing_while_opening() -> None:
+    """A topic that is being opened when the connection comes back is waited for."""
+    room = await make_room()
+    process = room.processes[1]
+    opening = asyncio.ensure_future(process.journals.open("t"))
+    await asyncio.sleep(0)
+    await process.journals.synchronize()
+    assert process.journals.is_open("t")
+    await opening
+
+
+async def test_synchronizing_while_a_topic_is_deleted() -> None:
+    """A topic that is deleted meanwhile needs no comparison."""
+    room = await make_room()
+    process = room.processes[1]
+    opening = asyncio.ensure_future(process.journals.open("t"))
+    await asyncio.sleep(0)
+    synchronizing = asyncio.ensure_future(process.journals.synchronize())
+    await asyncio.sleep(0)
+    process.broker.remove("t", deleted("t"))
+    process.journals.on_removed("t")
+    await synchronizing
+    with pytest.raises(TopicNotFound):
+        await opening
+
+
 async def test_synchronizing_without_the_network() -> None:
     """Without the network, the copies cannot be compared with their logs."""
     room = await make_room()
@@ -453,6 +479,49 @@ async def test_a_copy_without_subscribers_is_dropped_instead() -> None:
     process.relay.connect()
     await process.journals.open("t")
     assert len(process.broker.history("t", limit=10).frames) == 2
+
+
+async def test_a_log_that_does_not_answer_with_everything() -> None:
+    """A read that misses entries which are known to exist is repeated later."""
+    room = await make_room()
+    process = room.processes[1]
+    client = await process.join()
+    await room.processes[0].publish(0)
+    room.network.append(LOG, entries.encode(await room.processes[0].publish(1)))
+    log, newest = room.network.logs[LOG], room.network.logs[LOG][-1]
+    process.journals._on_entry(LOG, newest._replace(offset=newest.offset + 5), newest.offset + 4)
+    await settle()
+    assert events(client) == [0, 1, 1]
+    log.append(newest._replace(offset=newest.offset + 5))
+    process.clock.advance(0.5)
+    await settle()
+    assert (events(client), process.gaps) == ([1], [])
+
+
+async def test_many_entries_at_once_hold_nobody_up() -> None:
+    """Of many entries that arrive in one turn of the event loop, some wait for the next ones."""
+    room = await make_room(history=10_000)
+    process = room.processes[1]
+    await process.journals.open("t")
+    history = process.broker.topic("t").history
+    message = entries.encode(await room.processes[0].publish(0))
+    await settle()
+    for _ in range(MAX_HELD):
+        room.network.append(LOG, message)
+    await asyncio.sleep(0)
+    assert 0 < len(history) < MAX_HELD  # type: ignore[arg-type]
+    await settle()
+    assert len(history) == MAX_HELD + 1  # type: ignore[arg-type]
+    assert process.journals.statistics().healed == 0
+
+
+async def test_a_fault_of_a_copy_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of our own is logged, and whoever waits learns that there is no copy."""
+    room = await make_room()
+    room.network.logs[LOG][0] = None  # type: ignore[call-overload]
+    with pytest.raises(Unavailable):
+        await room.processes[1].journals.open("t")
+    assert "the copy of topic 't' failed" in caplog.text
 
 
 async def test_entries_of_another_version() -> None:
@@ -564,6 +633,32 @@ async def test_a_new_epoch_while_opening() -> None:
     await room.begin_again("epoch002")
     await opening
     assert room.processes[1].broker.topic("t").position == ("epoch002", 0)
+
+
+async def test_a_log_may_be_lost_again() -> None:
+    """A topic whose log is still lost after a further reconnection is reported again."""
+    room = await make_room()
+    process = room.processes[0]
+    await process.join()
+    room.network.lose_stores()
+    await process.journals.synchronize()
+    await process.journals.synchronize()
+    assert process.lost == ["t", "t"]
+
+
+async def test_a_copy_of_a_new_epoch_is_read_again() -> None:
+    """A new epoch that cannot be read at once is read when the network is back."""
+    room = await make_room()
+    process = room.processes[1]
+    client = await process.join()
+    process.relay.disconnect()
+    await room.begin_again("epoch002")
+    await room.processes[0].publish(1)
+    await settle()
+    assert not process.journals.is_open("t")
+    process.relay.connect()
+    await process.journals.synchronize()
+    assert events(client) == ["info", 1]
 
 
 async def test_a_publication_notices_that_the_log_was_lost() -> None:
