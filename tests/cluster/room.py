@@ -152,11 +152,11 @@ class Room:
         for process in self.processes:
             process.broker.install(name, TopicOptions(history=history, **options), EPOCH)
 
-    async def begin_again(self, epoch: str, name: str = "t") -> None:
-        """Give a topic a new epoch everywhere."""
+    async def begin_again(self, epoch: str, name: str = "t", notice: str = "t") -> None:
+        """Give a topic a new epoch everywhere; subscribers get a notice that says ``notice``."""
         await self.processes[0].journals.begin(name, epoch)
         for process in self.processes:
-            process.broker.begin_again(name, epoch, replies.encode_topic_deleted(name))
+            process.broker.begin_again(name, epoch, replies.encode_topic_deleted(notice))
             process.journals.on_begun_again(name)
 
     def evict(self, keep: int, name: str = "t", epoch: str = EPOCH) -> None:
