@@ -306,6 +306,7 @@ class Broker:
         offset: int,
         publisher_id: str | None,
         user: str | None,
+        age: float = 0.0,
     ) -> None:
         """Keep and deliver an event of a topic whose order all processes share; see `deliver`.
 
@@ -315,10 +316,22 @@ class Broker:
             offset: Its offset, above all before.
             publisher_id: As for `deliver`.
             user: As for `deliver`.
+            age: Seconds since it was accepted, by which it expires.
         """
         self._check_caller()
+        deliver = self._topics[name].deliver_kept
         publisher = self._own_client(publisher_id, user)
-        self._deliver(self._topics[name].deliver_kept, event, offset, publisher_id, publisher)
+        self._deliver(deliver, event, offset, publisher_id, publisher, age)
+
+    def forget_kept(self, name: str, offset: int) -> None:
+        """Forget the kept events of a topic, and regard all up to ``offset`` as evicted.
+
+        The topic must exist and keep history; its subscribers hear nothing of it.
+        """
+        self._check_caller()
+        history = self._topics[name].history
+        assert history is not None  # noqa: S101  # only such topics share an order
+        history.begin_after(offset)
 
     def begin_again(self, name: str, epoch: str, notice: Frame) -> None:
         """Begin a new epoch of a topic with a shared order, because the old order was lost.
@@ -350,6 +363,11 @@ class Broker:
             topic.count_accepted()
             if not by_client:
                 self._other_publications += 1
+
+    def count_repetition(self) -> None:
+        """Count a message of a topic with a shared order that repeated an earlier one."""
+        self._check_caller()
+        self._repetitions += 1
 
     def creates(self, name: str) -> bool:
         """Return whether subscribe and publish may create the topic, if it is missing."""

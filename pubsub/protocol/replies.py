@@ -140,6 +140,11 @@ def encode_event_with_offset_and_user(publication: Publication) -> bytes:
     return _with_user(encode_event_with_offset(publication), publication.user)
 
 
+def complete_event(event: bytes, offset: int, user: str | None) -> bytes:
+    """Add its offset, and its user if known, to an event that was encoded without both."""
+    return _with_user(b'%b,"offset":%d}' % (event[:-1], offset), user)
+
+
 def _with_user(event: bytes, user: str | None) -> bytes:
     return event if user is None else b'%b,"user":%b}' % (event[:-1], _json_string(user))
 

@@ -50,6 +50,16 @@ def test_event_is_what_its_structure_encodes_to(topic: str, payload: object, tim
     assert datetime.fromisoformat(ts).timestamp() * 1000 == pytest.approx(time)
 
 
+@given(payload=JSON, user=st.none() | st.text())
+def test_an_event_can_be_completed_later(payload: object, user: str | None) -> None:
+    """An event that gets its offset and its user later is the same as one encoded with both."""
+    event = publication("t", json.dumps(payload))
+    bare = replies.encode_event(event)
+    event.offset, event.user = 17, user
+    expected = replies.encode_event_with_offset_and_user(event)
+    assert replies.complete_event(bare, 17, user) == expected
+
+
 def test_frames() -> None:
     """Replies and notices belong to no topic, so they are never dropped."""
     frames = [
