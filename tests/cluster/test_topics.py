@@ -548,6 +548,19 @@ async def test_changes_that_wait_when_the_registry_is_lost() -> None:
     assert error.value.unknown_fate
 
 
+async def test_changes_that_wait_during_a_split() -> None:
+    """A change whose effect was missed during a split is complete after the synchronization."""
+    process = await Process(Network()).connect()
+    process.on_change = lambda *change: None  # type: ignore[method-assign]
+    creation = asyncio.create_task(process.topics.create("orders"))
+    await turns()
+    assert not creation.done()
+    process.relay.disconnect()
+    await process.connect()
+    await creation
+    assert process.names == ["orders"]
+
+
 async def test_a_registry_that_is_lost_without_an_interruption() -> None:
     """A process whose topic does not come back asks for a synchronization."""
     network = Network()
