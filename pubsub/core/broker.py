@@ -30,7 +30,7 @@ from pubsub.core.names import validate_name
 from pubsub.core.once import RecentIds
 from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.presence import Notice, Presence, Presences
+from pubsub.core.presence import Export, Notice, Presence, Presences
 from pubsub.core.publication import Encode, Frame, Position, Publication
 from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.core.topic import HistoryPage, Recover, Subscribed, Topic
@@ -343,6 +343,13 @@ class Broker:
         topic.begin_again(epoch)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
+
+    def export_presence(self, export: Export) -> None:
+        """Have a function called when a topic's member in this process changes.
+
+        It gets the name of the topic and the member, and must not call the broker.
+        """
+        self._presences.export = export
 
     def _own_client(self, client_id: str | None, user: str | None) -> Client | None:
         client = None if client_id is None else self._clients.get(client_id)

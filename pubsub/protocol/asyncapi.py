@@ -199,6 +199,14 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "info": {
         "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS},
+        "a topic whose order was lost": {
+            "type": "info",
+            "topic": "orders",
+            "msg": "position_reset",
+            "epoch": "k3Lm90Qe",
+            "offset": 0,
+            "ts": _TS,
+        },
         "a right that was withdrawn": {
             "type": "info",
             "topic": "orders",
@@ -403,7 +411,7 @@ def _schemas() -> dict[str, Any]:
             schema["properties"]["topic"] |= _TOPIC
     schemas["ErrorDetail"]["properties"]["code"]["enum"] = list(_ERRORS)
     schemas["Info"]["properties"]["msg"]["enum"] = [
-        *("topic_deleted", "permission_revoked", "token_expiring", "shutdown")
+        *("topic_deleted", "position_reset", "permission_revoked", "token_expiring", "shutdown")
     ]
     identifier = schemas["Message"]["properties"]["id"]
     # JSON Schema's regular expressions (ECMA-262) have no \Z for the end of the string.

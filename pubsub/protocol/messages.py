@@ -227,6 +227,9 @@ class Info(Reply, tag="info", kw_only=True):
 
     topic: str | UnsetType = UNSET
     msg: str
+    # The new position of a topic whose order was lost.
+    epoch: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
     reconnect_in_ms: int | UnsetType = UNSET
     ts: str
     expires_in: int | UnsetType = UNSET

@@ -296,6 +296,11 @@ def encode_topic_deleted(topic: str) -> Frame:
     return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))
 
 
+def encode_position_reset(topic: str, epoch: str) -> Frame:
+    """Encode the notice that a topic's order was lost, and begins again with a new epoch."""
+    return _frame(Info(topic=topic, msg="position_reset", epoch=epoch, offset=0, ts=timestamp()))
+
+
 def encode_authenticated(
     request_id: str | UnsetType,
     *,

@@ -36,6 +36,9 @@ def test_every_event_has_a_line(json_lines: Lines, caplog: pytest.LogCaptureFixt
     logs.client_closed("c", code=3008, reason="slow", address="10.0.0.1")
     logs.client_disconnected("c", code=3008, address="10.0.0.1")
     logs.refused("origin", address="10.0.0.1", origin="http://evil.example")
+    events.topic_options_differ("a, b", count=2)
+    events.configured_topic_refused("a", reason="max_topics")
+    events.registry_entry_invalid("YQ", message="not an array")
     logs.server_drained(clients=1, seconds=0.12345)
     logs.server_stopped()
     standard = ("timestamp", "logger")
@@ -96,6 +99,19 @@ def test_every_event_has_a_line(json_lines: Lines, caplog: pytest.LogCaptureFixt
             "reason": "origin",
             "address": "10.0.0.1",
             "origin": "http://evil.example",
+        },
+        {"level": "warning", "event": "topic_options_differ", "count": 2, "topics": "a, b"},
+        {
+            "level": "warning",
+            "event": "configured_topic_refused",
+            "reason": "max_topics",
+            "topic": "a",
+        },
+        {
+            "level": "warning",
+            "event": "registry_entry_invalid",
+            "key": "YQ",
+            "message": "not an array",
         },
         {"level": "info", "event": "server_drained", "clients": 1, "seconds": 0.123},
         {"level": "info", "event": "server_stopped"},

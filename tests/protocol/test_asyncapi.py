@@ -105,6 +105,7 @@ def test_frames_of_the_server_are_valid() -> None:
         replies.encode_relay_gap("t", dropped=3),
         replies.encode_relay_gap("t", at_most=3),
         replies.encode_topic_deleted("t"),
+        replies.encode_position_reset("t", "e"),
         replies.encode_shutdown(1730),
         *(replies.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),
     ]

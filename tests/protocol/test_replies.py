@@ -75,6 +75,16 @@ def test_frames() -> None:
     ]
 
 
+def test_notice_of_a_reset_position() -> None:
+    """The notice that a topic begins again has the new position, in the documented order."""
+    text = replies.encode_position_reset("orders", "k3Lm90Qe").text
+    ts = json.loads(text)["ts"]
+    assert text == (
+        '{"type":"info","topic":"orders","msg":"position_reset","epoch":"k3Lm90Qe","offset":0,'
+        f'"ts":"{ts}"}}'
+    )
+
+
 def test_notice_of_a_loss() -> None:
     """A loss is reported in words and as a number."""
     one, many = (json.loads(replies.encode_loss(Loss("t", count)).text) for count in (1, 17))
