@@ -16,7 +16,8 @@ TIMEOUT = 0.5
 """Seconds for which an answer is awaited, unless the question says otherwise."""
 
 PART_BYTES = 512 * 1024
-"""Bytes of an answer that travel as one message, and the most that a question may have."""
+"""Bytes of an answer that travel as one message, and the most that a question may have; or half of
+what the relay takes, if that is less."""
 
 MAX_PARTS = 64
 """Parts of one answer; a longer one is a failure."""
@@ -179,8 +180,8 @@ class Messenger:
         processes: Collection[str],
         timeout: float,  # noqa: ASYNC109  # as for `ask`
     ) -> dict[str, bytes]:
-        if len(body) > PART_BYTES:
-            raise ValueError(f"a question has at most {PART_BYTES} bytes, not {len(body)}")
+        if len(body) > self._part_bytes:
+            raise ValueError(f"a question has at most {self._part_bytes} bytes, not {len(body)}")
         if not processes or len(self._open) >= MAX_OPEN:
             return {}
         self._number += 1
@@ -234,7 +235,7 @@ class Messenger:
         except Exception as error:
             self._log(question, error)
             return
-        if isinstance(answer, bytes) and len(answer) <= PART_BYTES:
+        if isinstance(answer, bytes) and len(answer) <= self._part_bytes:
             self._send(question, 0, answer, is_last=True)
             return
         task = asyncio.ensure_future(self._finish(question, answer))
@@ -247,15 +248,20 @@ class Messenger:
         except Exception as error:
             self._log(question, error)
             return
-        if len(body) > PART_BYTES * MAX_PARTS:
+        size = self._part_bytes
+        if len(body) > size * MAX_PARTS:
             self._fail(question)
             return
-        starts = range(0, len(body) or 1, PART_BYTES)
+        starts = range(0, len(body) or 1, size)
         for index, start in enumerate(starts):
             if index:
                 await asyncio.sleep(0)  # half a MiB a turn, so that others are served meanwhile
             is_last = start == starts[-1]
-            self._send(question, index, body[start : start + PART_BYTES], is_last=is_last)
+            self._send(question, index, body[start : start + size], is_last=is_last)
+
+    @property
+    def _part_bytes(self) -> int:
+        return min(PART_BYTES, self._relay.max_bytes // 2)
 
     def _send(self, question: _Question, index: int, body: bytes, *, is_last: bool) -> None:
         self._publish(

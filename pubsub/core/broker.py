@@ -143,6 +143,7 @@ class Broker:
         self._other_publications = 0
         self._recoveries = {True: 0, False: 0}
         self._repetitions = 0
+        self._recounted: set[str] | None = set() if shared else None
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
         if not shared:
@@ -217,6 +218,8 @@ class Broker:
             del topic.subscribers[client]
             if topic.presence is not None:
                 topic.presence.leave(client, lost=lost)
+        if self._recounted is not None:
+            self._recounted.update(client.topics)
         client.topics.clear()
         client.outbox.close()
 
@@ -272,6 +275,8 @@ class Broker:
         topic = self._topics.pop(name)
         self._topics_by_name.remove(topic)
         self._subscriptions -= len(topic.subscribers)
+        if self._recounted is not None and topic.subscribers:
+            self._recounted.add(name)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
         topic.close()
@@ -347,6 +352,16 @@ class Broker:
             if not by_client:
                 self._other_publications += 1
 
+    def take_recounted(self) -> dict[str, int]:
+        """Return the number of subscribers of each topic where it has changed since the last call.
+
+        Changes are noted only with ``shared``. A topic that was deleted has 0.
+        """
+        self._check_caller()
+        names, self._recounted = self._recounted or set(), set() if self._shared else None
+        topics = self._topics
+        return {name: len(topics[name].subscribers) if name in topics else 0 for name in names}
+
     def creates(self, name: str) -> bool:
         """Return whether subscribe and publish may create the topic, if it is missing."""
         config = self.config
@@ -415,6 +430,8 @@ class Broker:
         topic.subscribers[client] = client.outbox
         client.topics[name] = self._clock()
         self._subscriptions += 1
+        if self._recounted is not None:
+            self._recounted.add(name)
         if topic.presence is not None:
             topic.presence.join(client)
         return topic
@@ -443,6 +460,8 @@ class Broker:
         del client.topics[name]
         del topic.subscribers[client]
         client.outbox.end_catch_up(topic.counters)
+        if self._recounted is not None:
+            self._recounted.add(name)
         if topic.presence is not None:
             topic.presence.leave(client)
 
