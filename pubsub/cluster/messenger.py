@@ -180,8 +180,8 @@ class Messenger:
         processes: Collection[str],
         timeout: float,  # noqa: ASYNC109  # as for `ask`
     ) -> dict[str, bytes]:
-        if len(body) > self._part_bytes:
-            raise ValueError(f"a question has at most {self._part_bytes} bytes, not {len(body)}")
+        if len(body) > self.max_question:
+            raise ValueError(f"a question has at most {self.max_question} bytes, not {len(body)}")
         if not processes or len(self._open) >= MAX_OPEN:
             return {}
         self._number += 1
@@ -235,7 +235,7 @@ class Messenger:
         except Exception as error:
             self._log(question, error)
             return
-        if isinstance(answer, bytes) and len(answer) <= self._part_bytes:
+        if isinstance(answer, bytes) and len(answer) <= self.max_question:
             self._send(question, 0, answer, is_last=True)
             return
         task = asyncio.ensure_future(self._finish(question, answer))
@@ -248,7 +248,7 @@ class Messenger:
         except Exception as error:
             self._log(question, error)
             return
-        size = self._part_bytes
+        size = self.max_question
         if len(body) > size * MAX_PARTS:
             self._fail(question)
             return
@@ -260,7 +260,8 @@ class Messenger:
             self._send(question, index, body[start : start + size], is_last=is_last)
 
     @property
-    def _part_bytes(self) -> int:
+    def max_question(self) -> int:
+        """Bytes that a question may have."""
         return min(PART_BYTES, self._relay.max_bytes // 2)
 
     def _send(self, question: _Question, index: int, body: bytes, *, is_last: bool) -> None:
