@@ -13,6 +13,7 @@ from pubsub.buckets import Buckets
 from pubsub.cluster.cluster import Cluster
 from pubsub.core.broker import Broker, Change
 from pubsub.core.configuration import Configuration
+from pubsub.core.options import MAX_HISTORY
 from pubsub.core.publication import Publication
 from pubsub.expiry import forget_regularly
 from pubsub.lag import EventLoopLag
@@ -103,14 +104,15 @@ class Runtime:
     def _make_cluster(self, relay: RelayConfiguration, serves: bool) -> Cluster:
         from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
 
+        config = self.config
+        nats = NatsRelay(
+            relay,
+            history_bytes=config.history_bytes,
+            max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
+            once_seconds=config.once_seconds,
+        )
         return Cluster(
-            self.process_id,
-            self.broker,
-            NatsRelay(relay, self.config),
-            config=self.config,
-            at_end_of_tick=lambda callback: self.at_end_of_tick(callback),
-            runtime=self,
-            serves=serves,
+            self, nats, serves=serves, at_end_of_tick=lambda callback: self.at_end_of_tick(callback)
         )
 
     def _announce(self, change: Change) -> None:
@@ -200,7 +202,7 @@ def get_runtime() -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(conf.get_configuration(), conf.get_access(), conf.get_relay())
+            _runtime = Runtime(conf.get_configuration(), conf.get_access(), conf.get_relay_configuration())
         return _runtime
 
 

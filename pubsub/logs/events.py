@@ -151,6 +151,8 @@ def relay_lost(*, server: str, reason: str) -> None:
 def relay_unreachable(*, server: str, reason: str) -> None:
     """NATS could not be reached, or refused the connection."""
     event_log().write(logging.INFO, "relay_unreachable", server=server, reason=reason)
+
+
 def topic_options_differ(topics: str, *, count: int) -> None:
     """Some topics have other options than this process configures for them; theirs count.
 
