@@ -56,6 +56,7 @@ class Runtime:
         self.origins = Origins(self.access.config.allowed_origins)
         self.registry = Registry(config)
         self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
+        shares = relay is not None and relay.relay != ""
         self.broker = Broker(
             config,
             # Without tokens no event has a user, so not even the question is asked.
@@ -67,14 +68,14 @@ class Runtime:
             ),
             describe_loss=replies.encode_loss,
             describe_presence=replies.encode_presence,
-            announce=None if relay is None else self._announce,
-            shared=relay is not None,
+            announce=self._announce if shares else None,
+            shared=shares,
         )
         self.tally = Tally()
         self.traffic = Traffic()
         self.lag = EventLoopLag()
         self._make_timers()
-        self.cluster = None if relay is None else self._make_cluster(relay, serves)
+        self.cluster = self._make_cluster(relay, serves) if relay and shares else None
         """The other processes of the room; ``None`` if there can be none."""
         self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
@@ -202,7 +203,9 @@ def get_runtime() -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(conf.get_configuration(), conf.get_access(), conf.get_relay_configuration())
+            _runtime = Runtime(
+                conf.get_configuration(), conf.get_access(), conf.get_relay_configuration()
+            )
         return _runtime
 
 

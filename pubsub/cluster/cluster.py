@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub import logs
+from pubsub.cluster import presence
 from pubsub.cluster.answers import Answers
 from pubsub.cluster.channels import Channels
 from pubsub.cluster.figures import Figures
@@ -19,6 +20,7 @@ from pubsub.cluster.journals import Journals
 from pubsub.cluster.members import Members
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.cluster.names import log_of
+from pubsub.cluster.presence import RemotePresence
 from pubsub.cluster.topics import Topics
 from pubsub.core.broker import Broker
 from pubsub.core.client import Publisher
@@ -131,7 +133,7 @@ class Cluster:
             begin_log=self.journals.begin,
             forget_log=lambda name, epoch: relay.forget(log_of(name, epoch)),
             request_synchronization=self._synchronize_soon,
-            on_removed=self.journals.on_removed,
+            on_removed=self._on_removed,
             on_begun_again=self.journals.on_begun_again,
         )
         self.members = Members(
@@ -143,8 +145,9 @@ class Cluster:
             serves=serves,
             positions=self.channels.positions,
             on_positions=self.channels.on_positions,
-            on_gone=self.channels.forget,
+            on_gone=self._on_gone,
         )
+        self.presence = RemotePresence(self.process_id, broker, relay, self._ask_all)
         self.figures = Figures(
             self.process_id,
             self.messenger,
@@ -154,6 +157,7 @@ class Cluster:
             is_connected=lambda: self.is_ready,
             position=self._position,
         )
+        self.messenger.handle(presence.KIND, self.presence.answer)
         self.messenger.handle(_COUNT, self._answer_count)
         self.messenger.handle(_POSITION, self._answer_position)
         self.messenger.handle(_RECHECK, self._answer_recheck)
@@ -181,6 +185,7 @@ class Cluster:
         self.channels.close()
         self.journals.close()
         await self.topics.stop()
+        await self.presence.stop()
         await self._relay.stop()
 
     def on_connected(self) -> None:
@@ -223,6 +228,7 @@ class Cluster:
         await self.members.start()
         await self.topics.synchronize()
         await self.journals.synchronize()
+        self.presence.on_connected()
         self.members.beat_now()
         self._has_been_ready = True
         self._synchronized.set()
@@ -244,7 +250,7 @@ class Cluster:
 
     async def _ask_count(
         self, process_id: str, partition: int, first: int, last: int
-    ) -> Mapping[str, int] | None:
+    ) -> dict[str, int] | None:
         body = msgspec.msgpack.encode((partition, first, last))
         try:
             answer = await self.messenger.ask(process_id, _COUNT, body, GAP_TIMEOUT)
@@ -255,6 +261,9 @@ class Cluster:
     def _answer_count(self, body: bytes) -> bytes:
         partition, first, last = msgspec.msgpack.decode(body, type=tuple[int, int, int])
         return msgspec.msgpack.encode(self.channels.count(partition, first, last))
+
+    async def _ask_all(self, kind: str, body: bytes) -> dict[str, bytes]:
+        return await self.messenger.ask_all(kind, body, [each.id for each in self.members.alive])
 
     async def _ask_positions(self, partition: int) -> Mapping[str, int]:
         alive = [member.id for member in self.members.alive]
@@ -290,6 +299,14 @@ class Cluster:
             return 0
         own = self.broker.find_client(publisher_id)
         return len(topic.subscribers) - (own in topic.subscribers)
+
+    def _on_removed(self, name: str) -> None:
+        self.journals.on_removed(name)
+        self.presence.on_removed(name)
+
+    def _on_gone(self, process_id: str) -> None:
+        self.channels.forget(process_id)
+        self.presence.drop_process(process_id)
 
     def _renew(self, name: str) -> None:
         """Give a topic a new epoch, because its log was lost."""
@@ -333,7 +350,7 @@ class Cluster:
             is_prepared = self.channels.is_wanted(name)
         else:
             is_prepared = self.journals.is_open(name) and since <= topic.history.offset
-        return is_prepared and (topic.presence is None or self.presences.is_wanted(name))
+        return is_prepared and (topic.presence is None or self.presence.knows(name))
 
     async def prepare(self, name: str, since: int = 0) -> None:
         """Get what others publish to a topic from now on; create the topic if clients may.
@@ -360,7 +377,7 @@ class Cluster:
                 if since > topic.history.offset:
                     await self.journals.catch_up(name)
             if topic.presence is not None:
-                await self.presences.want(name)
+                await self.presence.prepare(name)
 
     # --- Publications ---
 
@@ -418,7 +435,12 @@ class Cluster:
         self.broker.topic(name)
         with _reaching():
             return await self.journals.publish(
-                name, message_id, payload, publisher=publisher, user=user, once=once
+                name,
+                message_id,
+                payload,
+                publisher_id=None if publisher is None else publisher.id,
+                user=user,
+                once=once,
             )
 
     def subscribers_elsewhere(self, name: str) -> int:
@@ -447,7 +469,7 @@ class Cluster:
     def knows_members(self, name: str) -> bool:
         """Return whether this process knows who is subscribed to a topic in others."""
         topic = self.broker.find(name)
-        return topic is None or topic.presence is None or self.presences.is_wanted(name)
+        return topic is None or topic.presence is None or self.presence.knows(name)
 
     async def presence_of(self, name: str) -> Notice:
         """Return who is subscribed to a topic in all processes.
@@ -458,7 +480,7 @@ class Cluster:
         """
         if self.knows_members(name) or not self._relay.is_connected:
             return self.broker.presence(name)
-        return await self.presences.view(name)
+        return await self.presence.view(name)
 
     # --- Topics ---
 
@@ -505,7 +527,6 @@ class Cluster:
                 await self._synchronized.wait()
         except TimeoutError:
             raise Unavailable(OUT_OF_REACH) from None
-
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(coroutine)
