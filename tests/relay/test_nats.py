@@ -8,6 +8,7 @@ import pytest
 
 from pubsub.logs import events
 from pubsub.relay.errors import Unavailable
+from pubsub.relay.nats import ask_max_bytes
 from tests.relay.proxy import proxy_to
 from tests.relay.server import NatsServer
 from tests.relay.support import QUICK, NatsNetwork, Process, connected, poll, process
@@ -294,6 +295,14 @@ async def test_size_of_messages(small: NatsServer) -> None:
         assert not error.value.unknown_fate
         assert one.relay.statistics().dropped == {"too_large": 1}
         assert one.disconnections == 0
+
+
+def test_size_before_the_start(small: NatsServer) -> None:
+    """The largest message can be asked for before anything runs, if NATS can be reached."""
+    config = NatsNetwork(small).config
+    assert ask_max_bytes(config, QUICK) == 4096 - 1024
+    small.kill()
+    assert ask_max_bytes(config, QUICK) is None
 
 
 # --- What is stored ---
