@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from pubsub.relay.errors import Unavailable
 from pubsub.relay.nats import ask_max_bytes
 from tests.relay.proxy import proxy_to
 from tests.relay.server import NatsServer
-from tests.relay.support import QUICK, NatsNetwork, Process, connected, poll, process
+from tests.relay.support import PATIENT, QUICK, NatsNetwork, Process, connected, poll, process
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +109,7 @@ async def test_killed_and_restarted_with_its_store(server: NatsServer) -> None:
 
 async def test_paused(server: NatsServer) -> None:
     """A server that hangs is noticed, whatever is under way fails, and all comes back."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     async with connected(network) as one, connected(network) as other:
         await receive_all(one)
         server.pause()
@@ -125,7 +126,7 @@ async def test_paused(server: NatsServer) -> None:
 
 async def test_paused_while_subscribing(server: NatsServer) -> None:
     """A subscription that the server never confirmed fails, and holds after the reconnection."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     async with connected(network) as one, connected(network) as other:
         server.pause()
         with pytest.raises(Unavailable):
@@ -152,7 +153,7 @@ async def test_start_with_a_paused_server(
     server: NatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An attempt to connect ends even if the server accepts it and says nothing."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     server.pause()
     async with process(network.relay()) as one:
         await poll(lambda: "relay_unreachable" in logged(caplog))
@@ -174,7 +175,7 @@ async def test_second_server(server: NatsServer) -> None:
 
 async def test_stop_without_server(server: NatsServer) -> None:
     """A relay stops at once whether NATS is there, hangs, or never was."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     async with connected(network) as one:
         server.pause()
         await one.relay.stop()
@@ -202,10 +203,9 @@ async def test_black_hole(nats_server: NatsServer) -> None:
     """A network in which packets vanish is noticed, with bytes on their way, and comes back."""
     async with proxy_to(nats_server.port) as proxy:
         network = NatsNetwork(nats_server)
-        behind = NatsNetwork(nats_server, relay=f"nats://127.0.0.1:{proxy.port}")
-        behind.config = network.config.__class__(
-            relay=f"nats://127.0.0.1:{proxy.port}", relay_name=network.config.relay_name
-        )
+        address = f"nats://127.0.0.1:{proxy.port}"
+        room = network.config.relay_name
+        behind = NatsNetwork(nats_server, QUICK, relay=address, relay_name=room)
         async with connected(behind) as one, connected(network) as other:
             await receive_all(one)
             proxy.swallows = True
@@ -250,8 +250,7 @@ def small() -> Iterator[NatsServer]:
 
 async def test_incoming_flood(small: NatsServer) -> None:
     """Messages of a channel that come too fast are dropped and counted, and nothing else."""
-    network = NatsNetwork(small)
-    network.timings = QUICK.__class__(incoming_bytes=8192)
+    network = NatsNetwork(small, replace(PATIENT, incoming_bytes=8192))
     async with connected(network) as one, connected(network) as other:
         await one.relay.subscribe("c", one.on_message)
         await one.relay.subscribe("end", one.on_message)
@@ -267,8 +266,7 @@ async def test_incoming_flood(small: NatsServer) -> None:
 
 async def test_incoming_flood_of_a_log(small: NatsServer) -> None:
     """If entries of a log are dropped, the connection begins again, and nothing is missing."""
-    network = NatsNetwork(small)
-    network.timings = QUICK.__class__(incoming_bytes=8192)
+    network = NatsNetwork(small, replace(PATIENT, incoming_bytes=8192))
     async with connected(network) as one, connected(network) as other:
         await one.relay.follow("7", one.on_entry)
         while one.connections == 1:
