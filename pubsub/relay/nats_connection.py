@@ -135,6 +135,19 @@ class NatsConnection:
             self.is_connected = False
             await self._abandon(client)
 
+    async def ask_max_bytes(self) -> int | None:
+        """Connect to each server in turn until one answers; return its `max_bytes`, or None."""
+        for server in self._servers:
+            client = NatsClient(lambda reason: None, lambda subject: None)
+            try:
+                await client.connect(server, self._config, self._tls, self._timings.connect)
+                return client.max_payload - HEADERS_BYTES
+            except Exception as error:
+                self._log_unreachable(server, error)
+            finally:
+                await client.abandon()
+        return None
+
     def lose(self, reason: str) -> None:
         """Give the present connection up, so that another one is made."""
         if self._lost is not None and not self._lost.done():
