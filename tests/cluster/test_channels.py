@@ -216,7 +216,7 @@ async def test_events_of_other_processes_do_not_wait() -> None:
         await held.wait()
         return {"t": 1}
 
-    other.channels._incoming._ask = ask
+    other.channels._incoming.losses._ask = ask
     other.relay.drops = 1
     await one.publish_each("t", "2", "3")
     await third.publish_each("t", "x")
@@ -401,7 +401,7 @@ async def test_process_leaves_while_it_is_asked() -> None:
     async def ask(*question: object) -> None:
         await asyncio.Event().wait()
 
-    other.channels._incoming._ask = ask
+    other.channels._incoming.losses._ask = ask
     other.relay.drops = 1
     await one.publish_each("t", "2", "3")
     other.relay.drops = 1
