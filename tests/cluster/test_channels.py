@@ -401,6 +401,44 @@ async def test_own_message_is_ignored() -> None:
     assert told(client) == []
 
 
+async def test_too_large_for_the_relay() -> None:
+    """What no message can carry is not sent, and told elsewhere like any other loss."""
+    room, one, other = await two()
+    client = await other.join("t")
+    room.beat()
+    one.relay.max_bytes = 500
+    await one.publish_each("t", "1" * 600, "2")
+    assert told(client) == ["t lost 1", "2"]
+    assert (one.channels.statistics().unsent, one.channels.statistics().sent) == (1, 1)
+
+
+async def test_slow_answer_is_awaited_once() -> None:
+    """While a process is asked, a heartbeat makes no second question."""
+    room, one, other = await two()
+    client = await other.join("t")
+    room.beat()
+    answered = asyncio.Event()
+    asked: list[object] = []
+
+    async def ask(*question: object) -> dict[str, int]:
+        asked.append(question)
+        await answered.wait()
+        return {"t": 1}
+
+    other.channels._incoming.losses._ask = ask
+    other.relay.drops = 1
+    await one.publish_each("t", "1")
+    room.beat()
+    await one.publish_each("t", "2")
+    await room.time.pass_by(1.5)
+    room.beat()
+    await room.time.pass_by(1.5)
+    answered.set()
+    await turns()
+    assert told(client) == ["t lost 1", "2"]
+    assert len(asked) == 1
+
+
 # --- Processes and connections ---
 
 
