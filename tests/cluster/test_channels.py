@@ -128,6 +128,17 @@ async def test_topic_that_exists_elsewhere_only() -> None:
     assert told(client) == ["2"]
 
 
+async def test_position_counts_what_is_pending() -> None:
+    """Positions include what was accepted in this tick, which leaves before them."""
+    _, one, _ = await two()
+    number = partition_of("t")
+    one.publish("t", "1")
+    assert one.channels.position(number) == 1
+    one.publish("t", "2")
+    assert one.channels.positions() == {number: 2}
+    assert one.channels.count(number, 1, 2) == {"t": 2}
+
+
 # --- Losses ---
 
 
