@@ -9,7 +9,7 @@ from pubsub.cluster import entries
 from pubsub.cluster.copies import MAX_HELD
 from pubsub.cluster.journals import UNUSED_SECONDS
 from pubsub.cluster.names import log_of, partition_of
-from pubsub.core.errors import TopicNotFound
+from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.publication import Position
 from pubsub.protocol.replies import encode_topic_deleted as deleted
 from pubsub.relay.errors import Unavailable
@@ -97,6 +97,16 @@ async def test_publishing_to_a_missing_topic() -> None:
         await room.processes[0].publish(1)
     with pytest.raises(TopicNotFound):
         await room.processes[0].journals.open("t")
+
+
+async def test_a_topic_without_history() -> None:
+    """A topic without history has no log."""
+    room = await make_room(history=0)
+    process = room.processes[0]
+    for refused in (process.publish(1), process.journals.open("t"), process.journals.catch_up("t")):
+        with pytest.raises(NoHistory):
+            await refused
+    assert process.lost == []
 
 
 async def test_publishing_without_the_network() -> None:
