@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pubsub.cluster import entries
-from pubsub.cluster.copies import Copy, Counts, LogLost, Pace, Surroundings
+from pubsub.cluster.copies import Copy, Counts, LogLost, Surroundings
 from pubsub.cluster.names import log_of
+from pubsub.cluster.pace import Pace
 from pubsub.cluster.partitions import Partitions
 from pubsub.core.broker import Broker
 from pubsub.core.errors import NoHistory, TopicNotFound
