@@ -40,7 +40,9 @@ async def test_a_publication_says_what_became_of_it() -> None:
     publication = await room.processes[0].publish(1)
     assert (publication.time, publication.offset, publication.subscribers) == (10**9, 2, 7)
     assert not publication.duplicate
-    assert room.processes[0].broker.statistics().messages == 1
+    await room.processes[0].publish(2, publisher_id="c1")
+    statistics = room.processes[0].broker.statistics()
+    assert (statistics.messages, statistics.client_publications) == (2, 1)
     assert room.processes[1].broker.statistics().messages == 0
 
 
@@ -745,6 +747,49 @@ async def test_an_unused_copy_is_dropped() -> None:
     await room.processes[0].publish(1)
     client, subscribed = await process.recover("t", Position(EPOCH, 1))
     assert (subscribed.recovered, events(client)) == (True, [0, 1])
+
+
+async def test_a_copy_that_is_read_is_used() -> None:
+    """A copy whose history is read now and then is kept."""
+    room = await make_room()
+    process = room.processes[1]
+    for _ in range(2):
+        await process.journals.open("t")
+        process.clock.advance(UNUSED_SECONDS - 1)
+    process.journals.close_unused()
+    assert process.journals.is_open("t")
+
+
+async def test_copies_are_dropped_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the events of dropped copies reach a bound, other copies wait for the next call."""
+    monkeypatch.setattr("pubsub.cluster.journals.DROPPED_AT_ONCE", 1)
+    room = await make_room()
+    await room.create("u")
+    process = room.processes[1]
+    for name in ("t", "u"):
+        await process.publish(1, name)
+        await process.journals.open(name)
+    process.clock.advance(UNUSED_SECONDS)
+    for left in (1, 0):
+        process.journals.close_unused()
+        assert process.journals.statistics().open == left
+
+
+async def test_a_partition_is_followed_though_one_of_its_topics_is_deleted() -> None:
+    """Of two topics of one partition that are being opened, one may be deleted."""
+    other = next(name for name in map(str, range(9999)) if partition_of(name) == partition_of("t"))
+    room = await make_room()
+    await room.create(other)
+    process = room.processes[1]
+    opening = [asyncio.ensure_future(process.journals.open(name)) for name in ("t", other)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    process.broker.remove("t", deleted("t"))
+    process.journals.on_removed("t")
+    with pytest.raises(TopicNotFound):
+        await opening[0]
+    await opening[1]
+    assert process.journals.is_open(other)
 
 
 async def test_a_partition_is_followed_as_long_as_a_copy_needs_it() -> None:
