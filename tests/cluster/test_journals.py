@@ -452,7 +452,7 @@ async def test_synchronizing_while_a_topic_is_deleted() -> None:
     opening = asyncio.ensure_future(process.journals.open("t"))
     await asyncio.sleep(0)
     synchronizing = asyncio.ensure_future(process.journals.synchronize())
-    await asyncio.sleep(0)
+    await settle(2)
     process.broker.remove("t", deleted("t"))
     process.journals.on_removed("t")
     await synchronizing
