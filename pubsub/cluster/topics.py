@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 
 from pubsub.cluster.catalogue import SLICE, Catalogue
-from pubsub.cluster.changes import PATIENCE, Changes, LogFunction
 from pubsub.cluster.concurrency import for_each
 from pubsub.cluster.names import key_of
 from pubsub.cluster.records import Record
 from pubsub.cluster.revisions import Revisions
+from pubsub.cluster.topic_changes import PATIENCE, LogFunction, TopicChanges
 from pubsub.core.broker import Broker
 from pubsub.core.errors import LimitExceeded, TopicExists
 from pubsub.core.names import validate_name
@@ -25,7 +25,7 @@ from pubsub.relay.errors import Unavailable
 from pubsub.turns import Turns
 
 MAX_PENDING = 100_000
-"""Changes that are kept while a snapshot is read. If there are more, another one is read."""
+"""TopicChanges that are kept while a snapshot is read. If there are more, another one is read."""
 
 ATTEMPTS = 5
 """Snapshots that are read until one and the changes after it have no gap in between."""
@@ -80,7 +80,7 @@ class Topics:
         self._request_synchronization = request_synchronization
         self._catalogue = Catalogue(broker, on_removed=on_removed, on_begun_again=on_begun_again)
         self._revisions = Revisions()
-        self._changes = Changes(
+        self._changes = TopicChanges(
             self._catalogue,
             self._revisions,
             relay,
@@ -92,7 +92,7 @@ class Topics:
         self._registry_store: str | None = None
         self._log_store: str | None = None
         self._pending: deque[_Change] | None = None
-        """Changes that arrive while a snapshot is read; ``None`` if none is."""
+        """TopicChanges that arrive while a snapshot is read; ``None`` if none is."""
         self._is_settled = False
         """Whether everything is done that has to follow a snapshot."""
         self._has_created_configured = False
@@ -111,7 +111,7 @@ class Topics:
         known = self._catalogue.find(name)
         return None if known is None else known.record.epoch
 
-    # --- Changes by this process ---
+    # --- TopicChanges by this process ---
 
     async def create(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
         """Create a topic with the options that are given; see `Broker.create_topic`.
@@ -150,7 +150,7 @@ class Topics:
         """End what goes on in the background."""
         await self._changes.stop()
 
-    # --- Changes by all processes ---
+    # --- TopicChanges by all processes ---
 
     def on_change(self, key: str, value: bytes | None, revision: int) -> None:
         """Apply a change of the registry, or note it while a snapshot is read."""

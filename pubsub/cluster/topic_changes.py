@@ -19,7 +19,7 @@ LogFunction = Callable[[str, str], Awaitable[object]]
 """Does something with the log of the topic with this name and this epoch."""
 
 
-class Changes:
+class TopicChanges:
     """Changes the registry. What comes of it takes effect as the changes of others do.
 
     Args:
