@@ -111,6 +111,11 @@ class RemotePresence:
         await self.prepare(name)
         return self._broker.presence(name)
 
+    def knows(self, name: str) -> bool:
+        """Return whether the members of other processes are known, or cannot be."""
+        partition = self._partitions.get(partition_of(name))
+        return not self._relay.is_connected or (partition is not None and name in partition.known)
+
     async def prepare(self, name: str) -> None:
         """Get the members of other processes, before somebody subscribes and sees them.
 

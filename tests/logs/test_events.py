@@ -28,6 +28,9 @@ def test_every_event_has_a_line(json_lines: Lines, caplog: pytest.LogCaptureFixt
     """Each function logs its event with its fields; those that are unknown are left out."""
     caplog.set_level(logging.DEBUG, "pubsub")
     logs.server_started("1.0", max_topics=5)
+    logs.relay_unreachable(server="nats://host:4222", reason="refused")
+    logs.relay_connected(server="nats://host:4222", room="chatroom")
+    logs.relay_lost(server="nats://host:4222", reason="unexpected EOF")
     logs.client_connected("c", address="10.0.0.1")
     logs.slow_consumer("c", address="10.0.0.1", user="42")
     logs.client_closed("c", code=3008, reason="slow", address="10.0.0.1")
@@ -44,6 +47,24 @@ def test_every_event_has_a_line(json_lines: Lines, caplog: pytest.LogCaptureFixt
         for line in json_lines.decoded
     ] == [
         {"level": "info", "event": "server_started", "version": "1.0", "max_topics": 5},
+        {
+            "level": "info",
+            "event": "relay_unreachable",
+            "server": "nats://host:4222",
+            "reason": "refused",
+        },
+        {
+            "level": "info",
+            "event": "relay_connected",
+            "server": "nats://host:4222",
+            "room": "chatroom",
+        },
+        {
+            "level": "info",
+            "event": "relay_lost",
+            "server": "nats://host:4222",
+            "reason": "unexpected EOF",
+        },
         {
             "level": "debug",
             "event": "client_connected",
