@@ -6,18 +6,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from pubsub.cluster import presence as module
+from pubsub.cluster import own_members, presence_messages
 from pubsub.cluster.names import partition_of
-from pubsub.cluster.presence import (
-    CONFIRM_AFTER,
-    INTERVAL,
-    KEEP,
-    KIND,
-    Changes,
-    RemotePresence,
-    Said,
-    State,
-)
+from pubsub.cluster.own_members import CONFIRM_AFTER, INTERVAL
+from pubsub.cluster.presence import KEEP, RemotePresence
+from pubsub.cluster.presence_messages import KIND, Changes, Said, State
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
@@ -262,9 +255,12 @@ async def test_members_that_nobody_needs_are_forgotten() -> None:
     await room.elapse(2 * KEEP + 1)
     assert second.names == []
     assert "0 partitions" in repr(second.presence)
+    second.relay.drops = 1
     first.join("cid")
     await room.elapse(INTERVAL)
     assert second.names == []
+    assert second.relay.drops == 1, "the process receives nothing about the topic"
+    second.relay.drops = 0
     second.join("bob")
     await turns()
     assert second.names == ["ann", "bob", "cid"]
@@ -448,7 +444,8 @@ async def test_a_topic_that_is_deleted_while_changes_wait() -> None:
 
 async def test_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many members travel in messages of bounded size, and are applied in many turns."""
-    monkeypatch.setattr(module, "SLICE", 10)
+    for module in (own_members, presence_messages):
+        monkeypatch.setattr(module, "SLICE", 10)
     room = Room(presence_max=1000)
     first, second = room.processes
     second.join("bob")
@@ -484,7 +481,7 @@ async def test_an_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> N
     first.join("bob", b'{"n":2}')
     second.join("cid")
     await room.elapse(INTERVAL)
-    monkeypatch.setattr(module, "ANSWER_BYTES", 50)
+    monkeypatch.setattr(own_members, "ANSWER_BYTES", 50)
     state = msgspec.msgpack.decode(
         await first.presence.answer(msgspec.msgpack.encode([TOPIC, "missing"])), type=State
     )
