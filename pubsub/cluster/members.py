@@ -17,6 +17,9 @@ from pubsub.turns import Turns
 INTERVAL = 1.0
 """Seconds between two heartbeats."""
 
+GREETING_DELAY = 0.05
+"""Seconds until a new process gets a heartbeat of this one, so that many of them need only one."""
+
 ALIVE_SECONDS = 6.0
 """A process that has been silent for longer is in no figures: it was killed, or hangs."""
 
@@ -107,10 +110,11 @@ class Member:
 class Members:
     """Sends a heartbeat each second, and keeps account of those of other processes.
 
-    A process is heard of at its first heartbeat (`on_joined`), is left out of all figures after
-    `ALIVE_SECONDS` of silence (`on_left`), and is forgotten after `PRESENT_SECONDS` (`on_gone`).
-    One that stops says so, and is both at once. Without the network everybody is silent, and is
-    forgotten after `CUT_OFF_SECONDS`. Time in which this process itself was held up does not count.
+    A process is heard of at its first heartbeat (`on_joined`), which all others answer with one of
+    theirs. It is left out of all figures after `ALIVE_SECONDS` of silence (`on_left`), and is
+    forgotten after `PRESENT_SECONDS` (`on_gone`). One that stops says so, and is both at once.
+    Without the network everybody is silent, and is forgotten after `CUT_OFF_SECONDS`. Time in which
+    this process itself was held up does not count.
 
     Subscribers are not counted for this: the broker notes the names of topics where their number
     has changed, and a heartbeat has those counts. After a lost one all are asked for.
@@ -165,6 +169,7 @@ class Members:
         self._subscribers: dict[str, int] = {}
         self._number = 0
         self._timer: Timer | None = None
+        self._greeting: Timer | None = None
         self._looked = clock()
         self._cut_off: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,9 +190,10 @@ class Members:
     def stop(self) -> None:
         """Say that this process leaves, and neither send nor receive anything any longer."""
         self._beat(is_leaving=True)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._greeting):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._greeting = None
         self._relay.unsubscribe(CHANNEL)
         for task in self._tasks:
             task.cancel()
@@ -219,6 +225,10 @@ class Members:
     def beat_now(self) -> None:
         """Send a heartbeat, besides those that are due."""
         self._beat(is_leaving=False)
+
+    def _greet(self) -> None:
+        self._greeting = None
+        self.beat_now()
 
     def _beat(self, *, is_leaving: bool) -> None:
         counts = iter(self._broker.take_recounted().items())
@@ -298,6 +308,8 @@ class Members:
         self._apply(member, beat.counts)
         if has_joined:
             self._on_joined(member.id)
+            if self._greeting is None:
+                self._greeting = self._call_later(GREETING_DELAY, self._greet)
         self._on_positions(member.id, beat.positions)
         if member.must_ask and member.recent is None:
             self._ask_counts(member)

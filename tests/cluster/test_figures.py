@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pubsub.cluster.answers import MAX_ROWS, ClientsAsked
 from pubsub.cluster.figures import Inquiry
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.publication import Position
@@ -136,8 +137,9 @@ async def test_a_process_does_not_answer(room: Three) -> None:
     inquiry = room.a.figures.inquire()
     totals = await room.wait(inquiry.totals())
     assert (totals.clients, inquiry.is_complete) == (2, False)
-    assert await topic(inquiry, "t") == TopicStatistics(1, 3, 1, 1)
-    page = await inquiry.clients(prefix="", after=0, limit=10)
+    async with asyncio.timeout(5):
+        assert await topic(inquiry, "t") == TopicStatistics(1, 3, 1, 1)
+        page = await inquiry.clients(prefix="", after=0, limit=10)
     assert (len(page.rows), page.total) == (1, 2)
     assert [each["age_ms"] for each in inquiry.processes()] == [0, 500, 0]
 
@@ -255,6 +257,18 @@ async def test_many_subscriptions(room: Three) -> None:
     assert {tuple(row.topics) for row in page.rows} == {tuple(names)}
 
 
+async def test_an_answer_is_bounded(room: Three) -> None:
+    """It has no more clients than are asked for, and never more than `MAX_ROWS`."""
+    for _ in range(MAX_ROWS + 10):
+        room.a.connect()
+    for asked, given in ((3, 3), (2 * MAX_ROWS, MAX_ROWS)):
+        rows: list[Any] = []
+        total = await room.a.figures.answers.clients(
+            ClientsAsked("", 0, asked, with_topics=False), rows.extend
+        )
+        assert (len(rows), total) == (given, MAX_ROWS + 10)
+
+
 async def test_disconnect_a_client(room: Three) -> None:
     """A client is found in whatever process it is."""
     here, there = room.a.connect(), room.b.connect()
@@ -269,7 +283,8 @@ async def test_nobody_is_asked_for_a_client_of_this_process(room: Three) -> None
     client = room.a.connect().client
     room.b.be_silent()
     inquiry = room.a.figures.inquire()
-    assert await inquiry.disconnect(client_id=client.id) == 1
+    async with asyncio.timeout(5):
+        assert await inquiry.disconnect(client_id=client.id) == 1
     assert inquiry.is_complete
 
 
