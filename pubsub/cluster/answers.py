@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from pubsub.cluster.members import Totals
+from pubsub.cluster.beats import Totals
 from pubsub.cluster.messenger import Messenger
 from pubsub.cluster.rows import ClientRow, Subscriber
 from pubsub.core.broker import Broker

@@ -18,7 +18,8 @@ from pubsub.cluster.answers import (
     DisconnectAsked,
     counters_of,
 )
-from pubsub.cluster.members import Members, Totals
+from pubsub.cluster.beats import Totals
+from pubsub.cluster.members import Members
 from pubsub.cluster.messenger import Messenger
 from pubsub.cluster.rows import ClientRow, FirstRows, Subscriber, end_of_page
 from pubsub.core.counters import TopicStatistics

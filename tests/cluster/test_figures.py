@@ -87,10 +87,12 @@ async def test_processes(room: Three) -> None:
     await room.time.pass_(0.25)
     assert [each["age_ms"] for each in inquiry.processes()] == [0, 250, 250]
     await inquiry.totals()
-    assert inquiry.processes() == [
-        {"id": "b", "uptime_sec": 0, "clients": 1, "age_ms": 0},
-        {"id": "a", "uptime_sec": 0, "clients": 0, "age_ms": 0},
-        {"id": "c", "uptime_sec": 0, "clients": 0, "age_ms": 0},
+    processes = inquiry.processes()
+    assert all(each.pop("uptime_sec") >= 0 for each in processes)
+    assert processes == [
+        {"id": "b", "clients": 1, "age_ms": 0},
+        {"id": "a", "clients": 0, "age_ms": 0},
+        {"id": "c", "clients": 0, "age_ms": 0},
     ]
 
 
@@ -214,9 +216,8 @@ async def test_pages_of_clients(room: Three) -> None:
     assert sizes == [4, 4, 3]
     assert [row.id for row in found] == [each.client.id for each in clients]
     assert [row.user for row in found] == [f"u{number}" for number in range(11)]
-    assert {(row.topics, row.queued, row.dropped, row.connected_sec) for row in found} == {
-        (1, 0, 0, 0)
-    }
+    assert {(row.topics, row.queued, row.dropped) for row in found} == {(1, 0, 0)}
+    assert all(row.connected_sec >= 0 for row in found)
 
 
 async def test_clients_with_a_prefix(room: Three) -> None:

@@ -153,7 +153,7 @@ async def test_subscribers_elsewhere(room: Room) -> None:
     b.broker.disconnect(clients[1])
     await room.time.pass_(1.25)
     assert [a.members.remote_subscribers(topic) for topic in ("t", "u", "v")] == [2, 0, 0]
-    assert a.members._subscribers.keys() == {"t"}
+    assert a.members._counts._subscribers.keys() == {"t"}
 
 
 async def test_subscribers_of_a_deleted_topic(room: Room) -> None:
@@ -216,7 +216,7 @@ async def test_counts_that_change_while_they_are_asked_for(room: Room) -> None:
     a.relay.drops = 1
     b.members.beat_now()
     await turns()
-    before = await b.members._answer_counts(b"")
+    before = await b.members._counts._answer(b"")
 
     async def answer(body: bytes) -> bytes:
         b.broker.disconnect(client)
