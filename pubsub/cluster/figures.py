@@ -27,7 +27,10 @@ from pubsub.core.publication import Position
 from pubsub.relay.errors import Unavailable
 from pubsub.turns import Turns
 
-SUMMED = ("clients", "subscribers", "messages", "delivered", "dropped")
+SUMMED = (
+    *("clients", "subscribers", "messages", "delivered", "dropped"),
+    *("history_bytes", "history_evicted"),
+)
 """The totals that are sums over all processes; all processes have the same topics."""
 
 _BYTES_OF_NAME = 520
@@ -135,7 +138,7 @@ class Inquiry:
     # --- Questions ---
 
     async def totals(self) -> Totals:
-        """Return the totals of the room; ``uptime`` and what is kept are those of this process."""
+        """Return the totals of the room; ``uptime`` is that of this process."""
         await self._ask(TOTALS, b"")
         own = self._figures.answers.totals()
         every = [own, *(other.totals for other in self._others.values())]
@@ -153,8 +156,12 @@ class Inquiry:
             sums = [counters_of(counted) for _, counted in some]
             for name, other in self._others.items():
                 if name in answers:
-                    (rows,) = answers[name].slices
-                    more = msgspec.msgpack.decode(rows, type=list[Counters])
+                    slices = answers[name].slices
+                    more = [
+                        row
+                        for some_rows in slices
+                        for row in msgspec.msgpack.decode(some_rows, type=list[Counters])
+                    ]
                 else:
                     more = [(0, other.counts.get(topic, 0), 0, 0) for topic in names]
                 sums = [

@@ -99,7 +99,7 @@ async def test_scope(site: Site, path: str) -> None:
         assert "complete" not in body
     own = await site.get(path, scope="process")
     assert own.keys() == body.keys() - {"processes"}
-    del site.runtime.cluster  # type: ignore[attr-defined]
+    site.runtime.cluster = None  # type: ignore[attr-defined]
     assert await site.get(path) == own
     status, answer = await site.request(path, scope="world")
     assert (status, answer["error"]["message"]) == (400, "scope must be room or process")

@@ -67,16 +67,21 @@ async def topic(inquiry: Inquiry, name: str) -> TopicStatistics:
 
 
 async def test_totals(room: Three) -> None:
-    """Clients and messages are sums; all processes have the same topics."""
+    """All but the topics are sums, because all processes have the same topics."""
     room.a.connect("t")
     room.b.connect("t", "u")
     room.c.connect("u")
     publish(room.b.broker, "t", "x")
     publish(room.c.broker, "t", "x")
+    for process in room.processes:
+        process.install("kept", history=10)
+        process.broker.deliver_kept("kept", b"x", offset=1, publisher_id=None, user=None)
     inquiry = room.a.figures.inquire()
     totals = await inquiry.totals()
-    assert (totals.topics, totals.clients, totals.subscribers) == (2, 3, 4)
+    assert (totals.topics, totals.clients, totals.subscribers) == (3, 3, 4)
     assert (totals.messages, totals.delivered, totals.dropped) == (2, 1, 0)
+    own = [process.broker.statistics().history_bytes for process in room.processes]
+    assert totals.history_bytes == sum(own) > max(own) > 0
     assert inquiry.is_complete
 
 
