@@ -152,7 +152,7 @@ UNIVERSAL := $(COMPILE) --universal --python-version 3.11 --constraints requirem
 .PHONY: requirements
 requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml (U=--upgrade for new releases)
 	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml -o requirements/base.txt
-	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --all-extras -o requirements/workers.txt
+	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --extra workers -c requirements/base.txt -o requirements/workers.txt
 	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(BIN)/$(COMPILE) $(U) pyproject.toml --all-extras --python-version 3.11 --resolution lowest-direct -o requirements/oldest.txt
