@@ -66,6 +66,7 @@ class Runtime:
             describe_loss=replies.encode_loss,
             describe_presence=replies.encode_presence,
         )
+        self.cluster = None
         self.tally = Tally()
         self.traffic = Traffic()
         self.lag = EventLoopLag()
