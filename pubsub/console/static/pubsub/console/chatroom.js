@@ -1084,6 +1084,18 @@ export class ChatRoom extends ChatRoomTarget {
   }
 
   /**
+   * A topic has a new history. Two streams that overlap may both say so, and an ack before.
+   *
+   * @param {Subscription} subscription
+   * @param {Partial<Position>} position
+   */
+  #onReset(subscription, position) {
+    if (subscription.position?.epoch === position.epoch) return;
+    subscription.begin(position);
+    this.#notifyOfLoss(subscription.topic, { cause: "reset" });
+  }
+
+  /**
    * Report messages that were lost although the connection was not.
    *
    * @param {string} topic
@@ -1111,10 +1123,7 @@ export class ChatRoom extends ChatRoomTarget {
     }
     if (msg === "token_expiring") this.#onExpiring(expires_in);
     const subscription = this.#subscriptions.get(topic);
-    if (msg === "position_reset" && subscription?.active) {
-      subscription.begin(position);
-      this.#notifyOfLoss(topic, { cause: "reset" });
-    }
+    if (msg === "position_reset" && subscription?.active) this.#onReset(subscription, position);
     if (msg !== "topic_deleted" && msg !== "permission_revoked") return;
     if (subscription && !subscription.active) return; // its own ack is still to come
     this.#subscriptions.delete(topic);
