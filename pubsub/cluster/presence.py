@@ -13,7 +13,6 @@ from typing import Any
 from pubsub.cluster.names import partition_of
 from pubsub.cluster.own_members import OwnMembers, presence_of
 from pubsub.cluster.presence_messages import (
-    KIND,
     State,
     channel_of,
     decode_changes,
@@ -30,8 +29,14 @@ from pubsub.relay.base import Relay
 from pubsub.relay.errors import RelayError
 from pubsub.turns import Turns
 
+KIND = "presence"
+"""Of the question for all members of some topics."""
+
 KEEP = 5.0
 """Seconds for which the members of a topic are kept that nobody needs here any more."""
+
+RETRY_AFTER = 5.0
+"""Seconds until members are asked for again, when the network did not take the question."""
 
 ATTEMPTS = 3
 """How often members are asked for while answers are older than what was heard already."""
@@ -240,6 +245,11 @@ class RemotePresence:
         if partition.asking is None:
             partition.asking = self._start(self._ask_for_members(number, partition))
 
+    def _learn_doubtful(self) -> None:
+        for number, partition in self._partitions.items():
+            if partition.is_doubtful:
+                self._learn(number, partition)
+
     async def _ask_for_members(self, number: int, partition: _Partition) -> None:
         attempts = 0
         try:
@@ -264,7 +274,8 @@ class RemotePresence:
                     partition.is_doubtful |= partition.heard.get(process) != sequence
                 partition.known |= partition.topics.intersection(names)
         except RelayError:
-            pass  # they are asked for again after the next connection
+            partition.is_doubtful = True
+            self._timers.later(RETRY_AFTER, self._learn_doubtful)
         finally:
             partition.asking = None
 

@@ -8,9 +8,6 @@ from msgspec import Struct
 
 from pubsub.core.presence import Member, Who
 
-KIND = "presence"
-"""Of the question for all members of some topics."""
-
 SLICE = 300
 """Members that are read or changed in one turn of the event loop: about 2 ms."""
 

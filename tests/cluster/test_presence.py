@@ -9,8 +9,8 @@ import pytest
 from pubsub.cluster import own_members, presence_messages
 from pubsub.cluster.names import partition_of
 from pubsub.cluster.own_members import CONFIRM_AFTER, INTERVAL
-from pubsub.cluster.presence import KEEP, RemotePresence
-from pubsub.cluster.presence_messages import KIND, Changes, Said, State
+from pubsub.cluster.presence import KEEP, KIND, RETRY_AFTER, RemotePresence
+from pubsub.cluster.presence_messages import Changes, Said, State
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
@@ -20,7 +20,7 @@ from pubsub.core.presence import Notice
 from pubsub.protocol import replies
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
-from tests.cluster.processes import turns
+from tests.cluster.topic_room import turns
 from tests.core.presence_room import LINGER, Time, names
 from tests.core.support import join
 
@@ -389,6 +389,22 @@ async def test_a_process_without_the_network() -> None:
     await turns()
     await room.elapse(INTERVAL)
     assert first.names == second.names == ["ann", "bob"]
+
+
+async def test_a_question_that_failed() -> None:
+    """A question that the network did not take is repeated after a while."""
+    room = Room()
+    first, second = room.processes
+    first.join("ann")
+    await room.elapse(10)
+    second.relay.is_connected = False
+    second.join("bob")
+    await turns()
+    second.relay.is_connected = True
+    assert not second.presence.knows(TOPIC)
+    await room.elapse(RETRY_AFTER)
+    assert second.presence.knows(TOPIC)
+    assert second.names == ["ann", "bob"]
 
 
 async def test_an_answer_older_than_a_message() -> None:

@@ -22,7 +22,7 @@ from pubsub.core.options import GivenOptions, Overflow, TopicOptions, TopicRules
 from pubsub.logs import events
 from pubsub.relay.base import Snapshot
 from pubsub.relay.errors import Unavailable
-from tests.cluster.processes import Network, Process, notices, processes, turns
+from tests.cluster.topic_room import Network, Process, notices, processes, turns
 
 KEPT = GivenOptions(history=10)
 
