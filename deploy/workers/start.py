@@ -75,9 +75,7 @@ def check_settings() -> None:
     Otherwise each process would print it, again and again.
     """
     command = [sys.executable, "-c", "import chatroom_project.asgi"]
-    done = subprocess.run(
-        command, cwd=HERE.parents[1], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stderr)
         sys.exit(done.returncode)

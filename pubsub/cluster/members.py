@@ -62,7 +62,8 @@ class Members:
         turns: For slices of long work.
         serves: Whether clients can connect to this process.
         positions: Returns the last sequence of this process in each partition.
-        on_positions: Called with a process and its positions, at each of its heartbeats.
+        on_positions: Called with a process, its positions and its age in seconds, at each of its
+            heartbeats.
         on_joined: Called with a process that is heard for the first time, or again.
         on_left: Called with one that is not alive any longer.
         on_gone: Called with one whose clients are not present any longer, after `on_left`.
@@ -80,7 +81,7 @@ class Members:
         turns: Turns,
         serves: bool = True,
         positions: Callable[[], dict[int, int]] = dict,
-        on_positions: Callable[[str, dict[int, int]], None] | None = None,
+        on_positions: Callable[[str, dict[int, int], float], None] | None = None,
         on_joined: Callable[[str], None] | None = None,
         on_left: Callable[[str], None] | None = None,
         on_gone: Callable[[str], None] | None = None,
@@ -238,7 +239,7 @@ class Members:
             self._on_joined(member.id)
             if self._greeting is None:
                 self._greeting = self._call_later(GREETING_DELAY, self._greet)
-        self._on_positions(member.id, beat.positions)
+        self._on_positions(member.id, beat.positions, beat.totals.uptime)
         if member.must_ask and member.recent is None:
             self._counts.ask(member)
 

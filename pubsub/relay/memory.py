@@ -6,6 +6,7 @@ from itertools import count
 
 from pubsub.relay.base import Appended, Entry, Handler, OnEntry, Snapshot
 from pubsub.relay.errors import Conflict, Unavailable
+from pubsub.relay.statistics import RelayStatistics
 
 
 class MemoryNetwork:
@@ -110,6 +111,10 @@ class MemoryRelay:
             self._soon(self._handler.on_change, key, value, revision)
 
     # --- What a process does ---
+
+    def statistics(self) -> RelayStatistics:
+        """Return nothing but the state."""
+        return RelayStatistics(self.is_connected, 0, 0, 0, 0, 0, {}, 0)
 
     def start(self, handler: Handler) -> None:
         self._handler = handler

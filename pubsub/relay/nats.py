@@ -16,8 +16,9 @@ from pubsub.core.options import MAX_HISTORY
 from pubsub.relay.base import TIMEOUT, Appended, Entry, Handler, OnEntry, Snapshot
 from pubsub.relay.configuration import RelayConfiguration
 from pubsub.relay.errors import Conflict, Unavailable
-from pubsub.relay.nats_connection import Interest, NatsConnection, RelayStatistics, Timings
+from pubsub.relay.nats_connection import Interest, NatsConnection, Timings
 from pubsub.relay.nats_stream import NatsStream
+from pubsub.relay.statistics import RelayStatistics
 
 MARKER_SECONDS = 3600
 """Seconds after which the registry forgets that a key was deleted."""

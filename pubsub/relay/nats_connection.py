@@ -5,7 +5,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -16,6 +16,7 @@ from pubsub.relay.base import TIMEOUT, Handler
 from pubsub.relay.configuration import RelayConfiguration, RelayServer
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.nats_client import NatsClient
+from pubsub.relay.statistics import RelayStatistics
 
 MIN_VERSION = (2, 12)
 """The oldest server that has batches of direct gets and markers that expire."""

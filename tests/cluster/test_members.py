@@ -40,7 +40,7 @@ class Process:
             self.broker,
             turns=Turns(),
             positions=lambda: {7: len(name)},
-            on_positions=self.positions.__setitem__,
+            on_positions=self._note_positions,
             on_joined=note("joined"),
             on_left=note("left"),
             on_gone=note("gone"),
@@ -48,6 +48,9 @@ class Process:
             call_later=room.time.call_later,
             **options,
         )
+
+    def _note_positions(self, process: str, positions: dict[int, int], uptime: float) -> None:
+        self.positions[process] = positions
 
     def install(self, topic: str) -> None:
         """Create a topic."""
