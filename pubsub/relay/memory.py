@@ -97,7 +97,12 @@ class MemoryRelay:
         """Receive a message of another process."""
         on_message = self._channels.get(channel)
         if on_message is not None and not self._loses():
-            self._soon(on_message, data)
+            self._soon(self._deliver, channel, on_message, data)
+
+    def _deliver(self, channel: str, on_message: Callable[[bytes], None], data: bytes) -> None:
+        """Deliver a message, unless the subscription has ended meanwhile."""
+        if self._channels.get(channel) is on_message:
+            on_message(data)
 
     def receive_entry(self, log: str, entry: Entry, previous: int) -> None:
         """Receive an entry of a log."""

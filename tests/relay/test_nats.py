@@ -191,9 +191,9 @@ async def test_last_messages_are_sent(nats_server: NatsServer) -> None:
     async with connected(network) as one:
         await one.relay.subscribe("c", one.on_message)
         async with connected(network) as other:
-            for _ in range(1000):
-                other.relay.publish("c", b"x" * 1000)
-        await one.until(lambda: len(one.messages) == 1000)
+            for _ in range(3500):
+                assert other.relay.publish("c", b"x" * 1000)
+        await one.until(lambda: len(one.messages) == 3500)
 
 
 # --- Faults of the network ---
