@@ -17,16 +17,27 @@ class Fanout:
     Args:
         window: How many publications may be in flight.
         pid: The server's process.
+        other_port: Where a second process of the server listens, if there is one; it gets half of
+            the subscribers, the last ones.
     """
 
     def __init__(
-        self, port: int, dialect: Dialect, subscribers: int, window: int, pid: int | None = None
+        self,
+        port: int,
+        dialect: Dialect,
+        subscribers: int,
+        window: int,
+        pid: int | None = None,
+        other_port: int | None = None,
     ) -> None:
         self.window = window
         self.pid = pid
         self.publication = dialect.publish(TOPIC, TEXT)
         script = (*dialect.opening, dialect.subscribe(TOPIC))
-        self.subscribers = open_connections(port, [script] * subscribers)
+        elsewhere = subscribers // 2 if other_port else 0
+        self.subscribers = open_connections(port, [script] * (subscribers - elsewhere))
+        if other_port:
+            self.subscribers += open_connections(other_port, [script] * elsewhere)
         (self.publisher,) = open_connections(port, [dialect.opening])
         self._measure_frames()
         self.poll = select.epoll()

@@ -1,0 +1,221 @@
+"""One room in two processes: the processor time of deliveries, and the latency between them.
+
+The publisher is connected to the first process. Loads that need only one process, to compare with,
+run without a second one. All processor time is that of whole processes, user and system.
+"""
+
+import itertools
+import json
+import select
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.load.dialects import ACK_MARK, KEPT_TOPIC, TOPIC, Dialect
+from bench.load.drain import GRACE
+from bench.load.fanout import TEXT, Fanout
+from bench.load.meter import Meter, percentile
+from bench.load.processes import exact_cpu_seconds, resident_bytes
+from bench.load.roundtrip import arrivals_at_rate
+from bench.load.websocket import open_connections, read_frame
+from pubsub.cluster.names import partition_of
+
+WINDOW = 64
+"""Publications in flight where a publisher goes as fast as it can."""
+
+EVENT_MARK = b"^"
+"""A byte that occurs once in each event of a topic with history, whose events differ in size. No
+frame of theirs has it in its header."""
+
+SETTLE = 3.0
+"""Seconds until memory is read."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """The processes of a server."""
+
+    dialect: Dialect
+    port: int
+    pid: int
+    other_port: int | None = None
+    other_pid: int | None = None
+    broker_pid: int | None = None
+    """The NATS server, or Redis."""
+
+    def processor_seconds(self) -> dict[str, float]:
+        """Return the processor time of each process so far, by its role."""
+        pids = {"own": self.pid, "other": self.other_pid, "broker": self.broker_pid}
+        return {role: exact_cpu_seconds(pid) if pid else 0.0 for role, pid in pids.items()}
+
+    def since(self, before: Mapping[str, float]) -> dict[str, float]:
+        """Return the processor time of each process since then."""
+        return {role: now - before[role] for role, now in self.processor_seconds().items()}
+
+
+def fan_out(room: Room, subscribers: int, window: int, seconds: float) -> dict[str, float]:
+    """Publish to subscribers of which each process has half.
+
+    Returns:
+        ``deliveries_per_processor_second`` counts the time of the server's processes;
+        ``broker_us`` is the broker's for each publication.
+    """
+    fanout = Fanout(room.port, room.dialect, subscribers, window, room.pid, room.other_port)
+    before = room.processor_seconds()
+    figures = fanout.run(seconds)
+    spent, deliveries = room.since(before), figures["deliveries"]
+    figures["server_us"] = (spent["own"] + spent["other"]) / deliveries * 1e6
+    figures["deliveries_per_processor_second"] = 1e6 / figures["server_us"]
+    if room.broker_pid:
+        figures["broker_us"] = spent["broker"] / deliveries * subscribers * 1e6
+    return figures
+
+
+def latency(room: Room, rate: int, seconds: float) -> dict[str, float]:
+    """Publish at a fixed rate to a subscriber of each process.
+
+    ``added`` is how much later a message arrives at the second process' subscriber than the same
+    message at the first one's.
+    """
+    fanout = Fanout(room.port, room.dialect, 2, 1, room.pid, room.other_port)
+    _, (near, far), share = arrivals_at_rate(fanout, rate, seconds)
+    added = sorted(there - here for here, there in zip(near.latencies, far.latencies, strict=True))
+    near.latencies.sort()
+    return {
+        **{f"added_p{p}_us": percentile(added, p) * 1e6 for p in (50, 99)},
+        **{f"near_p{p}_us": percentile(near.latencies, p) * 1e6 for p in (50, 99)},
+        "rate": rate,
+        "generator_share": share,
+    }
+
+
+def interest(room: Room, wanted: str, seconds: float) -> dict[str, float]:
+    """Measure what publications at full speed cost the second process, beside its idle time.
+
+    Args:
+        room: Its second process has one subscriber.
+        wanted: Which topic that subscribes to: the same (``wanted``), another one of the same
+            partition (``neighbour``), or one of another partition (``unwanted``).
+        seconds: How long to measure, once without publications and once with them.
+    """
+    other_port = room.other_port or room.port
+    listeners: list[socket.socket] = []
+    if wanted == "wanted":
+        fanout = Fanout(room.port, room.dialect, 2, WINDOW, room.pid, other_port)
+    else:
+        fanout = Fanout(room.port, room.dialect, 1, WINDOW, room.pid)
+        name = another_topic(same_partition=wanted == "neighbour")
+        script = (*room.dialect.opening, room.dialect.subscribe(name))
+        listeners = open_connections(other_port, [script])
+    before, begin = room.processor_seconds(), time.perf_counter()
+    time.sleep(seconds)
+    idle_share = room.since(before)["other"] / (time.perf_counter() - begin)
+    before, begin = room.processor_seconds(), time.perf_counter()
+    figures = fanout.run(seconds)
+    spent, elapsed = room.since(before), time.perf_counter() - begin
+    publications = figures["deliveries"] / len(fanout.subscribers)
+    for listener in listeners:
+        listener.close()
+    return {
+        "publications_per_second": publications / elapsed,
+        "idle_percent": 100 * idle_share,
+        "during_percent": 100 * spent["other"] / elapsed,
+        "other_us": (spent["other"] - idle_share * elapsed) / publications * 1e6,
+        "own_us": spent["own"] / publications * 1e6,
+        "broker_us": spent["broker"] / publications * 1e6,
+        "generator_share": figures["generator_share"],
+    }
+
+
+def another_topic(*, same_partition: bool) -> str:
+    """Return the name of a topic that shares the partition of `TOPIC`, or that does not."""
+    names = (f"{TOPIC}-{number}" for number in itertools.count())
+    return next(
+        name for name in names if (partition_of(name) == partition_of(TOPIC)) == same_partition
+    )
+
+
+def history(room: Room, seconds: float) -> dict[str, float]:
+    """Publish to a topic with history that has a subscriber on each process.
+
+    Raises:
+        TimeoutError: Publications are not acknowledged, or not delivered.
+    """
+    dialect = room.dialect
+    script = (*dialect.opening, dialect.subscribe(KEPT_TOPIC))
+    ports = [room.port, *([room.other_port] if room.other_port else [])]
+    subscribers = [sock for port in ports for sock in open_connections(port, [script])]
+    (publisher,) = open_connections(room.port, [dialect.opening])
+    publication = dialect.publish(KEPT_TOPIC, TEXT + EVENT_MARK.decode())
+    marks = {sock.fileno(): (sock, EVENT_MARK) for sock in subscribers}
+    marks[publisher.fileno()] = (publisher, ACK_MARK)
+    publisher.sendall(publication)
+    for sock, mark in marks.values():
+        if (frame := read_frame(sock)).count(mark) != 1:
+            raise ValueError(f"frames cannot be counted by {mark!r}: {frame!r}")
+    poll = select.epoll()
+    for fd in marks:
+        poll.register(fd, select.EPOLLIN)
+    sent, arrived = 0, dict.fromkeys(marks, 0)
+    before, meter = room.processor_seconds(), Meter()
+    end, deadline = meter.begin + seconds, meter.begin + seconds + GRACE
+    while (now := time.perf_counter()) < end or min(arrived.values()) < sent:
+        if now > deadline:
+            raise TimeoutError(f"{sent - min(arrived.values())} messages have not arrived")
+        free = WINDOW - (sent - min(arrived.values()))
+        if free > 0 and now < end:
+            publisher.sendall(publication * free)
+            sent += free
+        for fd, _ in poll.poll(0.1):
+            sock, mark = marks[fd]
+            arrived[fd] += sock.recv(1 << 18).count(mark)
+    elapsed, share = meter.read()
+    spent = room.since(before)
+    return {
+        "publications_per_second": sent / elapsed,
+        **{f"{role}_us": seconds / sent * 1e6 for role, seconds in spent.items()},
+        "generator_share": share,
+    }
+
+
+def topics(room: Room, count: int) -> dict[str, float]:
+    """Create topics over REST, one after the other, and measure the memory that each takes.
+
+    Raises:
+        ConnectionError: A topic is not created.
+    """
+    sock = socket.create_connection(("127.0.0.1", room.port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    pids = {"own": room.pid, "other": room.other_pid or room.pid}
+    time.sleep(SETTLE)
+    before, resident = room.processor_seconds(), {pid: resident_bytes(pid) for pid in pids.values()}
+    meter = Meter()
+    for number in range(count):
+        _create(sock, f"bench-topic-{number:06}")
+    elapsed, share = meter.read()
+    time.sleep(SETTLE)
+    spent = room.since(before)
+    start = resident[room.pid]
+    grown = {role: resident_bytes(pid) - resident[pid] for role, pid in pids.items()}
+    return {
+        "creations_per_second": count / elapsed,
+        **{f"{role}_us": seconds / count * 1e6 for role, seconds in spent.items()},
+        **{f"{role}_kib_per_topic": size / count / 1024 for role, size in grown.items()},
+        "start_mib": start / (1 << 20),
+        "generator_share": share,
+    }
+
+
+def _create(sock: socket.socket, name: str) -> None:
+    body = json.dumps({"name": name})
+    sock.sendall(
+        f"POST /topics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    answer = b""
+    while not answer.endswith(b"}"):
+        piece = sock.recv(4096)
+        answer += piece
+        if not piece or not answer.startswith(b"HTTP/1.1 201"[: len(answer)]):
+            raise ConnectionError(f"a topic is not created: {answer[:200]!r}")
