@@ -55,6 +55,9 @@ class Scenario:
     timeout: float = 60.0
     """Seconds that it may take in addition to the measurement itself."""
 
+    named: bool = False
+    """Whether it is measured only when the command line names it."""
+
     restarts: bool = False
     """Whether the load stops the server, which is then started again."""
 
@@ -130,6 +133,7 @@ def relay_fan_out(window: int) -> Scenario:
         load=("relay-fan-out", "--subscribers", "500", "--window", str(window)),
         metrics=(PER_PROCESSOR_SECOND, BROKER_COST),
         connections=500,
+        named=True,
         takes=lambda peer: RELAY in peer.groups or peer.name in ALONE,
     )
 
@@ -152,6 +156,7 @@ def relay_interest(
             BROKER_COST,
             PUBLICATIONS,
         ),
+        named=True,
         takes=takes,
     )
 
@@ -170,6 +175,7 @@ def relay_latency(rate: int, *, takes: Callable[[Peer], bool]) -> Scenario:
             lower("near_p50_us", "delivery in the same process, p50", "same p50, µs", "µs"),
             lower("near_p99_us", "delivery in the same process, p99", "same p99, µs", "µs"),
         ),
+        named=True,
         takes=takes,
     )
 
@@ -425,6 +431,7 @@ SCENARIOS = (
             OTHER_COST,
             BROKER_COST,
         ),
+        named=True,
         takes=lambda peer: peer.name == "chatroom-relay",
     ),
     Scenario(
@@ -441,6 +448,7 @@ SCENARIOS = (
             lower("start_mib", "memory of a process without clients", "at start, MiB", "MiB", 1),
         ),
         fresh_server=True,
+        named=True,
         takes=lambda peer: peer.name == "chatroom-relay",
     ),
 )

@@ -3,20 +3,29 @@
 A server stands for both of its processes here: the loads cannot tell.
 """
 
+import dataclasses
 import json
+import os
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from bench import servers
 from bench.load.dialects import KEPT_TOPIC, TOPIC
 from bench.load.processes import cpu_seconds, exact_cpu_seconds
 from bench.load.relay import another_topic
-from bench.peers import PEERS
+from bench.peers import PEERS, Peer, toolchains
+from bench.peers.toolchains import Companion
 from bench.scenarios import SCENARIOS
+from bench.servers import ServerFailed, running
 from pubsub.cluster.names import partition_of
 from tests.live.server import Server
 
@@ -132,3 +141,68 @@ def test_two_processes_are_compared_with_one() -> None:
             assert alone.processes == 1
             measured = [one.name for one in SCENARIOS if one.measures(alone) and one.measures(peer)]
             assert "relay-fan-out-window-1" in measured
+
+
+# --- Starting several processes ---
+
+CORE = min(os.sched_getaffinity(0))
+
+ENVIRONMENT_AS_PAGE = """
+import http.server, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/ready" else 404)
+        self.end_headers()
+        self.wfile.write(os.environ["BENCH_TEST"].encode())
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@contextmanager
+def companion(core: int) -> Iterator[Companion]:
+    """Give an environment and a process that are easily recognised."""
+    yield Companion({"BENCH_TEST": "found"}, os.getpid())
+
+
+PEER = Peer(
+    "pages",
+    "pages",
+    (sys.executable, "-c", ENVIRONMENT_AS_PAGE, "{port}"),
+    companion=companion,
+    processes=2,
+    readiness="/ready",
+)
+
+
+def test_every_process_is_started_and_stopped() -> None:
+    """Each listens on a port of its own and finds the companion; none is left afterwards."""
+    with running(PEER, CORE, CORE) as server:
+        (other,) = server.others
+        assert server.port != other.port
+        assert server.broker_pid == os.getpid()
+        for port in (server.port, other.port):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready") as page:
+                assert page.read() == b"found"
+    assert not server.alive()
+    assert not other.alive()
+
+
+def test_process_that_is_never_ready_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that listens but does not become ready is not measured."""
+    monkeypatch.setattr(servers, "START_TIMEOUT", 0.5)
+    never = dataclasses.replace(PEER, readiness="/never")
+    with pytest.raises(ServerFailed), running(never, CORE, CORE):
+        pass
+
+
+def test_nats_is_started_and_stopped() -> None:
+    """The server finds NATS at the address in its environment."""
+    assert toolchains.find_nats() is None
+    with toolchains.nats_server(CORE) as nats:
+        address = urlsplit(nats.environment["CHATROOM_RELAY"])
+        with socket.create_connection((address.hostname, address.port), 10) as client:
+            assert client.recv(4) == b"INFO"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.hostname, address.port), 10)
