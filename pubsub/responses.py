@@ -38,7 +38,7 @@ def error_response(
     message: str,
     *,
     status: int | None = None,
-    beside: Mapping[str, str] | None = None,
+    beside: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     """Return an error response, in the format that all errors share.
 

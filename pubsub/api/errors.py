@@ -17,7 +17,7 @@ from pubsub.auth.errors import (
 )
 from pubsub.core.errors import PubSubError, TopicExists
 from pubsub.protocol.codes import ErrorCode
-from pubsub.protocol.errors import error_code
+from pubsub.protocol.errors import error_code, has_unknown_fate
 from pubsub.responses import error_response
 from pubsub.runtime import get_runtime
 
@@ -37,7 +37,8 @@ def response_to(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _on_pubsub_error(request: HttpRequest, error: PubSubError) -> HttpResponse:
-    return error_response(error_code(error), str(error))
+    beside = {"unknown_fate": True} if has_unknown_fate(error) else None
+    return error_response(error_code(error), str(error), beside=beside)
 
 
 def _on_topic_exists(request: HttpRequest, error: TopicExists) -> HttpResponse:

@@ -3,6 +3,7 @@
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from pubsub.cluster.cluster import Cluster
 from pubsub.core.broker import Broker
 from pubsub.processes import WSGI_MESSAGE, is_wsgi, neighbours
 from pubsub.protocol.errors import MessageTooLarge, Unavailable, UnsupportedMediaType
@@ -42,6 +43,11 @@ def get_broker(request: HttpRequest) -> Broker:
     if isinstance(request, ASGIRequest):
         neighbours().look(request.scope)
     return get_runtime().enter()
+
+
+def get_cluster() -> Cluster | None:
+    """Return the other processes of the room; ``None`` if there can be none."""
+    return get_runtime().cluster
 
 
 def get_turns() -> Turns:

@@ -9,7 +9,7 @@ from ninja import Router, Status
 from pubsub.api.access import identify
 from pubsub.api.listings import write_topics
 from pubsub.api.pages import PARAMETERS, Document, read_page
-from pubsub.api.requests import get_broker, get_turns, read_body
+from pubsub.api.requests import get_broker, get_cluster, get_turns, read_body
 from pubsub.api.schemas import (
     ErrorBody,
     TopicConflict,
@@ -34,7 +34,7 @@ router = Router(tags=["Topics"])
     response={
         201: TopicCreated,
         409: TopicConflict,
-        (400, 401, 403, 413, 415): ErrorBody,
+        (400, 401, 403, 413, 415, 503): ErrorBody,
     },
     openapi_extra=json_body(
         NewTopic,
@@ -55,8 +55,12 @@ async def create_topic(request: HttpRequest) -> Any:
     asker = await identify(request, "manage")
     topic = bodies.decode_new_topic(read_body(request))
     await asker.check(topic.name)
+    broker, cluster = get_broker(request), get_cluster()
     try:
-        get_broker(request).create_topic(topic.name, topic.options)
+        if cluster is None:
+            broker.create_topic(topic.name, topic.options)
+        else:
+            await cluster.create_topic(topic.name, topic.options)
     except InvalidTopicName:
         raise BadRequest(f"name {TOPIC_NAME_RULE}") from None
     return Status(201, {"status": "created", "topic": topic.name})
@@ -112,12 +116,16 @@ async def show_topic(request: HttpRequest, name: str) -> Any:
 
 @router.delete(
     "/topics/{name}",
-    response={200: TopicDeleted, (401, 403, 404): ErrorBody},
+    response={200: TopicDeleted, (401, 403, 404, 503): ErrorBody},
     summary="Delete a topic",
 )
 async def delete_topic(request: HttpRequest, name: str) -> Any:
     """Delete a topic. Its subscribers are notified and stay connected."""
     asker = await identify(request, "manage")
     await asker.check(name)
-    get_broker(request).delete_topic(name, replies.encode_topic_deleted(name))
+    broker, cluster = get_broker(request), get_cluster()
+    if cluster is None:
+        broker.delete_topic(name, replies.encode_topic_deleted(name))
+    else:
+        await cluster.delete_topic(name)
     return {"status": "deleted", "topic": name}

@@ -13,6 +13,7 @@ from pubsub.auth import django
 from pubsub.auth.access import Access
 from pubsub.auth.errors import AccessError, ExpiredToken, Forbidden, Unauthorized
 from pubsub.auth.identity import Identity
+from pubsub.connection.postponed import Postponed
 from pubsub.core.client import Client
 from pubsub.protocol import replies
 from pubsub.protocol.codes import Close, ErrorCode
@@ -35,15 +36,6 @@ _REFUSALS = {
     "subscribe": "the credentials do not allow subscribing to this topic",
     "publish": "the credentials do not allow publishing to this topic",
 }
-
-
-class Undecided(Exception):
-    """The authorizer of the project has to be asked first; see `Session.decide`."""
-
-    def __init__(self, action: Action, topic: str) -> None:
-        super().__init__(action, topic)
-        self.action = action
-        self.topic = topic
 
 
 class Peer(Protocol):
@@ -148,13 +140,13 @@ class Session:
         Raises:
             Unauthorized: The client has to authenticate first.
             Forbidden: The credentials of the client do not cover this.
-            Undecided: The authorizer has not been asked about this yet.
+            Postponed: The authorizer has to be asked about this first; see `decide`.
         """
         identity = self.require_identity()
         if self._user is not None:
             allowed = self._answers.get((action, topic))
             if allowed is None:
-                raise Undecided(action, topic)
+                raise Postponed(lambda: self.decide(action, topic))
         else:
             rights = identity.subscribe if action == "subscribe" else identity.publish
             allowed = rights.cover(topic)
@@ -170,7 +162,7 @@ class Session:
         Before the first subscription, it is also asked what others may know about the user.
 
         An answer is discarded if the permissions have changed meanwhile, so `require` may raise
-        `Undecided` again.
+        `Postponed` again.
         """
         era = self._era
         user = await self._reloaded_user()

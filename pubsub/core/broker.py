@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from pubsub import fairness
-from pubsub.core.client import Client
+from pubsub.core.client import Client, Publisher
 from pubsub.core.configuration import Configuration
 from pubsub.core.counters import ClientStatistics, Statistics, TopicStatistics, TotalCounters
 from pubsub.core.errors import (
@@ -30,7 +30,7 @@ from pubsub.core.names import validate_name
 from pubsub.core.once import RecentIds
 from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.presence import Notice, Presence, Presences
+from pubsub.core.presence import Export, Notice, Presence, Presences
 from pubsub.core.publication import Encode, Frame, Position, Publication
 from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.core.topic import HistoryPage, Recover, Subscribed, Topic
@@ -243,6 +243,10 @@ class Broker:
         self._check_caller()
         return self._existing(name)
 
+    def find(self, name: str) -> Topic | None:
+        """Return a topic, to look at; ``None`` if it does not exist."""
+        return self._topics.get(name)
+
     def delete_topic(self, name: str, notice: Frame) -> None:
         """Delete a topic; its subscribers get ``notice`` and stay connected.
 
@@ -302,6 +306,7 @@ class Broker:
         offset: int,
         publisher_id: str | None,
         user: str | None,
+        age: float = 0.0,
     ) -> None:
         """Keep and deliver an event of a topic whose order all processes share; see `deliver`.
 
@@ -311,10 +316,22 @@ class Broker:
             offset: Its offset, above all before.
             publisher_id: As for `deliver`.
             user: As for `deliver`.
+            age: Seconds since it was accepted, by which it expires.
         """
         self._check_caller()
+        deliver = self._topics[name].deliver_kept
         publisher = self._own_client(publisher_id, user)
-        self._deliver(self._topics[name].deliver_kept, event, offset, publisher_id, publisher)
+        self._deliver(deliver, event, offset, publisher_id, publisher, age)
+
+    def forget_kept(self, name: str, offset: int) -> None:
+        """Forget the kept events of a topic, and regard all up to ``offset`` as evicted.
+
+        The topic must exist and keep history; its subscribers hear nothing of it.
+        """
+        self._check_caller()
+        history = self._topics[name].history
+        assert history is not None  # noqa: S101  # only such topics share an order
+        history.begin_after(offset)
 
     def begin_again(self, name: str, epoch: str, notice: Frame) -> None:
         """Begin a new epoch of a topic with a shared order, because the old order was lost.
@@ -326,6 +343,13 @@ class Broker:
         topic.begin_again(epoch)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
+
+    def export_presence(self, export: Export) -> None:
+        """Have a function called when a topic's member in this process changes.
+
+        It gets the name of the topic and the member, and must not call the broker.
+        """
+        self._presences.export = export
 
     def _own_client(self, client_id: str | None, user: str | None) -> Client | None:
         client = None if client_id is None else self._clients.get(client_id)
@@ -346,6 +370,11 @@ class Broker:
             topic.count_accepted()
             if not by_client:
                 self._other_publications += 1
+
+    def count_repetition(self) -> None:
+        """Count a message of a topic with a shared order that repeated an earlier one."""
+        self._check_caller()
+        self._repetitions += 1
 
     def creates(self, name: str) -> bool:
         """Return whether subscribe and publish may create the topic, if it is missing."""
@@ -452,7 +481,7 @@ class Broker:
         message_id: str,
         payload: object,
         *,
-        publisher: Client | None = None,
+        publisher: Publisher | None = None,
         user: str | None = None,
         once: bool = False,
     ) -> Publication:

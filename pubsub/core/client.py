@@ -4,7 +4,19 @@ from pubsub.core.counters import ClientStatistics
 from pubsub.core.outbox import Outbox
 
 
-class Client:
+class Publisher:
+    """Whose message it is, and who therefore gets no copy: here, or as a client elsewhere."""
+
+    __slots__ = ("id",)
+
+    def __init__(self, client_id: str) -> None:
+        self.id = client_id
+
+    def __repr__(self) -> str:
+        return f"<Publisher {self.id}>"
+
+
+class Client(Publisher):
     """An id chosen by the server, an outbox, and the names of the subscribed topics.
 
     ``user`` is the authenticated user, if there is one, and ``info`` a JSON object that describes
@@ -19,10 +31,10 @@ class Client:
     exactly while this client is among the subscribers of that topic.
     """
 
-    __slots__ = ("id", "info", "joined", "outbox", "topics", "user")
+    __slots__ = ("info", "joined", "outbox", "topics", "user")
 
     def __init__(self, client_id: str, outbox: Outbox, joined: int = 0) -> None:
-        self.id = client_id
+        super().__init__(client_id)
         self.joined = joined
         self.outbox = outbox
         self.topics: dict[str, float] = {}

@@ -5,7 +5,7 @@ import string
 from time import time_ns
 from typing import NamedTuple
 
-from pubsub.core.client import Client
+from pubsub.core.client import Client, Publisher
 from pubsub.core.counters import TopicCounters, TopicStatistics, TotalCounters
 from pubsub.core.errors import NoHistory
 from pubsub.core.history import History, KeptFrame
@@ -114,7 +114,7 @@ class Topic:
         self,
         message_id: str,
         payload: object,
-        publisher: Client | None,
+        publisher: Publisher | None,
         user: str | None = None,
     ) -> Publication:
         """Accept a message and offer its event to every subscriber except the publisher."""
@@ -139,14 +139,14 @@ class Topic:
         publication.subscribers = self._offer(frame, publisher)
         return publication
 
-    def _offer(self, frame: Frame, publisher: Client | None) -> int:
+    def _offer(self, frame: Frame, publisher: Publisher | None) -> int:
         """Offer an event to every subscriber except the publisher; return their number."""
         subscribers, counters = self.subscribers, self.counters
         count = len(subscribers)
         if publisher in subscribers:
             count -= 1
             counters.delivered += count
-            own = subscribers[publisher]
+            own = subscribers[publisher]  # type: ignore[index]  # it is a client if it is there
             for outbox in subscribers.values():
                 if outbox is not own:
                     outbox.offer(frame)
@@ -161,12 +161,17 @@ class Topic:
 
     # --- What other processes have accepted ---
 
-    def deliver(self, event: bytes, publisher: Client | None) -> None:
+    def deliver(self, event: bytes, publisher: Publisher | None) -> None:
         """Offer an event that another process has accepted and encoded."""
         self._offer(Frame(event, self.counters), publisher)
 
     def deliver_kept(
-        self, event: bytes, offset: int, publisher_id: str | None, publisher: Client | None
+        self,
+        event: bytes,
+        offset: int,
+        publisher_id: str | None,
+        publisher: Publisher | None,
+        age: float = 0.0,
     ) -> None:
         """Keep and offer an event with its place in the order that all processes share.
 
@@ -175,11 +180,12 @@ class Topic:
             offset: Its offset, which must be above that of all events before.
             publisher_id: The id of the publishing client, in whatever process; or ``None``.
             publisher: The client of this process that gets no copy, if there is one.
+            age: Seconds since it was accepted.
         """
         history = self.history
         assert history is not None  # noqa: S101  # only such topics share an order
         frame = KeptFrame(event, self.counters, history, offset)
-        history.append(frame, publisher_id)
+        history.append(frame, publisher_id, age)
         self._offer(frame, publisher)
 
     def count_accepted(self) -> None:

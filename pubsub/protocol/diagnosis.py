@@ -124,8 +124,8 @@ def _publish(fields: Fields, text: str) -> AnyCommand:
     return Publish(topic=topic, message=Message(id=message_id, payload=payload), once=once)
 
 
-def _ping(_fields: Fields, _text: str) -> AnyCommand:
-    return Ping()
+def _ping(fields: Fields, _text: str) -> AnyCommand:
+    return Ping(process=boolean(fields, "process"))
 
 
 def _auth(fields: Fields, _text: str) -> AnyCommand:

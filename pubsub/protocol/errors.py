@@ -10,7 +10,7 @@
         ├── RateLimited
         ├── TooManyConnections      .reason, streams only
         ├── UnsupportedMediaType    REST only
-        └── Unavailable             REST only
+        └── Unavailable             .unknown_fate
 """
 
 from msgspec import UNSET, UnsetType
@@ -86,9 +86,22 @@ class UnsupportedMediaType(ProtocolError):
 
 
 class Unavailable(ProtocolError):
-    """The process cannot serve the request; the message says what to do."""
+    """The process cannot serve the request now.
+
+    ``unknown_fate`` says that the request may have been carried out nevertheless, because the
+    answer of other servers did not come in time; to repeat it tells.
+    """
 
     code = ErrorCode.UNAVAILABLE
+
+    def __init__(self, message: str, *, unknown_fate: bool = False) -> None:
+        super().__init__(message)
+        self.unknown_fate = unknown_fate
+
+
+def has_unknown_fate(error: core.PubSubError) -> bool:
+    """Return whether what failed may have been carried out nevertheless."""
+    return isinstance(error, Unavailable) and error.unknown_fate
 
 
 _CODES: dict[type[Exception], ErrorCode] = {

@@ -108,9 +108,10 @@ class Publish(Command, tag="publish"):
 
 
 class Ping(Command, tag="ping"):
-    """Ask for a pong."""
+    """Ask for a pong, optionally with the process that sends it."""
 
     request_id: RequestId | UnsetType = UNSET
+    process: bool = False
 
 
 class Auth(Command, tag="auth"):
@@ -171,6 +172,8 @@ class Ack(Reply, tag="ack", kw_only=True):
     recovered: bool | UnsetType = UNSET
     replayed: int | UnsetType = UNSET
     duplicate: bool | UnsetType = UNSET
+    # This answers `publish` while other processes are out of reach; it is "process" then.
+    scope: str | UnsetType = UNSET
     # These answer `auth`, together with `client_id`.
     user: str | UnsetType = UNSET
     expires_in: int | UnsetType = UNSET
@@ -199,7 +202,11 @@ class Error(Reply, tag="error", kw_only=True):
     request_id: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
     error: ErrorDetail
+    # Whether the change may have been carried out nevertheless.
+    unknown_fate: bool | UnsetType = UNSET
     dropped: int | UnsetType = UNSET
+    # Instead of `dropped`, if the number of lost events can only be bounded.
+    at_most: int | UnsetType = UNSET
     # The offsets between which the loss lies, if the topic keeps history.
     first: int | UnsetType = UNSET
     last: int | UnsetType = UNSET
@@ -211,6 +218,8 @@ class Pong(Reply, tag="pong", kw_only=True):
 
     request_id: str | UnsetType = UNSET
     ts: str
+    # This answers `process`, if there are several.
+    process: str | UnsetType = UNSET
 
 
 class Info(Reply, tag="info", kw_only=True):
@@ -218,6 +227,9 @@ class Info(Reply, tag="info", kw_only=True):
 
     topic: str | UnsetType = UNSET
     msg: str
+    # The new position of a topic whose order was lost.
+    epoch: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
     reconnect_in_ms: int | UnsetType = UNSET
     ts: str
     expires_in: int | UnsetType = UNSET

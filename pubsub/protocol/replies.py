@@ -87,8 +87,17 @@ def _subscription_ack(topic: str, subscribed: Subscribed) -> Ack:
     return ack
 
 
-def encode_published(topic: str, request_id: str | UnsetType, publication: Publication) -> Frame:
-    """Encode the acknowledgement of a publication that has an offset, or was a repetition."""
+def encode_published(
+    topic: str,
+    request_id: str | UnsetType,
+    publication: Publication,
+    *,
+    scope: str | UnsetType = UNSET,
+) -> Frame:
+    """Encode the acknowledgement of a publication that was not simply delivered to everyone.
+
+    It has an offset, or was a repetition, or reached only a ``scope``.
+    """
     return _frame(
         Ack(
             request_id=request_id,
@@ -97,6 +106,7 @@ def encode_published(topic: str, request_id: str | UnsetType, publication: Publi
             ts=_timestamp(publication.time),
             offset=UNSET if publication.offset is None else publication.offset,
             duplicate=True if publication.duplicate else UNSET,
+            scope=scope,
         )
     )
 
@@ -130,6 +140,11 @@ def encode_event_with_offset_and_user(publication: Publication) -> bytes:
     return _with_user(encode_event_with_offset(publication), publication.user)
 
 
+def complete_event(event: bytes, offset: int, user: str | None) -> bytes:
+    """Add its offset, and its user if known, to an event that was encoded without both."""
+    return _with_user(b'%b,"offset":%d}' % (event[:-1], offset), user)
+
+
 def _with_user(event: bytes, user: str | None) -> bytes:
     return event if user is None else b'%b,"user":%b}' % (event[:-1], _json_string(user))
 
@@ -145,10 +160,18 @@ def encode_error(
     *,
     request_id: str | UnsetType = UNSET,
     topic: str | UnsetType = UNSET,
+    unknown_fate: bool = False,
 ) -> Frame:
-    """Encode the error reply to a message."""
-    detail = ErrorDetail(code=code, message=message)
-    return _frame(Error(request_id=request_id, topic=topic, error=detail, ts=timestamp()))
+    """Encode the error reply to a message, which may have been carried out nevertheless."""
+    return _frame(
+        Error(
+            request_id=request_id,
+            topic=topic,
+            error=ErrorDetail(code=code, message=message),
+            unknown_fate=unknown_fate or UNSET,
+            ts=timestamp(),
+        )
+    )
 
 
 def encode_loss(loss: Loss) -> Frame:
@@ -161,6 +184,34 @@ def encode_loss(loss: Loss) -> Frame:
             dropped=loss.dropped,
             first=UNSET if loss.first is None else loss.first,
             last=UNSET if loss.last is None else loss.last,
+            ts=timestamp(),
+        )
+    )
+
+
+def encode_relay_gap(
+    topic: str, *, dropped: int | UnsetType = UNSET, at_most: int | UnsetType = UNSET
+) -> Frame:
+    """Encode the notice that events of a topic were lost on their way from another process.
+
+    Exactly one of the two numbers must be given, and be above 0.
+
+    Args:
+        topic: The topic.
+        dropped: The number of lost events.
+        at_most: The largest number of events that the subscriber may have lost.
+    """
+    count = at_most if dropped is UNSET else dropped
+    bound = "" if at_most is UNSET else "at most "
+    were = (
+        "message from another process was" if count == 1 else "messages from another process were"
+    )
+    return _frame(
+        Error(
+            topic=topic,
+            error=ErrorDetail(code=ErrorCode.RELAY_GAP, message=f"{bound}{count} {were} lost"),
+            dropped=dropped,
+            at_most=at_most,
             ts=timestamp(),
         )
     )
@@ -235,14 +286,19 @@ def _former_member(who: Who) -> Member:
     return Member(client_id=who.client_id or UNSET) if who.user is None else Member(user=who.user)
 
 
-def encode_pong(request_id: str | UnsetType = UNSET) -> Frame:
-    """Encode the answer to a ping."""
-    return _frame(Pong(request_id=request_id, ts=timestamp()))
+def encode_pong(request_id: str | UnsetType = UNSET, *, process: str | UnsetType = UNSET) -> Frame:
+    """Encode the answer to a ping, with the id of the process if it was asked for."""
+    return _frame(Pong(request_id=request_id, ts=timestamp(), process=process))
 
 
 def encode_topic_deleted(topic: str) -> Frame:
     """Encode the notice that a topic was deleted."""
     return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))
+
+
+def encode_position_reset(topic: str, epoch: str) -> Frame:
+    """Encode the notice that a topic's order was lost, and begins again with a new epoch."""
+    return _frame(Info(topic=topic, msg="position_reset", epoch=epoch, offset=0, ts=timestamp()))
 
 
 def encode_authenticated(

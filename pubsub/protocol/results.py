@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from pubsub.core.errors import PubSubError
 from pubsub.core.publication import Publication
 from pubsub.protocol.codes import ErrorCode
-from pubsub.protocol.errors import error_code
+from pubsub.protocol.errors import error_code, has_unknown_fate
 from pubsub.protocol.messages import ErrorDetail
 
 
@@ -22,12 +22,14 @@ class Published(Struct):
     subscribers: int
     offset: int | UnsetType = UNSET
     duplicate: bool | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
 
 
 class Refused(Struct):
     """A message of a batch was not published."""
 
     error: ErrorDetail
+    unknown_fate: bool | UnsetType = UNSET
 
 
 Result = Published | Refused
@@ -43,21 +45,31 @@ class Results(Struct):
 _encode = msgspec.json.Encoder().encode
 
 
-def published(publication: Publication) -> Published:
-    """Return the result for a message that was published."""
+def published(
+    publication: Publication, *, elsewhere: int = 0, scope: str | UnsetType = UNSET
+) -> Published:
+    """Return the result for a message that was published.
+
+    Args:
+        publication: What its topic made of the message.
+        elsewhere: Subscribers in other processes.
+        scope: ``process`` if it has not reached others.
+    """
     return Published(
         "published",
         publication.topic,
         publication.id,
-        publication.subscribers,
+        publication.subscribers + elsewhere,
         UNSET if publication.offset is None else publication.offset,
         True if publication.duplicate else UNSET,
+        scope,
     )
 
 
 def refused(error: PubSubError) -> Refused:
     """Return the result for a message that was refused."""
-    return Refused(ErrorDetail(error_code(error), str(error)))
+    detail = ErrorDetail(error_code(error), str(error))
+    return Refused(detail, has_unknown_fate(error) or UNSET)
 
 
 def failed() -> Refused:

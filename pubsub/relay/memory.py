@@ -152,7 +152,7 @@ class MemoryRelay:
     async def read(self, log: str, *, after: int, limit: int) -> list[Entry]:
         await self._reach()
         newer = [entry for entry in self._network.logs.get(log, ()) if entry.offset > after]
-        return newer[-limit:]
+        return newer[max(0, len(newer) - limit) :]
 
     async def last_offset(self, log: str) -> int:
         await self._reach()

@@ -355,7 +355,7 @@ async def test_client_that_leaves_while_it_waits() -> None:
         transport, connection = await room.connect(user=User())
         transport.receive(subscribe())
         await turn()
-        deciding = connection._deciding
+        deciding = connection._waiting
         transport.lose()
         await asyncio.wait([deciding])
         assert deciding.cancelled()

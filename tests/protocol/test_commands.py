@@ -78,3 +78,10 @@ def test_messages_over_the_rate_are_refused() -> None:
         with pytest.raises(RateLimited, match="too many messages") as refused:
             commands.refuse_rate(text)
         assert refused.value.request_id == request_id
+
+
+def test_ping_for_the_process() -> None:
+    """A ping may ask for the process, and says what is wrong if it does so badly."""
+    assert decode('{"type":"ping","process":true}') == Ping(process=True)
+    with pytest.raises(BadRequest, match="process must be true or false"):
+        decode('{"type":"ping","process":1}')

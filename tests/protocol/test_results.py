@@ -3,6 +3,7 @@
 from pubsub.core.errors import TopicNotFound
 from pubsub.core.options import GivenOptions
 from pubsub.protocol import results
+from pubsub.protocol.errors import Unavailable
 from tests.core.support import join, make_broker
 from tests.protocol.support import UUID
 
@@ -38,4 +39,21 @@ def test_batch() -> None:
         '{"results":[{"error":{"code":"TOPIC_NOT_FOUND","message":"topic does not exist"}},'
         '{"error":{"code":"INTERNAL","message":"internal error"}},'
         '{"status":"published","topic":"t","id":"' + UUID + '","subscribers":0}]}'
+    )
+
+
+def test_published_in_several_processes() -> None:
+    """A result counts all subscribers, and says if those elsewhere were not reached."""
+    broker = make_broker()
+    broker.create_topic("t")
+    join(broker, "t")
+    published = results.published(broker.publish("t", UUID, "1"), elsewhere=2, scope="process")
+    assert (published.subscribers, published.scope) == (3, "process")
+
+
+def test_refused_with_unknown_fate() -> None:
+    """A result says if the message may have been published nevertheless."""
+    refused = results.refused(Unavailable("no answer", unknown_fate=True))
+    assert results.encode_results([refused]).decode() == (
+        '{"results":[{"error":{"code":"UNAVAILABLE","message":"no answer"},"unknown_fate":true}]}'
     )

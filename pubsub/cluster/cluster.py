@@ -1,0 +1,254 @@
+"""The other processes of the room, as this one sees them."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from msgspec import UNSET, Raw, UnsetType
+
+from pubsub.core.client import Publisher
+from pubsub.core.options import NOT_GIVEN, GivenOptions
+from pubsub.core.presence import Notice
+from pubsub.core.publication import Publication
+from pubsub.protocol.errors import Unavailable
+from pubsub.relay import errors
+
+logger = logging.getLogger(__name__)
+
+RETRY = 0.5
+"""Seconds between two attempts to synchronize."""
+
+REGULARLY = 5.0
+"""Seconds between two looks for what is no longer needed."""
+
+OUT_OF_REACH = "other servers are out of reach; try again"
+
+
+class Cluster:
+    """One room from several processes.
+
+    The broker decides what happens in this process, and does not know of others. The cluster
+    settles with them what has to be settled first, tells them what has happened here, and brings
+    the broker what has happened there.
+
+    Guarantees:
+        A publication to a topic without history never waits for others. Whatever else does, ends
+        within a few seconds, or raises `Unavailable`. While the network is away, this process goes
+        on alone. Once it is back, what was missed is made up for, or notified as lost.
+    """
+
+    # --- State ---
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether publications reach the other processes."""
+        return self._relay.is_connected
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether this process knows all topics and gets everything that it wants."""
+        return self._synchronized.is_set() and self._relay.is_connected
+
+    @property
+    def scope(self) -> str | UnsetType:
+        """What a publication reaches, if it is not everyone."""
+        return UNSET if self._relay.is_connected else "process"
+
+    # --- Subscriptions ---
+
+    def is_prepared(self, name: str, since: int = 0) -> bool:
+        """Return whether this process gets what others publish to a topic.
+
+        Args:
+            name: The topic. If it can neither be found nor created, there is nothing to prepare.
+            since: The offset of a message that the process has to have, if the topic has one.
+        """
+        topic = self.broker.find(name)
+        if topic is None:
+            return self.is_ready and not self.broker.creates(name)
+        if topic.history is None:
+            is_prepared = self.channels.is_wanted(name)
+        else:
+            is_prepared = self.journals.is_open(name) and since <= topic.history.offset
+        return is_prepared and (topic.presence is None or self.presences.is_wanted(name))
+
+    async def prepare(self, name: str, since: int = 0) -> None:
+        """Get what others publish to a topic from now on; create the topic if clients may.
+
+        What others publish to it after this has returned reaches its subscribers here.
+
+        Raises:
+            InvalidTopicName, LimitExceeded: The topic would have to be created, and cannot be.
+            Unavailable: Others have to be asked, and are out of reach.
+        """
+        if self.broker.find(name) is None:
+            await self._wait_until_ready()
+            if self.must_create(name):
+                await self.create_missing(name)
+        topic = self.broker.find(name)
+        if topic is None:
+            return
+        with _reaching():
+            if topic.history is None:
+                await self.channels.want(name)
+            elif not (self.journals.is_open(name) and since <= topic.history.offset):
+                await self._wait_until_ready()
+                await self.journals.open(name)
+                if since > topic.history.offset:
+                    await self.journals.catch_up(name)
+            if topic.presence is not None:
+                await self.presences.want(name)
+
+    # --- Publications ---
+
+    def publishes_at_once(self, name: str) -> bool:
+        """Return whether `Broker.publish` does the right thing for a topic, or raises it."""
+        topic = self.broker.find(name)
+        if topic is None:
+            return self.is_ready and not self.broker.creates(name)
+        return topic.history is None
+
+    async def publish(
+        self,
+        name: str,
+        message_id: str,
+        payload: Raw,
+        *,
+        publisher: Publisher | None = None,
+        user: str | None = None,
+        once: bool = False,
+    ) -> Publication:
+        """Publish to the subscribers of all processes; see `Broker.publish`.
+
+        Raises:
+            Unavailable: The topic keeps history or has to be created, and others are out of reach.
+        """
+        if not self.publishes_at_once(name):
+            await self._wait_until_ready()
+            if self.must_create(name):
+                await self.create_missing(name)
+            if self.shares_order(name):
+                return await self.publish_kept(
+                    name, message_id, payload, publisher=publisher, user=user, once=once
+                )
+        return self.broker.publish(
+            name, message_id, payload, publisher=publisher, user=user, once=once
+        )
+
+    async def publish_kept(
+        self,
+        name: str,
+        message_id: str,
+        payload: Raw,
+        *,
+        publisher: Publisher | None = None,
+        user: str | None = None,
+        once: bool = False,
+    ) -> Publication:
+        """Publish to a topic with history, in the order that all processes share.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            Unavailable: Others are out of reach. The message may have been published nevertheless.
+        """
+        await self._wait_until_ready()
+        self.broker.topic(name)
+        with _reaching():
+            return await self.journals.publish(
+                name, message_id, payload, publisher=publisher, user=user, once=once
+            )
+
+    def subscribers_elsewhere(self, name: str) -> int:
+        """Return the number of subscribers in other processes, as of a few seconds ago."""
+        return self.members.remote_subscribers(name)
+
+    # --- Topics with history ---
+
+    def shares_order(self, name: str) -> bool:
+        """Return whether the messages of a topic have one order in all processes."""
+        topic = self.broker.find(name)
+        return topic is not None and topic.history is not None
+
+    async def catch_up(self, name: str) -> None:
+        """Get all messages of a topic with history that were accepted before this call.
+
+        Raises:
+            Unavailable: Others are out of reach.
+        """
+        await self._wait_until_ready()
+        with _reaching():
+            await self.journals.catch_up(name)
+
+    # --- Presence ---
+
+    def knows_members(self, name: str) -> bool:
+        """Return whether this process knows who is subscribed to a topic in others."""
+        topic = self.broker.find(name)
+        return topic is None or topic.presence is None or self.presences.is_wanted(name)
+
+    async def presence_of(self, name: str) -> Notice:
+        """Return who is subscribed to a topic in all processes.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoPresence: The topic has no presence.
+        """
+        if self.knows_members(name) or not self._relay.is_connected:
+            return self.broker.presence(name)
+        return await self.presences.view(name)
+
+    # --- Topics ---
+
+    def must_create(self, name: str) -> bool:
+        """Return whether a topic is missing that clients may create by using it."""
+        return self.broker.find(name) is None and self.broker.creates(name)
+
+    async def create_missing(self, name: str) -> None:
+        """Create a topic, or find that somebody else has just created it; see `create_topic`."""
+        with suppress(TopicExists):
+            await self.create_topic(name)
+
+    async def create_topic(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
+        """Create a topic in all processes; see `Broker.create_topic`.
+
+        Raises:
+            InvalidTopicName, TopicExists, LimitExceeded: As in one process. Of many simultaneous
+                creations in all processes exactly one succeeds.
+            Unavailable: Others are out of reach. The topic may have been created nevertheless.
+        """
+        await self._wait_until_ready()
+        with _reaching():
+            await self.topics.create(name, given)
+
+    async def delete_topic(self, name: str) -> None:
+        """Delete a topic in all processes; its subscribers are notified.
+
+        Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            Unavailable: Others are out of reach. The topic may have been deleted nevertheless.
+        """
+        await self._wait_until_ready()
+        self.broker.topic(name)
+        with _reaching():
+            await self.topics.delete(name)
+
+    async def _wait_until_ready(self) -> None:
+        if self.is_ready:
+            return
+        if not self._relay.is_connected:
+            raise Unavailable(OUT_OF_REACH)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                await self._synchronized.wait()
+        except TimeoutError:
+            raise Unavailable(OUT_OF_REACH) from None
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Convert what a relay raises to what clients get."""
+    try:
+        yield
+    except errors.Unavailable as error:
+        raise Unavailable(OUT_OF_REACH, unknown_fate=error.unknown_fate) from None
