@@ -5,11 +5,14 @@ import random
 
 import pytest
 
+from bench.peers import PROJECT
+from bench.results import Results
 from bench.scaling import model
+from bench.scaling.__main__ import RESULTS
 from bench.scaling.costs import Costs
 from bench.scaling.model import ASSUMED, WORKLOAD, Kind, load, nats_servers, plan
 from bench.scaling.page import fill
-from bench.scaling.tables import figure, first
+from bench.scaling.tables import blocks, figure, first
 
 REPETITIONS = 40
 """Of the simulation, which is random; its seed is fixed."""
@@ -30,6 +33,12 @@ COSTS = Costs(
     topic_bytes=2e3,
     appends_per_second=3000,
 )
+
+
+def test_page_is_what_is_calculated() -> None:
+    """Every table of the page follows from the results beside it."""
+    page = (PROJECT / "docs/scaling.md").read_text()
+    assert fill(page, blocks(Results.load(RESULTS))) == page
 
 
 def test_page_without_marks_is_refused() -> None:

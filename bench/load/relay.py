@@ -9,10 +9,10 @@ import json
 import select
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench.load.dialects import ACK_MARK, KEPT_TOPIC, TOPIC, Dialect
+from bench.load.dialects import ACK_MARK, KEPT_TOPIC, Dialect
 from bench.load.drain import GRACE
 from bench.load.fanout import TEXT, Fanout
 from bench.load.meter import Meter, percentile
@@ -23,6 +23,9 @@ from pubsub.cluster.names import partition_of
 
 WINDOW = 64
 """Publications in flight where a publisher goes as fast as it can."""
+
+TOPICS = 64
+"""Topics where each message has to travel by itself."""
 
 EVENT_MARK = b"^"
 """A byte that occurs once in each event of a topic with history, whose events differ in size. No
@@ -93,30 +96,34 @@ def latency(room: Room, rate: int, seconds: float) -> dict[str, float]:
 def interest(room: Room, wanted: str, seconds: float) -> dict[str, float]:
     """Measure what publications at full speed cost the second process, beside its idle time.
 
+    They go to `TOPICS` topics of different partitions, one to each at a time, because messages of
+    one partition and event-loop tick may travel together.
+
     Args:
-        room: Its second process has one subscriber.
-        wanted: Which topic that subscribes to: the same (``wanted``), another one of the same
-            partition (``neighbour``), or one of another partition (``unwanted``).
+        room: Its second process has one client, its first one a subscriber of all these topics.
+        wanted: What that client subscribes to: the same topics (``wanted``), other ones of the same
+            partitions (``neighbour``), or one of another partition (``unwanted``).
         seconds: How long to measure, once without publications and once with them.
     """
     other_port = room.other_port or room.port
-    listeners: list[socket.socket] = []
+    topics = topics_of_partitions("bench", range(TOPICS))
     if wanted == "wanted":
-        fanout = Fanout(room.port, room.dialect, 2, WINDOW, room.pid, other_port)
+        fanout = Fanout(room.port, room.dialect, 2, 1, room.pid, other_port, topics)
     else:
-        fanout = Fanout(room.port, room.dialect, 1, WINDOW, room.pid)
-        name = another_topic(same_partition=wanted == "neighbour")
-        script = (*room.dialect.opening, room.dialect.subscribe(name))
-        listeners = open_connections(other_port, [script])
+        partitions = range(TOPICS) if wanted == "neighbour" else [TOPICS]
+        names = topics_of_partitions("other", partitions)
+        script = (*room.dialect.opening, *map(room.dialect.subscribe, names))
+        (listener,) = open_connections(other_port, [script])
+        fanout = Fanout(room.port, room.dialect, 1, 1, room.pid, topics=topics)
     before, begin = room.processor_seconds(), time.perf_counter()
     time.sleep(seconds)
     idle_share = room.since(before)["other"] / (time.perf_counter() - begin)
     before, begin = room.processor_seconds(), time.perf_counter()
     figures = fanout.run(seconds)
     spent, elapsed = room.since(before), time.perf_counter() - begin
-    publications = figures["deliveries"] / len(fanout.subscribers)
-    for listener in listeners:
+    if wanted != "wanted":
         listener.close()
+    publications = figures["deliveries"] / len(fanout.subscribers)
     return {
         "publications_per_second": publications / elapsed,
         "idle_percent": 100 * idle_share,
@@ -128,12 +135,16 @@ def interest(room: Room, wanted: str, seconds: float) -> dict[str, float]:
     }
 
 
-def another_topic(*, same_partition: bool) -> str:
-    """Return the name of a topic that shares the partition of `TOPIC`, or that does not."""
-    names = (f"{TOPIC}-{number}" for number in itertools.count())
-    return next(
-        name for name in names if (partition_of(name) == partition_of(TOPIC)) == same_partition
-    )
+def topics_of_partitions(prefix: str, partitions: Iterable[int]) -> list[str]:
+    """Return a name in each of these partitions, all of one length."""
+    found: dict[int, str] = {}
+    wanted = set(partitions)
+    names = (f"{prefix}-{number:06}" for number in itertools.count())
+    while len(found) < len(wanted):
+        name = next(names)
+        if (partition := partition_of(name)) in wanted:
+            found.setdefault(partition, name)
+    return [found[partition] for partition in sorted(found)]
 
 
 def history(room: Room, seconds: float) -> dict[str, float]:
