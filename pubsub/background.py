@@ -20,7 +20,9 @@ class BackgroundMember:
     """A runtime without clients, on an event loop in a thread of its own."""
 
     def __init__(self) -> None:
-        self.runtime = Runtime(conf.get_configuration(), relay=conf.get_relay(), serves=False)
+        self.runtime = Runtime(
+            conf.get_configuration(), relay=conf.get_relay_configuration(), serves=False
+        )
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._thread.start()

@@ -13,6 +13,7 @@ from pubsub.buckets import Buckets
 from pubsub.cluster.cluster import Cluster
 from pubsub.core.broker import Broker, Change
 from pubsub.core.configuration import Configuration
+from pubsub.core.options import MAX_HISTORY
 from pubsub.core.publication import Publication
 from pubsub.expiry import forget_regularly
 from pubsub.lag import EventLoopLag
@@ -55,6 +56,7 @@ class Runtime:
         self.origins = Origins(self.access.config.allowed_origins)
         self.registry = Registry(config)
         self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
+        shares = relay is not None and relay.relay != ""
         self.broker = Broker(
             config,
             # Without tokens no event has a user, so not even the question is asked.
@@ -66,14 +68,14 @@ class Runtime:
             ),
             describe_loss=replies.encode_loss,
             describe_presence=replies.encode_presence,
-            announce=None if relay is None else self._announce,
-            shared=relay is not None,
+            announce=self._announce if shares else None,
+            shared=shares,
         )
         self.tally = Tally()
         self.traffic = Traffic()
         self.lag = EventLoopLag()
         self._make_timers()
-        self.cluster = None if relay is None else self._make_cluster(relay, serves)
+        self.cluster = self._make_cluster(relay, serves) if relay and shares else None
         """The other processes of the room; ``None`` if there can be none."""
         self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
@@ -103,14 +105,15 @@ class Runtime:
     def _make_cluster(self, relay: RelayConfiguration, serves: bool) -> Cluster:
         from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
 
+        config = self.config
+        nats = NatsRelay(
+            relay,
+            history_bytes=config.history_bytes,
+            max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
+            once_seconds=config.once_seconds,
+        )
         return Cluster(
-            self.process_id,
-            self.broker,
-            NatsRelay(relay, self.config),
-            config=self.config,
-            at_end_of_tick=lambda callback: self.at_end_of_tick(callback),
-            runtime=self,
-            serves=serves,
+            self, nats, serves=serves, at_end_of_tick=lambda callback: self.at_end_of_tick(callback)
         )
 
     def _announce(self, change: Change) -> None:
@@ -200,7 +203,9 @@ def get_runtime() -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(conf.get_configuration(), conf.get_access(), conf.get_relay())
+            _runtime = Runtime(
+                conf.get_configuration(), conf.get_access(), conf.get_relay_configuration()
+            )
         return _runtime
 
 

@@ -39,6 +39,15 @@ def tell_bound(broker: Broker, name: str, at_most: int) -> None:
             outbox.put_gap(notice, topic.counters, at_most)
 
 
+def tell_kept(broker: Broker, name: str, at_most: int) -> None:
+    """Notify the subscribers of a topic with history that at most so many events were lost."""
+    topic = broker.find(name)
+    if topic is not None and topic.subscribers:
+        notice = encode_relay_gap(name, at_most=at_most)
+        for outbox in topic.subscribers.values():
+            outbox.put_gap(notice, topic.counters, at_most)
+
+
 def _topic(broker: Broker, name: str) -> Topic | None:
     try:
         topic = broker.topic(name)

@@ -3,14 +3,12 @@
 Whatever can be executed without them still is, in the same way and at once.
 """
 
-from typing import Protocol
-
 from msgspec import UNSET
 
-from pubsub.cluster.cluster import Cluster
 from pubsub.connection import commands
-from pubsub.connection.commands import Execute
+from pubsub.connection.commands import Execute, Issuer
 from pubsub.connection.postponed import Postponed
+from pubsub.connection.session import Action
 from pubsub.protocol.messages import (
     AskHistory,
     AskPresence,
@@ -20,14 +18,6 @@ from pubsub.protocol.messages import (
     Subscribe,
 )
 from pubsub.protocol.replies import encode_ack, encode_pong, encode_published
-
-
-class Issuer(commands.Issuer, Protocol):
-    """The connection from which a command comes."""
-
-    @property
-    def cluster(self) -> Cluster:
-        """The other processes."""
 
 
 def subscribe(issuer: Issuer, command: Subscribe) -> int:
@@ -112,10 +102,11 @@ def presence(issuer: Issuer, command: AskPresence) -> int:
     raise Postponed(wait)
 
 
-def _require(issuer: Issuer, action: str, topic: str) -> str | None:
+def _require(issuer: Issuer, action: Action, topic: str) -> str | None:
     """Return the user of the client, if access control allows it what it asks for."""
-    session = issuer.session
-    return None if session is None else session.require(action, topic).user
+    if issuer.session is None:
+        return None
+    return issuer.session.require(action, topic).user
 
 
 _COMMANDS: dict[type[Command], Execute] = {

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from msgspec import UNSET, UnsetType
 
 from pubsub import fairness
+from pubsub.cluster.cluster import Cluster
 from pubsub.connection.session import Session
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
@@ -46,6 +47,10 @@ class Issuer(Protocol):
     broker: Broker
     client: Client
     session: Session
+
+    @property
+    def cluster(self) -> Cluster:
+        """The other processes, in a cluster."""
 
 
 Execute = Callable[[Issuer, Any], int]

@@ -109,11 +109,11 @@ class Connection:
         self._malformed: MalformedLimit | None = None
         # Without a session there are no commands that use one.
         self.session: Session | None = None
-        tables = commands if runtime.cluster is None else cluster_commands
-        self._commands = tables.OPEN
+        is_alone = runtime.cluster is None
+        self._commands = commands.OPEN if is_alone else cluster_commands.OPEN
         if runtime.access.is_on:
             self.session = Session(runtime.access, self)
-            self._commands = tables.GUARDED
+            self._commands = commands.GUARDED if is_alone else cluster_commands.GUARDED
             self._credentials = user, token
         self._budget = fairness.BUDGET
         self._paused = False

@@ -143,6 +143,7 @@ class Broker:
         self._other_publications = 0
         self._recoveries = {True: 0, False: 0}
         self._repetitions = 0
+        self._recounted: set[str] | None = set() if shared else None
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
         if not shared:
@@ -217,6 +218,8 @@ class Broker:
             del topic.subscribers[client]
             if topic.presence is not None:
                 topic.presence.leave(client, lost=lost)
+        if self._recounted is not None:
+            self._recounted.update(client.topics)
         client.topics.clear()
         client.outbox.close()
 
@@ -276,6 +279,8 @@ class Broker:
         topic = self._topics.pop(name)
         self._topics_by_name.remove(topic)
         self._subscriptions -= len(topic.subscribers)
+        if self._recounted is not None and topic.subscribers:
+            self._recounted.add(name)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
         topic.close()
@@ -351,8 +356,12 @@ class Broker:
         """
         self._presences.export = export
 
+    def find_client(self, client_id: str | None) -> Client | None:
+        """Return a connected client, if there is one with this id."""
+        return None if client_id is None else self._clients.get(client_id)
+
     def _own_client(self, client_id: str | None, user: str | None) -> Client | None:
-        client = None if client_id is None else self._clients.get(client_id)
+        client = self.find_client(client_id)
         return client if client is not None and client.user == user else None
 
     def _deliver(self, deliver: Callable[..., None], *arguments: Any) -> None:
@@ -375,6 +384,16 @@ class Broker:
         """Count a message of a topic with a shared order that repeated an earlier one."""
         self._check_caller()
         self._repetitions += 1
+
+    def take_recounted(self) -> dict[str, int]:
+        """Return the number of subscribers of each topic where it has changed since the last call.
+
+        Changes are noted only with ``shared``. A topic that was deleted has 0.
+        """
+        self._check_caller()
+        names, self._recounted = self._recounted or set(), set() if self._shared else None
+        topics = self._topics
+        return {name: len(topics[name].subscribers) if name in topics else 0 for name in names}
 
     def creates(self, name: str) -> bool:
         """Return whether subscribe and publish may create the topic, if it is missing."""
@@ -444,6 +463,8 @@ class Broker:
         topic.subscribers[client] = client.outbox
         client.topics[name] = self._clock()
         self._subscriptions += 1
+        if self._recounted is not None:
+            self._recounted.add(name)
         if topic.presence is not None:
             topic.presence.join(client)
         return topic
@@ -472,6 +493,8 @@ class Broker:
         del client.topics[name]
         del topic.subscribers[client]
         client.outbox.end_catch_up(topic.counters)
+        if self._recounted is not None:
+            self._recounted.add(name)
         if topic.presence is not None:
             topic.presence.leave(client)
 

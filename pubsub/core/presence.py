@@ -209,10 +209,16 @@ class Presence:
             return None
         return Member(who, entry.info, entry.local)
 
-    def local_members(self) -> list[Member]:
-        """Return the members of this process."""
+    def local_members(self) -> Iterator[Member]:
+        """Yield the members of this process, each as it is at that moment.
+
+        Those who become members between two steps are left out.
+        """
         self._expire()
-        return [member for who in self._members if (member := self.local(who)) is not None]
+        for who in list(self._members):
+            member = self.local(who)
+            if member is not None:
+                yield member
 
     def set_remote(self, process: str, who: Who, info: bytes | None, clients: int) -> None:
         """Note what another process says about a member.

@@ -146,7 +146,7 @@ class Topic:
         if publisher in subscribers:
             count -= 1
             counters.delivered += count
-            own = subscribers[publisher]  # type: ignore[index]  # it is a client if it is there
+            own = subscribers[publisher]
             for outbox in subscribers.values():
                 if outbox is not own:
                     outbox.offer(frame)

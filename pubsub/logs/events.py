@@ -151,6 +151,13 @@ def relay_lost(*, server: str, reason: str) -> None:
 def relay_unreachable(*, server: str, reason: str) -> None:
     """NATS could not be reached, or refused the connection."""
     event_log().write(logging.INFO, "relay_unreachable", server=server, reason=reason)
+
+
+def relay_too_small(*, max_payload: int, needed: int) -> None:
+    """NATS does not take the largest message of a client, so this process does not join others."""
+    event_log().write(logging.ERROR, "relay_too_small", max_payload=max_payload, needed=needed)
+
+
 def topic_options_differ(topics: str, *, count: int) -> None:
     """Some topics have other options than this process configures for them; theirs count.
 

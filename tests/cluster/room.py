@@ -1,187 +1,143 @@
-"""Several processes of one room in one event loop, for the tests of topics with history."""
+"""Processes of one room that know each other's figures, for the tests of figures and of REST."""
 
-import asyncio
-import json
-from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
-from msgspec import Raw
-
-from pubsub.cluster.journals import Journals
-from pubsub.cluster.names import log_of
+from pubsub.cluster.answers import Answers
+from pubsub.cluster.figures import Figures
+from pubsub.cluster.members import Members
+from pubsub.cluster.messenger import Messenger
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
-from pubsub.core.options import TopicOptions
-from pubsub.core.publication import Publication
-from pubsub.core.topic import Recover, Subscribed
-from pubsub.protocol import replies
-from pubsub.relay.memory import MemoryNetwork, MemoryRelay
+from pubsub.core.publication import Position
+from pubsub.protocol.codes import Close
+from pubsub.registry import Registry
+from pubsub.relay.errors import Unavailable
+from pubsub.relay.memory import MemoryNetwork
 from pubsub.turns import Turns
-from tests.core.support import read
-
-UUID = "0b7e6a52-5d3c-4b8e-9f51-2c8f6f3f9a10"
-EPOCH = "epoch001"
+from tests.cluster.members_support import Time, connected_relay, turns
+from tests.core.support import make_broker
 
 
-class Clock:
-    """A clock that tests set, with the timers that it has to ring."""
+class FakeConnection:
+    """A connection of a process without a socket."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._timers: list[tuple[float, Ring]] = []
+    session = None
+    address = ""
 
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
+    def __init__(self, process: "Process", client: Client) -> None:
+        self.client = client
+        self.closed_with: Any = None
+        self._process = process
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> "Ring":
-        """Call a function when `advance` has come so far."""
-        ring = Ring(callback)
-        self._timers.append((self.now + delay, ring))
-        return ring
+    def close(self, reason: Any) -> None:
+        """Leave everything."""
+        self.closed_with = reason
+        self._process.broker.disconnect(self.client)
+        self._process.registry.leave(self)  # type: ignore[arg-type]
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-        due = [ring for when, ring in self._timers if when <= self.now]
-        self._timers = [(when, ring) for when, ring in self._timers if when > self.now]
-        for ring in due:
-            ring()
-
-
-class Ring:
-    """A timer that can be cancelled."""
-
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self._callback: Callable[[], None] | None = callback
-
-    def __call__(self) -> None:
-        """Do what is due."""
-        if self._callback is not None:
-            self._callback()
-
-    def cancel(self) -> None:
-        """Call nothing."""
-        self._callback = None
-
-
-class Nobody:
-    """A handler of a relay that ignores everything."""
-
-    def on_connected(self) -> None:
-        """Ignore it."""
-
-    def on_disconnected(self) -> None:
-        """Ignore it."""
-
-    def on_change(self, key: str, value: bytes | None, revision: int) -> None:
-        """Ignore it."""
+    @property
+    def was_kicked(self) -> bool:
+        """Whether it was closed because an operator wanted that."""
+        return self.closed_with is Close.FORCE_DISCONNECT
 
 
 class Process:
-    """One process: a broker, a relay, and topics with history."""
+    """A process with everything that figures need."""
 
-    def __init__(self, network: MemoryNetwork, **config: Any) -> None:
-        self.clock = Clock()
-        self.broker = Broker(
-            Configuration(**config),
-            encode=replies.encode_event,
-            describe_loss=replies.encode_loss,
-            describe_presence=replies.encode_presence,
-            shared=True,
-            clock=self.clock,
-        )
-        self.relay: MemoryRelay = network.relay()
-        self.relay.start(Nobody())
-        self.relay.connect()
-        self.gaps: list[tuple[str, int]] = []
-        self.lost: list[str] = []
-        self.journals = Journals(
-            self.broker,
+    def __init__(
+        self,
+        room: "Room",
+        name: str,
+        *,
+        broker: Broker | None = None,
+        registry: Registry | None = None,
+        timers: Any = None,
+        serves: bool = True,
+    ) -> None:
+        self.process_id = name
+        self.relay = connected_relay(room.network)
+        self.broker = broker or make_broker(shared=True)
+        self.registry = Registry(Configuration()) if registry is None else registry
+        self.positions: dict[str, Position] = {}
+        call_later = timers or room.time.call_later
+        self.messenger = Messenger(name, self.relay, call_later=call_later)
+        self.members = Members(
+            name,
             self.relay,
+            self.messenger,
+            self.broker,
             turns=Turns(),
-            subscribers=lambda name, publisher_id: 7,
-            tell_gap=lambda name, at_most: self.gaps.append((name, at_most)),
-            on_lost=self.lost.append,
-            clock=self.clock,
-            wall_clock=lambda: 1_000_000.0 + self.clock.now,
-            call_later=self.clock.call_later,
+            serves=serves,
+            clock=room.time.clock,
+            call_later=room.time.call_later,
         )
-
-    async def join(self, name: str = "t", **options: Any) -> Client:
-        """Connect a client, and subscribe it."""
-        await self.journals.open(name)
-        client = self.client()
-        self.broker.subscribe(client, name, **options)
-        return client
-
-    async def recover(self, name: str, since: Any, client_id: str | None = None) -> Any:
-        """Subscribe a client that comes back, and return it with what it begins with."""
-        await self.journals.catch_up(name)
-        client = self.client()
-        subscribed: Subscribed = self.broker.subscribe(
-            client, name, recover=Recover(since, client_id)
+        self.figures = Figures(
+            name,
+            self.messenger,
+            self.members,
+            Answers(self.broker, self.registry, Turns()),
+            turns=Turns(),
+            is_connected=lambda: self.relay.is_connected,
+            position=self._position,
+            clock=room.time.clock,
         )
-        if subscribed.replay is not None:
-            client.outbox.put_replay(subscribed.replay)
-        return client, subscribed
+        self.cluster = SimpleNamespace(figures=self.figures)
 
-    def client(self) -> Client:
-        """Connect a client."""
-        return self.broker.connect(
+    async def _position(self, topic: str) -> Position | None:
+        if topic not in self.positions:
+            raise Unavailable("the network did not answer")
+        return self.positions[topic]
+
+    def install(self, *topics: str, **options: Any) -> None:
+        """Create topics."""
+        for topic in topics:
+            given = self.broker.options_for(topic)
+            for name, value in options.items():
+                object.__setattr__(given, name, value)
+            self.broker.install(topic, given, "epoch")
+
+    def connect(
+        self, *topics: str, user: str | None = None, joined: int | None = None
+    ) -> FakeConnection:
+        """Connect a client with these subscriptions; ``joined`` must grow."""
+        if joined is not None:
+            self.broker._last_joined = joined - 1
+        client = self.broker.connect(
             on_frames=lambda: None, on_full=lambda: None, on_overflow=lambda policy: None
         )
+        connection = FakeConnection(self, client)
+        self.registry.admit(connection)  # type: ignore[arg-type]
+        self.registry.identify(connection, user)  # type: ignore[arg-type]
+        for topic in topics:
+            self.broker.subscribe(client, topic)
+        return connection
 
-    async def publish(self, payload: object, name: str = "t", **more: Any) -> Publication:
-        """Publish a message."""
-        text = Raw(json.dumps(payload).encode())
-        return await self.journals.publish(name, more.pop("message_id", UUID), text, **more)
+    def be_silent(self) -> None:
+        """Neither answer nor beat any longer, as a process that hangs."""
+        self.relay.drops = 1_000_000
 
 
 class Room:
-    """Some processes with the topic ``t``."""
+    """Some processes of one room, and one clock for all of them."""
 
-    def __init__(self, processes: int = 2, **config: Any) -> None:
+    def __init__(self) -> None:
         self.network = MemoryNetwork()
-        self.processes = [Process(self.network, **config) for _ in range(processes)]
+        self.time = Time()
+        self.processes: list[Process] = []
 
-    async def create(self, name: str = "t", history: int = 10, **options: Any) -> None:
-        """Create a topic everywhere."""
-        await self.processes[0].journals.begin(name, EPOCH)
+    async def add(self, name: str, **options: Any) -> Process:
+        """Start a process."""
+        process = Process(self, name, **options)
+        self.processes.append(process)
+        await process.messenger.start()
+        await process.members.start()
+        await self.beat()
+        return process
+
+    async def beat(self) -> None:
+        """Have all processes hear of each other."""
         for process in self.processes:
-            process.broker.install(name, TopicOptions(history=history, **options), EPOCH)
-
-    async def begin_again(self, epoch: str, name: str = "t", notice: str = "t") -> None:
-        """Give a topic a new epoch everywhere; subscribers get a notice that says ``notice``."""
-        await self.processes[0].journals.begin(name, epoch)
-        for process in self.processes:
-            process.broker.begin_again(name, epoch, replies.encode_topic_deleted(notice))
-            process.journals.on_begun_again(name)
-
-    def evict(self, keep: int, name: str = "t", epoch: str = EPOCH) -> None:
-        """Let a log lose its oldest entries."""
-        entries = self.network.logs[log_of(name, epoch)]
-        del entries[: len(entries) - keep]
-
-
-async def make_room(processes: int = 2, **options: Any) -> Room:
-    """Return a room with the topic ``t``, whose history has 10 messages unless they are given."""
-    room = Room(processes)
-    await room.create(**options)
-    return room
-
-
-async def settle(turns: int = 50) -> None:
-    """Let everything arrive; it takes a fixed number of turns of the event loop."""
-    for _ in range(turns):
-        await asyncio.sleep(0)
-
-
-def events(client: Client) -> list[Any]:
-    """Take what is queued for a client: payloads of events, types of other frames."""
-    frames = [json.loads(text) for text in read(client)]
-    return [
-        frame["message"]["payload"] if frame["type"] == "event" else frame["type"]
-        for frame in frames
-    ]
+            process.members.beat_now()
+        await turns()

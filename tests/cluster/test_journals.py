@@ -13,7 +13,7 @@ from pubsub.core.errors import TopicNotFound
 from pubsub.core.publication import Position
 from pubsub.protocol.replies import encode_topic_deleted as deleted
 from pubsub.relay.errors import Unavailable
-from tests.cluster.room import EPOCH, UUID, Room, events, make_room, settle
+from tests.cluster.journal_room import EPOCH, UUID, Room, events, make_room, settle
 from tests.core.support import read
 
 LOG = log_of("t", EPOCH)

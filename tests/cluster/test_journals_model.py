@@ -21,7 +21,7 @@ from pubsub.cluster.names import log_of
 from pubsub.core.client import Client
 from pubsub.core.publication import Position
 from pubsub.relay.errors import Unavailable
-from tests.cluster.room import EPOCH, Process, Room, settle
+from tests.cluster.journal_room import EPOCH, Process, Room, settle
 from tests.core.support import read
 
 PROCESSES = 3

@@ -569,7 +569,7 @@ def test_what_other_processes_may_know() -> None:
     room.broker.identify(client, "bob", b'{"n":1}')
     presence.set_remote("p", Who("ann", None), b"{}", 1)
     assert exported == [Who("ann", None), Who("bob", None), Who("ann", None)]
-    assert presence.local_members() == [Member(Who("bob", None), b'{"n":1}', 1)]
+    assert list(presence.local_members()) == [Member(Who("bob", None), b'{"n":1}', 1)]
     assert presence.local(Who("ann", None)) is None
     assert presence.remote_members("p") == [Who("ann", None)]
     assert presence.remote_members("q") == []
