@@ -70,8 +70,9 @@ def fan_out(room: Room, subscribers: int, window: int, seconds: float) -> dict[s
     spent, deliveries = room.since(before), figures["deliveries"]
     figures["server_us"] = (spent["own"] + spent["other"]) / deliveries * 1e6
     figures["deliveries_per_processor_second"] = 1e6 / figures["server_us"]
-    if room.broker_pid:
-        figures["broker_us"] = spent["broker"] / deliveries * subscribers * 1e6
+    publications = deliveries / subscribers
+    pids = {"own": room.pid, "other": room.other_pid, "broker": room.broker_pid}
+    figures |= {f"{role}_us": spent[role] / publications * 1e6 for role in spent if pids[role]}
     return figures
 
 
