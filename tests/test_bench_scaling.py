@@ -31,7 +31,6 @@ COSTS = Costs(
     process_bytes=80e6,
     client_bytes=28e3,
     topic_bytes=2e3,
-    appends_per_second=3000,
 )
 
 

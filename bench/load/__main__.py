@@ -144,8 +144,8 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     },
     "relay-history": (
         "publications to a topic with history, with a subscriber on each process",
-        lambda of: relay.history(room(of), of.seconds),
-        {},
+        lambda of: relay.history(room(of), of.publishers, of.seconds),
+        {"publishers": 64},
     ),
     "relay-topics": (
         "creation of topics, and the memory that each takes",

@@ -18,11 +18,8 @@ from bench.load.fanout import TEXT, Fanout
 from bench.load.meter import Meter, percentile
 from bench.load.processes import exact_cpu_seconds, resident_bytes
 from bench.load.roundtrip import arrivals_at_rate
-from bench.load.websocket import open_connections, read_frame
+from bench.load.websocket import open_connections
 from pubsub.cluster.names import partition_of
-
-WINDOW = 64
-"""Publications in flight where a publisher goes as fast as it can."""
 
 TOPICS = 64
 """Topics where each message has to travel by itself."""
@@ -148,40 +145,47 @@ def topics_of_partitions(prefix: str, partitions: Iterable[int]) -> list[str]:
     return [found[partition] for partition in sorted(found)]
 
 
-def history(room: Room, seconds: float) -> dict[str, float]:
+def history(room: Room, publishers: int, seconds: float) -> dict[str, float]:
     """Publish to a topic with history that has a subscriber on each process.
+
+    Each publisher has one publication in flight: a client's publications to such a topic are
+    accepted one after the other.
 
     Raises:
         TimeoutError: Publications are not acknowledged, or not delivered.
     """
     dialect = room.dialect
     script = (*dialect.opening, dialect.subscribe(KEPT_TOPIC))
-    ports = [room.port, *([room.other_port] if room.other_port else [])]
-    subscribers = [sock for port in ports for sock in open_connections(port, [script])]
-    (publisher,) = open_connections(room.port, [dialect.opening])
+    subscribers = [
+        sock
+        for port in (room.port, room.other_port or room.port)
+        for sock in open_connections(port, [script])
+    ]
+    clients = open_connections(room.port, [dialect.opening] * publishers)
     publication = dialect.publish(KEPT_TOPIC, TEXT + EVENT_MARK.decode())
-    marks = {sock.fileno(): (sock, EVENT_MARK) for sock in subscribers}
-    marks[publisher.fileno()] = (publisher, ACK_MARK)
-    publisher.sendall(publication)
-    for sock, mark in marks.values():
-        if (frame := read_frame(sock)).count(mark) != 1:
-            raise ValueError(f"frames cannot be counted by {mark!r}: {frame!r}")
     poll = select.epoll()
-    for fd in marks:
+    sockets = {sock.fileno(): sock for sock in (*subscribers, *clients)}
+    for fd in sockets:
         poll.register(fd, select.EPOLLIN)
-    sent, arrived = 0, dict.fromkeys(marks, 0)
+    received = {sock.fileno(): 0 for sock in subscribers}
     before, meter = room.processor_seconds(), Meter()
     end, deadline = meter.begin + seconds, meter.begin + seconds + GRACE
-    while (now := time.perf_counter()) < end or min(arrived.values()) < sent:
+    for client in clients:
+        client.sendall(publication)
+    sent, acknowledged = publishers, 0
+    while acknowledged < sent or min(received.values()) < sent:
+        now = time.perf_counter()
         if now > deadline:
-            raise TimeoutError(f"{sent - min(arrived.values())} messages have not arrived")
-        free = WINDOW - (sent - min(arrived.values()))
-        if free > 0 and now < end:
-            publisher.sendall(publication * free)
-            sent += free
+            raise TimeoutError(f"of {sent} messages {min(received.values())} have arrived")
         for fd, _ in poll.poll(0.1):
-            sock, mark = marks[fd]
-            arrived[fd] += sock.recv(1 << 18).count(mark)
+            data = sockets[fd].recv(1 << 18)
+            if fd in received:
+                received[fd] += data.count(EVENT_MARK)
+            elif answers := data.count(ACK_MARK):
+                acknowledged += answers
+                if now < end:
+                    sockets[fd].sendall(publication)
+                    sent += 1
     elapsed, share = meter.read()
     spent = room.since(before)
     return {

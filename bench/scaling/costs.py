@@ -51,8 +51,6 @@ class Costs:
 
     client_bytes: float
     topic_bytes: float
-    appends_per_second: float
-    """How many publications to one topic with history were measured."""
 
     @classmethod
     def of(cls, results: Results) -> "Costs":
@@ -83,5 +81,4 @@ class Costs:
             process_bytes=median("relay-topics", "start_mib") * MIB,
             client_bytes=median("idle", "kib_per_connection") * KIB,
             topic_bytes=median("relay-topics", "other_kib_per_topic") * KIB,
-            appends_per_second=median("relay-history", "publications_per_second"),
         )
