@@ -11,7 +11,6 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub import logs
-from pubsub.cluster import presence_messages
 from pubsub.cluster.answers import Answers
 from pubsub.cluster.channels import Channels
 from pubsub.cluster.figures import Figures
@@ -158,7 +157,7 @@ class Cluster:
             is_connected=lambda: self.is_ready,
             position=self._position,
         )
-        self.messenger.handle(presence_messages.KIND, self.presence.answer)
+        self.messenger.handle(MEMBERS, self.presence.answer)
         self.messenger.handle(_COUNT, self._answer_count)
         self.messenger.handle(_POSITION, self._answer_position)
         self.messenger.handle(_RECHECK, self._answer_recheck)

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from pubsub.relay.values import Appended as Appended
 from pubsub.relay.values import Entry as Entry
+from pubsub.relay.values import RelayStatistics as RelayStatistics
 from pubsub.relay.values import Snapshot as Snapshot
 
 TIMEOUT = 4.0

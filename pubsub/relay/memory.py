@@ -6,7 +6,7 @@ from itertools import count
 
 from pubsub.relay.base import Appended, Entry, Handler, OnEntry, Snapshot
 from pubsub.relay.errors import Conflict, Unavailable
-from pubsub.relay.statistics import RelayStatistics
+from pubsub.relay.values import RelayStatistics
 
 
 class MemoryNetwork:

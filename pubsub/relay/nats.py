@@ -18,7 +18,7 @@ from pubsub.relay.configuration import RelayConfiguration
 from pubsub.relay.errors import Conflict, Unavailable
 from pubsub.relay.nats_connection import Interest, NatsConnection, Timings
 from pubsub.relay.nats_stream import NatsStream
-from pubsub.relay.statistics import RelayStatistics
+from pubsub.relay.values import RelayStatistics
 
 MARKER_SECONDS = 3600
 """Seconds after which the registry forgets that a key was deleted."""

@@ -16,7 +16,7 @@ from pubsub.relay.base import TIMEOUT, Handler
 from pubsub.relay.configuration import RelayConfiguration, RelayServer
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.nats_client import NatsClient
-from pubsub.relay.statistics import RelayStatistics
+from pubsub.relay.values import RelayStatistics
 
 MIN_VERSION = (2, 12)
 """The oldest server that has batches of direct gets and markers that expire."""
