@@ -156,6 +156,7 @@ def relay_interest(
             BROKER_COST,
             PUBLICATIONS,
         ),
+        fresh_server=True,
         named=True,
         takes=takes,
     )

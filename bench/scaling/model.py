@@ -77,6 +77,9 @@ class Assumptions:
     relay_bytes: int = 350
     """The same message between processes."""
 
+    heartbeat_seconds: float = 60e-6
+    """The processor time for another process' heartbeat, with a position for each partition."""
+
     count_seconds: float = 1e-6
     """The processor time to take over another process' number of subscribers of one topic."""
 
@@ -160,7 +163,7 @@ def load(costs: Costs, clients: int, processes: int, partitions: int | None = PA
     return Load(
         clients=own / processes,
         relay=relay,
-        heartbeats=beats * costs.ignore + changes * others * ASSUMED.count_seconds,
+        heartbeats=beats * ASSUMED.heartbeat_seconds + changes * others * ASSUMED.count_seconds,
         received=received,
         memory=costs.process_bytes
         + topic_memory

@@ -335,8 +335,10 @@ def divisions(costs: Costs) -> Iterator[str]:
 def limits(costs: Costs) -> Iterator[str]:
     """Give the limits of one room, in the order in which a growing room meets them."""
 
-    def with_plan(reached: Callable[[Plan], bool]) -> Callable[[int], bool]:
-        return lambda clients: not (found := plan(costs, clients)) or reached(found)
+    most = first(lambda clients: plan(costs, clients) is None)
+
+    def with_plan(is_reached: Callable[[Plan], bool]) -> Callable[[int], bool]:
+        return lambda clients: bool(found := plan(costs, clients)) and is_reached(found)
 
     def topics(clients: int) -> float:
         return sum(kind.topics(clients) for kind in WORKLOAD)
@@ -345,33 +347,40 @@ def limits(costs: Costs) -> Iterator[str]:
         return sum(kind.topics(clients) * kind.rate for kind in WORKLOAD if kind.kept)
 
     budget, most_appends = ASSUMED.utilisation, ASSUMED.utilisation / costs.nats_append
-    reached: dict[str, Callable[[int], bool]] = {
+    at_any_size: dict[str, Callable[[int], bool]] = {
         f"more than {DEFAULT_MAX_TOPICS:,} topics": lambda n: topics(n) > DEFAULT_MAX_TOPICS,
         "topics take 1 GiB of each process": lambda n: topics(n) * costs.topic_bytes > 1 << 30,
         f"the stream takes {figure(most_appends)} publications a second": (
             lambda n: appended(n) > most_appends
         ),
+    }
+    before_the_end: dict[str, Callable[[int], bool]] = {
         "a tenth of a process' time goes to heartbeats": with_plan(
             lambda of: of.load.heartbeats > budget / 10
         ),
         "half of a process' time goes to messages of others": with_plan(
             lambda of: of.load.relay > of.load.cores / 2
         ),
-        "more than three NATS servers": with_plan(lambda of: (of.nats_servers or 99) > 3),
-        "no number of processes is enough": with_plan(lambda of: False),
+        "more than three NATS servers": with_plan(lambda of: of.nats_servers not in (0, 3)),
     }
-    found = sorted((first(is_reached), title) for title, is_reached in reached.items())
+    found = [(first(is_reached), title) for title, is_reached in at_any_size.items()]
+    found += [
+        (first(is_reached, most), title)
+        for title, is_reached in before_the_end.items()
+        if is_reached(int(most / 1.02))
+    ]
+    found.append((most, "no number of processes is enough"))
     rows = []
-    for clients, title in found:
+    for clients, title in sorted(found):
         last = plan(costs, clients)
         processes = f"{last.processes:,}" if last else NONE
         rows.append([title, figure(clients), processes])
     yield from table(("what is reached", "clients", "processes then"), rows)
 
 
-def first(is_reached: Callable[[int], bool]) -> int:
+def first(is_reached: Callable[[int], bool], most: int = 10 * SIZES[-1]) -> int:
     """Return the number of clients at which something is reached, to one in a hundred."""
-    low, high = 1000, 10 * SIZES[-1]
+    low, high = 1000, most
     while high > 1.01 * low:
         middle = int((low * high) ** 0.5)
         low, high = (low, middle) if is_reached(middle) else (middle, high)
