@@ -334,7 +334,6 @@ def divisions(costs: Costs) -> Iterator[str]:
 
 def limits(costs: Costs) -> Iterator[str]:
     """Give the limits of one room, in the order in which a growing room meets them."""
-
     most = first(lambda clients: plan(costs, clients) is None)
 
     def with_plan(is_reached: Callable[[Plan], bool]) -> Callable[[int], bool]:
