@@ -122,10 +122,19 @@ def measured(results: Results) -> Iterator[str]:
                         f"{statistics.median(two.values()):,.0f}",
                         f"{statistics.median(ratios):.2f}",
                         f"{min(ratios):.2f} to {max(ratios):.2f}",
+                        str(len(ratios)),
                         NONE if broker is None else f"{broker:,.1f}",
                     ]
                 )
-    head = ("", "one process", "two", "ratio", "lowest to highest", "broker, µs a publication")
+    head = (
+        "",
+        "one process",
+        "two",
+        "ratio",
+        "lowest to highest",
+        "runs",
+        "broker, µs a publication",
+    )
     yield from table(head, rows)
 
 
@@ -152,15 +161,15 @@ def unwanted(results: Results) -> Iterator[str]:
     """Give what publications that it does not want cost the second process."""
     keys = ("publications_per_second", "idle_percent", "during_percent", "other_us")
     rows = []
-    for scenario, what in (
-        ("relay-unwanted", "nothing of the partition"),
-        ("relay-neighbour", "another topic of the partition"),
-        ("relay-wanted", "the topic"),
+    for scenario, what, without_partitions in (
+        ("relay-unwanted", "nothing of the partitions", "other topics"),
+        ("relay-neighbour", "other topics of the partitions", "other topics"),
+        ("relay-wanted", "the topics", "the topics"),
     ):
         for peer in _several(results):
             values = [_median(results, scenario, peer.name, key) for key in keys]
             if values[0] is not None:
-                wanted = what if peer.alone == SUBJECT else what.replace(" of the partition", "")
+                wanted = what if peer.alone == SUBJECT else without_partitions
                 cells = [_cell(values[0], 0), *(_cell(value, 2) for value in values[1:])]
                 rows.append([f"{peer.title}: wants {wanted}", *cells])
     head = ("", "publications/s", "other before, %", "other meanwhile, %", "µs each")
