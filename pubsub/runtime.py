@@ -111,6 +111,7 @@ class Runtime:
             history_bytes=config.history_bytes,
             max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
             once_seconds=config.once_seconds,
+            is_logged=serves,  # a worker or a cron job has no log of a server
         )
         return Cluster(
             self, nats, serves=serves, at_end_of_tick=lambda callback: self.at_end_of_tick(callback)

@@ -192,6 +192,7 @@ class Cluster:
     def on_connected(self) -> None:
         """Catch up with the others, because the relay is connected, perhaps again."""
         self.channels.on_connected()
+        self.members.beat_now()
         self._synchronize_soon()
 
     def on_disconnected(self) -> None:
@@ -230,7 +231,8 @@ class Cluster:
         await self.topics.synchronize()
         await self.journals.synchronize()
         self.presence.on_connected()
-        self.members.beat_now()
+        if not self._has_been_ready:
+            await self.members.meet()
         self._has_been_ready = True
         self._synchronized.set()
 

@@ -40,6 +40,11 @@ class Counts:
         for task in self._tasks:
             task.cancel()
 
+    async def settled(self) -> None:
+        """Wait for the answers to all questions that have been asked."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def subscribers(self, topic: str) -> int:
         """Return the number of a topic's subscribers in all other processes."""
         return self._subscribers.get(topic, 0)
