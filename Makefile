@@ -3,10 +3,12 @@
 PYTHON ?= python3
 HOST ?= 0.0.0.0
 PORT ?= 9090
+WORKERS ?= 1
 
 BIN := .venv/bin
 BASE := .venv/.base-installed
 STATIC := $(or $(DJANGO_STATIC_ROOT),$(CURDIR)/.venv/static)
+WORKERS_INSTALLED := .venv/.workers-installed
 DEV := .venv/.dev-installed
 BENCH := .venv/.bench-installed
 NODE_TOOLS := node_modules/.package-lock.json
@@ -28,10 +30,14 @@ $(BASE): requirements/base.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+$(WORKERS_INSTALLED): requirements/workers.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@ $(BASE)
+
 # Most modules of the tools are never imported, so they are compiled when they are.
 $(DEV): requirements/dev.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r $<
-	@touch $@ $(BASE)
+	@touch $@ $(BASE) $(WORKERS_INSTALLED)
 
 $(BENCH): requirements/bench.txt | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $<
@@ -45,8 +51,16 @@ $(STATIC)/staticfiles.json: $(shell find pubsub/*/static -type f) requirements/b
 	@touch $@
 
 .PHONY: run
-run: $(BASE) $(STATIC)/staticfiles.json ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere)
+ifeq ($(WORKERS),1)
+run: $(BASE) $(STATIC)/staticfiles.json ## Serve on http://localhost:9090 (HOST=… PORT=… to serve elsewhere, WORKERS=4 for four processes)
 	@exec $(BIN)/daphne -b $(HOST) -p $(PORT) chatroom_project.asgi:application
+else
+run: export HOST := $(HOST)
+run: export PORT := $(PORT)
+run: export WORKERS := $(WORKERS)
+run: $(BASE) $(STATIC)/staticfiles.json $(WORKERS_INSTALLED)
+	@exec $(BIN)/python deploy/workers/start.py
+endif
 
 # Each process of pytest takes whole files, because the tests of a file may share a server. It
 # takes them in their order, so that the tests of a directory can share a browser, and because the
@@ -138,7 +152,7 @@ UNIVERSAL := $(COMPILE) --universal --python-version 3.11 --constraints requirem
 .PHONY: requirements
 requirements: $(DEV) ## Compile requirements/*.txt from pyproject.toml (U=--upgrade for new releases)
 	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml -o requirements/base.txt
-	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --all-extras -o requirements/workers.txt
+	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --extra workers -c requirements/base.txt -o requirements/workers.txt
 	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(BIN)/$(UNIVERSAL) $(U) pyproject.toml --group bench -c requirements/dev.txt -o requirements/bench.txt
 	$(BIN)/$(COMPILE) $(U) pyproject.toml --all-extras --python-version 3.11 --resolution lowest-direct -o requirements/oldest.txt

@@ -39,6 +39,7 @@ CHATROOM = {
 try:
     _config = conf.configuration_from(CHATROOM)
     conf.access_from(CHATROOM, load_authorizer=False)
+    conf.relay_from(CHATROOM)
 except ImproperlyConfigured as error:
     sys.exit(f"chatroom: {error}")
 

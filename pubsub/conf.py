@@ -1,6 +1,7 @@
 """Converts the Django setting ``CHATROOM``, a dictionary, to the configurations of the package."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -13,8 +14,13 @@ from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import MAX_CONFIGURED_HISTORY, GivenOptions, Overflow, TopicRules
+from pubsub.relay.configuration import RelayConfiguration
 
-_CONFIGURATIONS: tuple[type[Any], ...] = (Configuration, AccessConfiguration)
+_CONFIGURATIONS: tuple[type[Any], ...] = (
+    Configuration,
+    AccessConfiguration,
+    RelayConfiguration,
+)
 
 _FIELDS = {
     field.name.upper(): field for each in _CONFIGURATIONS for field in dataclasses.fields(each)
@@ -31,7 +37,7 @@ _OPTIONS = {
 
 SETTING_NAMES: tuple[str, ...] = tuple(_FIELDS)
 
-T = TypeVar("T", Configuration, AccessConfiguration)
+T = TypeVar("T", Configuration, AccessConfiguration, RelayConfiguration)
 
 
 def configuration_from(values: Mapping[str, Any]) -> Configuration:
@@ -81,6 +87,33 @@ def get_access() -> Access:
         ImproperlyConfigured: ``CHATROOM`` is invalid; see `access_from`.
     """
     return access_from(getattr(settings, "CHATROOM", {}))
+
+
+def relay_from(values: Mapping[str, Any]) -> RelayConfiguration:
+    """Return how processes reach each other for ``values``, which has the keys of ``CHATROOM``.
+
+    Raises:
+        ImproperlyConfigured: A setting is invalid, as for `configuration_from`, a file cannot be
+            used, or nats-py is needed and not installed.
+    """
+    config = _convert(RelayConfiguration, values)
+    if config.relay:
+        if importlib.util.find_spec("nats") is None:
+            raise ImproperlyConfigured("CHATROOM_RELAY needs the package chatroom[cluster]")
+        try:
+            config.check_files()
+        except ValueError as error:
+            raise _improper(error) from None
+    return config
+
+
+def get_relay_configuration() -> RelayConfiguration:
+    """Return how processes reach each other from the settings of the project.
+
+    Raises:
+        ImproperlyConfigured: ``CHATROOM`` is invalid; see `relay_from`.
+    """
+    return relay_from(getattr(settings, "CHATROOM", {}))
 
 
 def _authorizer(path: str) -> Any:

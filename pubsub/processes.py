@@ -1,9 +1,9 @@
 """Detects deployments that split the topics between processes.
 
-All clients have to be served by one process. Under WSGI no process can serve them, because every
-request has its own event loop. With several worker processes on one port, each worker has topics of
-its own: a topic can be created twice, and a message reaches only the clients of the worker that
-accepted it.
+Without a relay, all clients have to be served by one process. With several worker processes on
+one port, each worker has topics of its own: a topic can be created twice, and a message reaches
+only the clients of the worker that accepted it. Under WSGI no process can serve clients at all,
+because every request has its own event loop.
 
 On Linux, a process that serves clients *claims* its port: it binds a Unix socket to a name in the
 abstract namespace that consists of the port and the process id. The kernel releases the name when
@@ -28,6 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
@@ -70,10 +71,14 @@ class Neighbours:
 
     Args:
         clock: Returns the seconds of a monotonic clock.
+        welcome: Whether they belong to the same room, through a relay; then nothing is looked for.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, welcome: bool = False
+    ) -> None:
         self._clock = clock
+        self._welcome = welcome
         self._messages: dict[str, str] = {}
         self._claims: dict[str, socket.socket] = {}
         self._next_look = 0.0
@@ -85,7 +90,7 @@ class Neighbours:
         It looks at most once a second, so it is cheap enough to be called for every connection.
         """
         start = self._clock()
-        if start < self._next_look or sys.platform != "linux":
+        if start < self._next_look or self._welcome or sys.platform != "linux":
             return
         port = _port(scope)
         with suppress(OSError):  # no Unix sockets in this sandbox, or the claim exists already
@@ -118,7 +123,7 @@ class Neighbours:
 @cache
 def neighbours() -> Neighbours:
     """Return the `Neighbours` of this process; the first call creates it."""
-    return Neighbours()
+    return Neighbours(welcome=bool(getattr(settings, "CHATROOM", {}).get("RELAY")))
 
 
 def _message(count: int, port: str) -> str:

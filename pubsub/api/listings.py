@@ -1,36 +1,63 @@
 """The rows of the listings: topics, and clients with their subscriptions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
-from typing import Any
+from typing import Any, Protocol
 
 from pubsub import fairness
 from pubsub.api.pages import Document, Page, collect, count, cut
+from pubsub.cluster.figures import Inquiry
 from pubsub.core.broker import Broker, Visible
-from pubsub.core.counters import ClientStatistics, TopicStatistics
+from pubsub.core.counters import TopicStatistics
 from pubsub.turns import Turns
 
 SORTED_AT_A_TIME = 1000
 """Names that are sorted in one turn of the event loop: about 0.3 ms."""
+
+_WRITTEN_AT_A_TIME = fairness.LISTING_SLICE // fairness.LISTED_ROW
+
+Topics = list[tuple[str, TopicStatistics]]
+
+
+class Subscriber(Protocol):
+    """A client with its topics, of this process or of another one."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def topics(self) -> list[str]:
+        """In the order of subscription."""
 
 
 async def write_topics(
     broker: Broker,
     turns: Turns,
     page: Page,
-    write: Callable[[list[tuple[str, TopicStatistics]]], None],
+    write: Callable[[Topics], None],
     *,
     visible: Visible | None = None,
+    inquiry: Inquiry | None = None,
 ) -> dict[str, Any]:
     """Pass the topics of a page to ``write``, sorted by name.
 
-    Only topics for which ``visible`` is true are listed and counted.
+    Only topics for which ``visible`` is true are listed and counted. With an ``inquiry`` their
+    counters are those of all processes.
 
     Returns:
         The fields that tell what is cut off, if anything is.
     """
     slices = broker.topic_slices(prefix=page.prefix, after=page.after_topic, visible=visible)
-    last = await collect(turns, slices, page.limit, write)
+    if inquiry is None:
+        last = await collect(turns, slices, page.limit, write)
+    else:
+        topics: Topics = []
+        last = await collect(turns, slices, page.limit, topics.extend)
+        topics = await inquiry.topics(topics)
+        for start in range(0, len(topics), _WRITTEN_AT_A_TIME):
+            write(topics[start : start + _WRITTEN_AT_A_TIME])
+            await turns.wait()
     if last is None:
         return {}
     if visible is None:
@@ -83,10 +110,10 @@ class SubscriptionWriter:
                 return last.joined
         if page.prefix:
             return None
-        unused = _without_subscribers(broker.topic_slices(after=page.after_topic))
+        unused = without_subscribers(broker.topic_slices(after=page.after_topic))
         return await collect(turns, unused, page.limit, self._add_unused)
 
-    def _add(self, clients: list[ClientStatistics]) -> None:
+    def _add(self, clients: Sequence[Subscriber]) -> None:
         self._document.add([{"client_id": each.id, "topics": each.topics} for each in clients])
         by_topic = self._by_topic
         for client in clients:
@@ -106,9 +133,8 @@ class SubscriptionWriter:
         return await count(self._turns, self._broker.client_slices(prefix=prefix))
 
 
-def _without_subscribers(
-    slices: Iterator[list[tuple[str, TopicStatistics]]],
-) -> Iterator[list[str]]:
+def without_subscribers(slices: Iterator[Topics]) -> Iterator[list[str]]:
+    """Yield the names of those topics that have no subscribers."""
     for topics in slices:
         yield [name for name, statistics in topics if not statistics.subscribers]
 

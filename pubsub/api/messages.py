@@ -8,7 +8,7 @@ from ninja import Router
 from pubsub.api import history
 from pubsub.api.access import identify
 from pubsub.api.publications import publish_batch, publish_message
-from pubsub.api.requests import get_broker, get_turns
+from pubsub.api.requests import get_broker, get_cluster, get_turns
 from pubsub.api.schemas import BatchResults, ErrorBody, History, Published, batch_body, json_body
 from pubsub.protocol.messages import Publication
 from pubsub.protocol.replies import encode_history_body
@@ -21,7 +21,7 @@ _ID = "550e8400-e29b-41d4-a716-446655440000"
 
 @router.post(
     "/topics/{name}/messages",
-    response={200: Published, (400, 401, 403, 404, 413, 415, 429): ErrorBody},
+    response={200: Published, (400, 401, 403, 404, 413, 415, 429, 503): ErrorBody},
     openapi_extra=json_body(
         Publication,
         plain={"payload": {"order_id": "ORD-123", "amount": 99.5}},
@@ -40,7 +40,7 @@ async def publish(request: HttpRequest, name: str) -> Any:
 
 @router.get(
     "/topics/{name}/messages",
-    response={200: History, (400, 401, 403, 404): ErrorBody},
+    response={200: History, (400, 401, 403, 404, 503): ErrorBody},
     openapi_extra={"parameters": history.PARAMETERS},
     summary="Get past messages",
 )
@@ -49,8 +49,11 @@ async def get_messages(request: HttpRequest, name: str) -> Any:
     asker = await identify(request, "subscribe")
     await asker.check(name)
     since, limit = history.read_query(request)
+    broker, cluster = get_broker(request), get_cluster()
+    if cluster is not None and cluster.shares_order(name):
+        await cluster.catch_up(name)
     await get_turns().wait()
-    page = get_broker(request).history(name, since=since, limit=limit)
+    page = broker.history(name, since=since, limit=limit)
     return json_response(encode_history_body(name, page))
 
 

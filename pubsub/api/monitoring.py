@@ -8,7 +8,8 @@ from ninja import Router
 from pubsub.api.access import check_operator
 from pubsub.api.listings import SubscriptionWriter, write_topics
 from pubsub.api.pages import PARAMETERS, Document, read_page
-from pubsub.api.requests import get_broker, get_turns
+from pubsub.api.requests import SCOPE, about, get_broker, get_cluster, get_inquiry, get_turns
+from pubsub.api.room import RoomSubscriptionWriter
 from pubsub.api.schemas import ErrorBody, Health, Stats, Subscriptions
 from pubsub.processes import neighbours
 from pubsub.runtime import get_runtime
@@ -16,28 +17,37 @@ from pubsub.runtime import get_runtime
 router = Router(tags=["Monitoring"])
 
 
-@router.get("/health", response=Health, exclude_none=True, summary="Check that the server works")
+@router.get(
+    "/health",
+    response={200: Health, 400: ErrorBody},
+    exclude_none=True,
+    openapi_extra={"parameters": [SCOPE]},
+    summary="Check that the server works",
+)
 async def health(request: HttpRequest) -> Any:
     """Show that the event loop works, with the number of topics, clients and subscriptions."""
     statistics = get_broker(request).statistics()
-    problem = neighbours().message
+    inquiry = get_inquiry(request)
+    problem = "" if get_cluster() is not None else neighbours().message
     status = "split" if problem else "ok"
     if get_runtime().access.is_on:  # everyone may ask, so this is all that anyone gets to know
         return {"status": status}
+    totals = statistics if inquiry is None else await inquiry.totals()
     return {
         "status": status,
-        "uptime_sec": int(statistics.uptime),
-        "topics": statistics.topics,
-        "clients": statistics.clients,
-        "subscribers": statistics.subscribers,
+        "uptime_sec": int(totals.uptime),
+        "topics": totals.topics,
+        "clients": totals.clients,
+        "subscribers": totals.subscribers,
         "problem": problem or None,
+        **about(inquiry),
     }
 
 
 @router.get(
     "/stats",
     response={200: Stats, (400, 401, 403): ErrorBody},
-    openapi_extra={"parameters": PARAMETERS},
+    openapi_extra={"parameters": [*PARAMETERS, SCOPE]},
     summary="Count messages",
 )
 async def stats(request: HttpRequest) -> Any:
@@ -45,11 +55,14 @@ async def stats(request: HttpRequest) -> Any:
     check_operator(request)
     page = read_page(request, str)
     broker, turns = get_broker(request), get_turns()
+    inquiry = get_inquiry(request)
     document = Document()
     await turns.wait()
-    statistics = broker.statistics()
+    statistics = broker.statistics() if inquiry is None else await inquiry.totals()
     document.open("topics", b"{")
-    rest = await write_topics(broker, turns, page, lambda topics: document.add(dict(topics)))
+    rest = await write_topics(
+        broker, turns, page, lambda topics: document.add(dict(topics)), inquiry=inquiry
+    )
     document.close(b"}")
     totals = {
         "topics": statistics.topics,
@@ -61,14 +74,15 @@ async def stats(request: HttpRequest) -> Any:
         "history_bytes": statistics.history_bytes,
         "history_evicted": statistics.history_evicted,
     }
-    document.add({"totals": totals, "uptime_sec": int(statistics.uptime), **rest})
+    uptime = int(statistics.uptime)
+    document.add({"totals": totals, "uptime_sec": uptime, **rest, **about(inquiry)})
     return document.response()
 
 
 @router.get(
     "/subscriptions",
     response={200: Subscriptions, (400, 401, 403): ErrorBody},
-    openapi_extra={"parameters": PARAMETERS},
+    openapi_extra={"parameters": [*PARAMETERS, SCOPE]},
     summary="List the subscriptions",
 )
 async def subscriptions(request: HttpRequest) -> Any:
@@ -79,9 +93,13 @@ async def subscriptions(request: HttpRequest) -> Any:
     check_operator(request)
     page = read_page(request, int, str)
     broker, turns = get_broker(request), get_turns()
+    inquiry = get_inquiry(request)
     document = Document()
     await turns.wait()
-    statistics = broker.statistics()
+    writer = SubscriptionWriter(document, turns, broker)
+    if inquiry is not None:
+        writer = RoomSubscriptionWriter(document, turns, broker, inquiry)
+    statistics = broker.statistics() if inquiry is None else await inquiry.totals()
     document.add({"total_clients": statistics.clients, "total_topics": statistics.topics})
-    document.add(await SubscriptionWriter(document, turns, broker).write(page))
+    document.add(await writer.write(page) | about(inquiry))
     return document.response()

@@ -12,10 +12,12 @@ from pubsub.api.limits import count_publication
 from pubsub.api.requests import get_broker, get_turns, read_body
 from pubsub.auth.errors import AccessError
 from pubsub.core.broker import Broker
+from pubsub.core.client import Publisher
 from pubsub.core.errors import PubSubError
+from pubsub.core.publication import Publication as Accepted
 from pubsub.protocol import batch, bodies, results
 from pubsub.protocol.errors import MessageTooLarge
-from pubsub.protocol.messages import Publication
+from pubsub.protocol.messages import Publication, is_message_id
 from pubsub.runtime import get_runtime
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ async def publish_message(request: HttpRequest, topic: str) -> HttpResponse:
     await publisher.asker.check(topic)
     publisher.count_one()
     publication = bodies.decode_publication(read_body(request))
-    result = publisher.publish(get_broker(request), topic, publication)
+    result = await publisher.publish(get_broker(request), topic, publication)
     return _response(results.encode_result(result))
 
 
@@ -64,9 +66,14 @@ class _Publisher:
     def __init__(self, request: HttpRequest, asker: Asker) -> None:
         self.asker = asker
         self._runtime = runtime = get_runtime()
+        self.cluster = runtime.cluster
         client_id = request.META.get(_CLIENT_ID)
         registry = runtime.registry
-        self._client = registry.exclude_for(client_id, asker.user) if client_id else None
+        self._client: Publisher | None = (
+            registry.exclude_for(client_id, asker.user) if client_id else None
+        )
+        if client_id and self._client is None and self.cluster and is_message_id(client_id):
+            self._client = Publisher(client_id)  # it may be connected to another process
 
     def count_one(self) -> None:
         """Count one message that it wants to publish.
@@ -77,12 +84,35 @@ class _Publisher:
         if self._runtime.rest_rates is not None:
             count_publication(self.asker.bucket)
 
-    def publish(self, broker: Broker, topic: str, publication: Publication) -> results.Published:
+    async def publish(
+        self, broker: Broker, topic: str, publication: Publication
+    ) -> results.Published:
         """Publish a message, and make an id if it has none.
 
         Raises:
             TopicNotFound, InvalidTopicName, LimitExceeded: As `Broker.publish` does.
+            Unavailable: Other processes have to be asked, and are out of reach.
         """
+        cluster = self.cluster
+        if cluster is None:
+            return self.publish_here(broker, topic, publication)
+        published = await cluster.publish(
+            topic,
+            str(uuid.uuid4()) if publication.id is UNSET else publication.id,
+            publication.payload,
+            publisher=self._client,
+            user=self.asker.user,
+            once=publication.once,
+        )
+        self._count(published)
+        elsewhere = 0 if published.duplicate else cluster.subscribers_elsewhere(topic)
+        scope = UNSET if published.offset is not None else cluster.scope
+        return results.published(published, elsewhere=elsewhere, scope=scope)
+
+    def publish_here(
+        self, broker: Broker, topic: str, publication: Publication
+    ) -> results.Published:
+        """Publish a message in the only process; see `publish`."""
         published = broker.publish(
             topic,
             str(uuid.uuid4()) if publication.id is UNSET else publication.id,
@@ -91,12 +121,15 @@ class _Publisher:
             user=self.asker.user,
             once=publication.once,
         )
+        self._count(published)
+        return results.published(published)
+
+    def _count(self, published: Accepted) -> None:
         if not published.duplicate:
             tally = self._runtime.tally
             tally.rest_publications += 1
             if self._client:
                 tally.rest_client_publications += 1
-        return results.published(published)
 
 
 class _Batch:
@@ -147,7 +180,9 @@ class _Batch:
                 self._allowed[topic] = await asker.may_use(topic)
             if not self._allowed[topic]:
                 raise asker.refusal(asker.reason)
-        return publisher.publish(self._broker, topic, publication)
+        if publisher.cluster is None:
+            return publisher.publish_here(self._broker, topic, publication)
+        return await publisher.publish(self._broker, topic, publication)
 
 
 def _response(content: bytes) -> HttpResponse:

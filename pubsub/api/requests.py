@@ -1,13 +1,54 @@
-"""What the endpoints need from a request: its body, and the broker on its event loop."""
+"""What the endpoints need from a request: its body, whom it is about, and the broker."""
+
+from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from pubsub.cluster.cluster import Cluster
+from pubsub.cluster.figures import Inquiry
 from pubsub.core.broker import Broker
 from pubsub.processes import WSGI_MESSAGE, is_wsgi, neighbours
-from pubsub.protocol.errors import MessageTooLarge, Unavailable, UnsupportedMediaType
+from pubsub.protocol.errors import BadRequest, MessageTooLarge, Unavailable, UnsupportedMediaType
 from pubsub.runtime import get_runtime
 from pubsub.turns import Turns
+
+SCOPE: dict[str, Any] = {
+    "name": "scope",
+    "in": "query",
+    "description": "Whether the answer is about all processes of the room, or about the one that "
+    "answers. Without a cluster there is only one.",
+    "schema": {"type": "string", "enum": ["room", "process"], "default": "room"},
+}
+"""The query parameter of the endpoints that answer for the room, for the OpenAPI document."""
+
+
+def get_cluster() -> Cluster | None:
+    """Return the other processes of the room; ``None`` if there can be none."""
+    return get_runtime().cluster
+
+
+def get_inquiry(request: HttpRequest) -> Inquiry | None:
+    """Return what asks all processes; ``None`` if the request is about this one alone.
+
+    Raises:
+        BadRequest: ``scope`` is invalid.
+    """
+    scope = request.GET.get("scope", "room")
+    if scope not in SCOPE["schema"]["enum"]:
+        raise BadRequest("scope must be room or process")
+    cluster = get_cluster()
+    if cluster is None or scope == "process":
+        return None
+    return cluster.figures.inquire()
+
+
+def about(inquiry: Inquiry | None) -> dict[str, Any]:
+    """Return the fields that tell which processes an answer is about; none without a cluster."""
+    if inquiry is None:
+        return {}
+    fields: dict[str, Any] = {"processes": inquiry.processes()}
+    return fields if inquiry.is_complete else {**fields, "complete": False}
 
 
 def read_body(request: HttpRequest, limit: int | None = None) -> bytes:

@@ -19,6 +19,28 @@ class ErrorBody(Schema):
     error: ErrorDetail
 
 
+class Process(Schema):
+    id: str = Field(description="16 hexadecimal digits, new at every start.")
+    uptime_sec: int
+    clients: int = Field(description="Clients connected to this process.")
+    age_ms: int = Field(description="The age of what is known of the process.")
+
+
+class OfRoom(Schema):
+    """What an answer about all processes has in addition."""
+
+    processes: list[Process] | None = Field(
+        None,
+        description="The processes that are alive, with the answering one first. Left out without "
+        "a cluster, and for `scope=process`.",
+    )
+    complete: Literal[False] | None = Field(
+        None,
+        description="Present if a process did not answer in time, so that its last known figures "
+        "were taken, or if this one is cut off from the others.",
+    )
+
+
 class TopicCreated(Schema):
     status: str = Field(examples=["created"])
     topic: str = Field(examples=["orders"])
@@ -39,7 +61,7 @@ class TopicSummary(Schema):
     subscribers: int
 
 
-class TopicDetails(Schema):
+class TopicDetails(OfRoom):
     name: str = Field(examples=["orders"])
     history: int = Field(description="Messages that the topic keeps; 0 for none.")
     history_seconds: float | None = Field(
@@ -59,7 +81,7 @@ class TopicDetails(Schema):
     dropped: int = Field(description="Counted once for every subscriber that lost a message.")
 
 
-class Listing(Schema):
+class Listing(OfRoom):
     """What every listing has in addition, on all pages but the last."""
 
     truncated: Literal[True] | None = Field(None, description="Present if more rows follow.")
@@ -130,7 +152,7 @@ class Presence(Schema):
     truncated: Literal[True] | None = Field(None, description="Present if there are too many.")
 
 
-class Health(Schema):
+class Health(OfRoom):
     status: Literal["ok", "split"] = Field(
         description="`split` if several processes serve one port, each with its own topics.",
         examples=["ok"],
@@ -179,7 +201,7 @@ class Totals(Schema):
 class Stats(Listing):
     topics: dict[str, TopicCounters]
     totals: Totals = Field(description="Since the start, including deleted topics.")
-    uptime_sec: int
+    uptime_sec: int = Field(description="Of the answering process.")
 
 
 class ClientSubscriptions(Schema):
@@ -205,14 +227,14 @@ class ConnectedClient(Schema):
     dropped: int = Field(description="Messages that the client lost because it was too slow.")
 
 
-class ClientList(Schema):
+class ClientList(OfRoom):
     clients: list[ConnectedClient]
     truncated: bool | None = Field(None, description="Whether more clients follow.")
     next: str | None = Field(None, description="The `cursor` of the next page, if it is truncated.")
     total: int | None = Field(None, description="All matching clients, if it is truncated.")
 
 
-class Disconnected(Schema):
+class Disconnected(OfRoom):
     status: str = Field(examples=["disconnected"])
     clients: int = Field(description="The number of clients that were disconnected.")
 

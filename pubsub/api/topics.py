@@ -9,7 +9,15 @@ from ninja import Router, Status
 from pubsub.api.access import identify
 from pubsub.api.listings import write_topics
 from pubsub.api.pages import PARAMETERS, Document, read_page
-from pubsub.api.requests import get_broker, get_turns, read_body
+from pubsub.api.requests import (
+    SCOPE,
+    about,
+    get_broker,
+    get_cluster,
+    get_inquiry,
+    get_turns,
+    read_body,
+)
 from pubsub.api.schemas import (
     ErrorBody,
     TopicConflict,
@@ -34,7 +42,7 @@ router = Router(tags=["Topics"])
     response={
         201: TopicCreated,
         409: TopicConflict,
-        (400, 401, 403, 413, 415): ErrorBody,
+        (400, 401, 403, 413, 415, 503): ErrorBody,
     },
     openapi_extra=json_body(
         NewTopic,
@@ -55,8 +63,12 @@ async def create_topic(request: HttpRequest) -> Any:
     asker = await identify(request, "manage")
     topic = bodies.decode_new_topic(read_body(request))
     await asker.check(topic.name)
+    broker, cluster = get_broker(request), get_cluster()
     try:
-        get_broker(request).create_topic(topic.name, topic.options)
+        if cluster is None:
+            broker.create_topic(topic.name, topic.options)
+        else:
+            await cluster.create_topic(topic.name, topic.options)
     except InvalidTopicName:
         raise BadRequest(f"name {TOPIC_NAME_RULE}") from None
     return Status(201, {"status": "created", "topic": topic.name})
@@ -65,7 +77,7 @@ async def create_topic(request: HttpRequest) -> Any:
 @router.get(
     "/topics",
     response={200: TopicList, (400, 401, 403): ErrorBody},
-    openapi_extra={"parameters": PARAMETERS},
+    openapi_extra={"parameters": [*PARAMETERS, SCOPE]},
     summary="List the topics",
 )
 async def list_topics(request: HttpRequest) -> Any:
@@ -73,6 +85,7 @@ async def list_topics(request: HttpRequest) -> Any:
     asker = await identify(request, "subscribe")
     page = read_page(request, str)
     broker, turns = get_broker(request), get_turns()
+    inquiry = get_inquiry(request)
 
     def write(topics: list[tuple[str, TopicStatistics]]) -> None:
         document.add([{"name": name, "subscribers": each.subscribers} for name, each in topics])
@@ -81,15 +94,16 @@ async def list_topics(request: HttpRequest) -> Any:
     await turns.wait()
     visible = await asker.visible(broker, turns, page.prefix)
     document.open("topics", b"[")
-    rest = await write_topics(broker, turns, page, write, visible=visible)
+    rest = await write_topics(broker, turns, page, write, visible=visible, inquiry=inquiry)
     document.close(b"]")
-    document.add(rest)
+    document.add(rest | about(inquiry))
     return document.response()
 
 
 @router.get(
     "/topics/{name}",
     response={200: TopicDetails, (400, 401, 403, 404): ErrorBody},
+    openapi_extra={"parameters": [SCOPE]},
     summary="Show a topic",
 )
 async def show_topic(request: HttpRequest, name: str) -> Any:
@@ -97,7 +111,12 @@ async def show_topic(request: HttpRequest, name: str) -> Any:
     asker = await identify(request, "subscribe")
     await asker.check(name)
     topic = get_broker(request).topic(name)
-    options, counters = topic.options, topic.statistics()
+    inquiry = get_inquiry(request)
+    options, counters, position = topic.options, topic.statistics(), topic.position
+    if inquiry is not None:
+        ((_, counters),) = await inquiry.topics([(name, counters)])
+        if position is not None:
+            position = await inquiry.position(name) or position
     shown: dict[str, Any] = {
         "name": name,
         "history": options.history,
@@ -105,19 +124,23 @@ async def show_topic(request: HttpRequest, name: str) -> Any:
         "presence": options.presence,
         "overflow": options.overflow,
     }
-    if topic.position is not None:
-        shown |= {"epoch": topic.position.epoch, "offset": topic.position.offset}
-    return json_response(shown | dataclasses.asdict(counters))
+    if position is not None:
+        shown |= {"epoch": position.epoch, "offset": position.offset}
+    return json_response(shown | dataclasses.asdict(counters) | about(inquiry))
 
 
 @router.delete(
     "/topics/{name}",
-    response={200: TopicDeleted, (401, 403, 404): ErrorBody},
+    response={200: TopicDeleted, (401, 403, 404, 503): ErrorBody},
     summary="Delete a topic",
 )
 async def delete_topic(request: HttpRequest, name: str) -> Any:
     """Delete a topic. Its subscribers are notified and stay connected."""
     asker = await identify(request, "manage")
     await asker.check(name)
-    get_broker(request).delete_topic(name, replies.encode_topic_deleted(name))
+    broker, cluster = get_broker(request), get_cluster()
+    if cluster is None:
+        broker.delete_topic(name, replies.encode_topic_deleted(name))
+    else:
+        await cluster.delete_topic(name)
     return {"status": "deleted", "topic": name}

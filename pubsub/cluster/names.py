@@ -25,3 +25,8 @@ def topic_of(key: str) -> str:
 def log_of(topic: str, epoch: str) -> str:
     """Return the name of a topic's log, which begins with its partition."""
     return f"{partition_of(topic)}.{key_of(topic)}.{epoch}"
+
+
+def channel_of(partition: int) -> str:
+    """Return the name of the channel for publications of a partition's topics without history."""
+    return f"topics.{partition}"

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from msgspec import UNSET, UnsetType
 
 from pubsub import fairness
+from pubsub.cluster.cluster import Cluster
 from pubsub.connection.session import Session
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
@@ -47,6 +48,10 @@ class Issuer(Protocol):
     client: Client
     session: Session
 
+    @property
+    def cluster(self) -> Cluster:
+        """The other processes, in a cluster."""
+
 
 Execute = Callable[[Issuer, Any], int]
 
@@ -64,13 +69,14 @@ def subscribe(issuer: Issuer, command: Subscribe) -> int:
     client.outbox.put_reply(encode_subscribed(topic, request_id, subscribed, client.id))
     cost = subscribed.replayed * fairness.REPLAYED_EVENT
     if subscribed.presence is not None:
-        cost += _tell_presence(client, subscribed.presence)
+        cost += answer_presence(client, subscribed.presence)
     if subscribed.replay is not None:
         client.outbox.put_replay(subscribed.replay)
     return cost
 
 
-def _tell_presence(client: Client, notice: Notice, request_id: str | UnsetType = UNSET) -> int:
+def answer_presence(client: Client, notice: Notice, request_id: str | UnsetType = UNSET) -> int:
+    """Send a client who is there; return the cost."""
     client.outbox.put_reply(encode_presence(notice, request_id))
     return len(notice.members or ()) * fairness.LISTED_MEMBER
 
@@ -129,7 +135,7 @@ def history(issuer: Issuer, command: AskHistory) -> int:
 
 def presence(issuer: Issuer, command: AskPresence) -> int:
     """Answer with the members of the topic."""
-    return _tell_presence(issuer.client, issuer.broker.presence(command.topic), command.request_id)
+    return answer_presence(issuer.client, issuer.broker.presence(command.topic), command.request_id)
 
 
 # With access control:

@@ -10,9 +10,11 @@ from msgspec import UNSET
 from pubsub import fairness, logs
 from pubsub.auth.errors import AccessError
 from pubsub.auth.identity import Identity
-from pubsub.connection.commands import GUARDED, OPEN
+from pubsub.cluster.cluster import Cluster
+from pubsub.connection import cluster_commands, commands
+from pubsub.connection.postponed import Postponed
 from pubsub.connection.rate import MalformedLimit, RateLimit
-from pubsub.connection.session import Session, Undecided
+from pubsub.connection.session import Session
 from pubsub.core.errors import InvalidTopicName, PubSubError
 from pubsub.core.options import Overflow
 from pubsub.protocol.codes import Close, ErrorCode
@@ -22,7 +24,7 @@ from pubsub.protocol.commands import (
     refuse_rate,
     refuse_too_large,
 )
-from pubsub.protocol.errors import ProtocolError, error_code
+from pubsub.protocol.errors import ProtocolError, error_code, has_unknown_fate
 from pubsub.protocol.messages import AnyCommand, Publish
 from pubsub.protocol.replies import encode_error
 from pubsub.runtime import Runtime
@@ -62,7 +64,6 @@ class Connection:
         "_budget",
         "_commands",
         "_credentials",
-        "_deciding",
         "_has_turn",
         "_held",
         "_is_slow",
@@ -71,6 +72,7 @@ class Connection:
         "_paused",
         "_rate_limit",
         "_runtime",
+        "_waiting",
         "_waiting_for_room",
         "address",
         "broker",
@@ -107,10 +109,11 @@ class Connection:
         self._malformed: MalformedLimit | None = None
         # Without a session there are no commands that use one.
         self.session: Session | None = None
-        self._commands = OPEN
+        is_alone = runtime.cluster is None
+        self._commands = commands.OPEN if is_alone else cluster_commands.OPEN
         if runtime.access.is_on:
             self.session = Session(runtime.access, self)
-            self._commands = GUARDED
+            self._commands = commands.GUARDED if is_alone else cluster_commands.GUARDED
             self._credentials = user, token
         self._budget = fairness.BUDGET
         self._paused = False
@@ -118,7 +121,7 @@ class Connection:
         self._has_turn = False
         self._held: Message | None = None
         self._waiting_for_room: asyncio.Task[None] | None = None
-        self._deciding: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
@@ -146,6 +149,12 @@ class Connection:
         """The authenticated user, if there is one."""
         identity = self.session.identity if self.session is not None else None
         return None if identity is None else identity.user
+
+    @property
+    def cluster(self) -> Cluster:
+        """The other processes; only for the commands of a cluster."""
+        assert self._runtime.cluster is not None  # noqa: S101  # or there are other commands
+        return self._runtime.cluster
 
     def __repr__(self) -> str:
         return f"<Connection of {self.client!r}>"
@@ -227,9 +236,9 @@ class Connection:
             self._runtime.tally.commands[kind] += 1
         try:
             return self._commands[kind](self, command)  # type: ignore[arg-type]
-        except Undecided as question:
+        except Postponed as postponed:
             self._pause()
-            self._deciding = asyncio.ensure_future(self._execute_when_decided(command, question))
+            self._waiting = asyncio.ensure_future(self._execute_later(command, postponed))
         except Exception as error:
             self._refuse(command, error)
         return 0
@@ -244,24 +253,33 @@ class Connection:
         if isinstance(error, AccessError):
             self.count_access_error(error)
         topic = UNSET if isinstance(error, InvalidTopicName) else getattr(command, "topic", UNSET)
-        self.outbox.put_reply(encode_error(code, text, request_id=command.request_id, topic=topic))
+        self.outbox.put_reply(
+            encode_error(
+                code,
+                text,
+                request_id=command.request_id,
+                topic=topic,
+                unknown_fate=isinstance(error, PubSubError) and has_unknown_fate(error),
+            )
+        )
         if code is ErrorCode.BAD_REQUEST:
             self._count_malformed()
 
-    async def _execute_when_decided(self, command: AnyCommand, question: Undecided) -> None:
-        """Ask the authorizer of the project and execute the command, while the client waits."""
-        assert self.session is not None  # noqa: S101  # only a session asks
+    async def _execute_later(self, command: AnyCommand, postponed: Postponed) -> None:
+        """Execute a command that has to wait, for instance for an answer of the authorizer."""
         try:
             while True:
-                await self.session.decide(question.action, question.topic)
                 try:
-                    self._budget -= self._commands[type(command)](self, command)  # type: ignore[arg-type]
+                    cost = await postponed.wait()
+                    if cost is None:
+                        cost = self._commands[type(command)](self, command)  # type: ignore[arg-type]
                     break
-                except Undecided as again:  # the permissions have changed meanwhile
-                    question = again
+                except Postponed as again:  # for instance because permissions changed meanwhile
+                    postponed = again
+            self._budget -= cost
         except Exception as error:
             self._refuse(command, error)
-        self._deciding = None
+        self._waiting = None
         self._resume()
 
     def _count_malformed(self) -> None:
@@ -382,8 +400,8 @@ class Connection:
         self.broker.disconnect(self.client, lost=lost)
         if self.session is not None:
             self.session.end()
-        if self._deciding is not None:
-            self._deciding.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     # --- For the session ---
 

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from pubsub.auth.access import Access
 from pubsub.auth.errors import Unauthorized
 from pubsub.auth.identity import EVERYTHING, Identity
+from pubsub.cluster.cluster import Cluster
 from pubsub.connection.connection import Connection
-from pubsub.connection.session import MAX_ANSWERS, Session, Undecided
+from pubsub.connection.postponed import Postponed
+from pubsub.connection.session import MAX_ANSWERS, Session
 from pubsub.core.errors import LimitExceeded, TopicNotFound
 from pubsub.core.publication import Frame, Position
 from pubsub.core.topic import Recover, Subscribed
@@ -149,7 +151,7 @@ class Stream(Connection):
     async def prepare(self, credentials: Credentials, wanted: Wanted) -> Bookmark:
         """Admit the client, and subscribe it to all its topics or to none.
 
-        Nothing is awaited unless an authorizer has to be asked.
+        Nothing is awaited unless an authorizer or another process has to be asked.
 
         Returns:
             Where the stream begins.
@@ -159,7 +161,8 @@ class Stream(Connection):
             LimitExceeded: There would be too many subscriptions or topics.
             AccessError: The credentials are invalid, or do not cover a topic.
             TopicError: A topic does not exist, or its name is invalid.
-            Unavailable: The connection was closed while the authorizer was asked.
+            Unavailable: The connection was closed while it waited for the authorizer or for other
+                processes, or these are out of reach.
         """
         # As many answers of an authorizer are kept.
         limit = min(self._runtime.config.max_subscriptions, MAX_ANSWERS)
@@ -169,7 +172,19 @@ class Stream(Connection):
         if self.session is not None:
             self.session.identify(credentials)
             await self._decide(self.session, wanted.topics)
+        if self._runtime.cluster is not None:
+            await self._prepare(self._runtime.cluster, wanted)
         return self._subscribe(wanted)
+
+    async def _prepare(self, cluster: Cluster, wanted: Wanted) -> None:
+        """Have this process get what others publish to the topics."""
+        for name in wanted.topics:
+            await cluster.prepare(name)
+            if wanted.since and (topic := self.broker.find(name)) is not None:
+                await cluster.prepare(name, wanted.since.get(topic.epoch, 0))
+        self._check_open()
+        if self.session is not None:
+            await self._decide(self.session, wanted.topics)
 
     async def _decide(self, session: StreamSession, topics: Iterable[str]) -> None:
         """Check that the client may read all topics, as of the time at which this returns."""
@@ -177,12 +192,15 @@ class Stream(Connection):
             try:
                 for topic in topics:
                     session.require("subscribe", topic)
-            except Undecided as question:
-                await session.decide(question.action, question.topic)
-                if self.outbox.closed:
-                    raise Unavailable(self.transport.close_reason or "closed") from None
+            except Postponed as question:
+                await question.wait()
+                self._check_open()
             else:
                 return
+
+    def _check_open(self) -> None:
+        if self.outbox.closed:  # it was closed meanwhile
+            raise Unavailable(self.transport.close_reason or "closed") from None
 
     def _subscribe(self, wanted: Wanted) -> Bookmark:
         outbox, positions, replays = self.outbox, {}, []

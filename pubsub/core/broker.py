@@ -30,7 +30,7 @@ from pubsub.core.names import validate_name
 from pubsub.core.once import RecentIds
 from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.presence import Notice, Presence, Presences
+from pubsub.core.presence import Export, Notice, Presence, Presences
 from pubsub.core.publication import Encode, Frame, Position, Publication
 from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.core.topic import HistoryPage, Recover, Subscribed, Topic
@@ -143,6 +143,7 @@ class Broker:
         self._other_publications = 0
         self._recoveries = {True: 0, False: 0}
         self._repetitions = 0
+        self._recounted: set[str] | None = set() if shared else None
         self.publish_seconds = Histogram(PUBLISH_BOUNDS)
         """Time to accept a message, encode it and fill the outboxes, of one in `TIMED_EVERY`."""
         if not shared:
@@ -217,6 +218,8 @@ class Broker:
             del topic.subscribers[client]
             if topic.presence is not None:
                 topic.presence.leave(client, lost=lost)
+        if self._recounted is not None:
+            self._recounted.update(client.topics)
         client.topics.clear()
         client.outbox.close()
 
@@ -276,6 +279,8 @@ class Broker:
         topic = self._topics.pop(name)
         self._topics_by_name.remove(topic)
         self._subscriptions -= len(topic.subscribers)
+        if self._recounted is not None and topic.subscribers:
+            self._recounted.add(name)
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
         topic.close()
@@ -306,6 +311,7 @@ class Broker:
         offset: int,
         publisher_id: str | None,
         user: str | None,
+        age: float = 0.0,
     ) -> None:
         """Keep and deliver an event of a topic whose order all processes share; see `deliver`.
 
@@ -315,10 +321,22 @@ class Broker:
             offset: Its offset, above all before.
             publisher_id: As for `deliver`.
             user: As for `deliver`.
+            age: Seconds since it was accepted, by which it expires.
         """
         self._check_caller()
+        deliver = self._topics[name].deliver_kept
         publisher = self._own_client(publisher_id, user)
-        self._deliver(self._topics[name].deliver_kept, event, offset, publisher_id, publisher)
+        self._deliver(deliver, event, offset, publisher_id, publisher, age)
+
+    def forget_kept(self, name: str, offset: int) -> None:
+        """Forget the kept events of a topic, and regard all up to ``offset`` as evicted.
+
+        The topic must exist and keep history; its subscribers hear nothing of it.
+        """
+        self._check_caller()
+        history = self._topics[name].history
+        assert history is not None  # noqa: S101  # only such topics share an order
+        history.begin_after(offset)
 
     def begin_again(self, name: str, epoch: str, notice: Frame) -> None:
         """Begin a new epoch of a topic with a shared order, because the old order was lost.
@@ -331,8 +349,19 @@ class Broker:
         for outbox in topic.subscribers.values():
             outbox.put_reply(notice)
 
+    def export_presence(self, export: Export) -> None:
+        """Have a function called when a topic's member in this process changes.
+
+        It gets the name of the topic and the member, and must not call the broker.
+        """
+        self._presences.export = export
+
+    def find_client(self, client_id: str | None) -> Client | None:
+        """Return a connected client, if there is one with this id."""
+        return None if client_id is None else self._clients.get(client_id)
+
     def _own_client(self, client_id: str | None, user: str | None) -> Client | None:
-        client = None if client_id is None else self._clients.get(client_id)
+        client = self.find_client(client_id)
         return client if client is not None and client.user == user else None
 
     def _deliver(self, deliver: Callable[..., None], *arguments: Any) -> None:
@@ -350,6 +379,21 @@ class Broker:
             topic.count_accepted()
             if not by_client:
                 self._other_publications += 1
+
+    def count_repetition(self) -> None:
+        """Count a message of a topic with a shared order that repeated an earlier one."""
+        self._check_caller()
+        self._repetitions += 1
+
+    def take_recounted(self) -> dict[str, int]:
+        """Return the number of subscribers of each topic where it has changed since the last call.
+
+        Changes are noted only with ``shared``. A topic that was deleted has 0.
+        """
+        self._check_caller()
+        names, self._recounted = self._recounted or set(), set() if self._shared else None
+        topics = self._topics
+        return {name: len(topics[name].subscribers) if name in topics else 0 for name in names}
 
     def creates(self, name: str) -> bool:
         """Return whether subscribe and publish may create the topic, if it is missing."""
@@ -419,6 +463,8 @@ class Broker:
         topic.subscribers[client] = client.outbox
         client.topics[name] = self._clock()
         self._subscriptions += 1
+        if self._recounted is not None:
+            self._recounted.add(name)
         if topic.presence is not None:
             topic.presence.join(client)
         return topic
@@ -447,6 +493,8 @@ class Broker:
         del client.topics[name]
         del topic.subscribers[client]
         client.outbox.end_catch_up(topic.counters)
+        if self._recounted is not None:
+            self._recounted.add(name)
         if topic.presence is not None:
             topic.presence.leave(client)
 

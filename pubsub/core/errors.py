@@ -13,6 +13,7 @@
     ├── LimitExceeded           .resource, .limit
     ├── WrongThread
     ├── ReentrantCall
+    ├── MustAwait
     └── BrokerNotRunning
 """
 
@@ -95,6 +96,13 @@ class WrongThread(PubSubError):
 
 class ReentrantCall(PubSubError):
     """A callback of an outbox called the broker in the middle of a publication."""
+
+
+class MustAwait(PubSubError):
+    """The call has to wait for other processes, which the event loop must not do."""
+
+    def __str__(self) -> str:
+        return "this has to wait for other processes; on the event loop, await its other form"
 
 
 class BrokerNotRunning(PubSubError):

@@ -164,12 +164,18 @@ class History:
             self.evict_oldest()
         self.gone = self.offset = offset
 
-    def append(self, frame: KeptFrame, publisher_id: str | None) -> None:
-        """Keep an event; evict the oldest one if there are too many."""
+    def append(self, frame: KeptFrame, publisher_id: str | None, age: float = 0.0) -> None:
+        """Keep an event; evict the oldest one if there are too many.
+
+        Args:
+            frame: The event.
+            publisher_id: The id of its publisher.
+            age: Seconds since the event was accepted.
+        """
         events, budget = self._events, self._budget
         if self._born is not None:
             self.expire()
-            self._born.append(budget.clock())
+            self._born.append(budget.clock() - age)
         if len(events) - self._evicted == self.capacity:
             self.evict_oldest()
         events.append((frame, publisher_id))

@@ -120,6 +120,11 @@ class TopicRules:
         """The topics that exist from the start."""
         return (name for name in self._rules if "*" not in name)
 
+    @property
+    def max_history(self) -> int:
+        """The largest number of messages that a rule has a topic keep."""
+        return max((options.history or 0 for options in self._rules.values()), default=0)
+
     def options_for(self, name: str) -> GivenOptions:
         """Return the options that the first matching rule gives."""
         if name in self._rules and "*" not in name:

@@ -182,6 +182,27 @@ class Outbox(asyncio.Queue[Frame]):
         self._put(frame)
         return True
 
+    def put_gap(self, notice: Frame, counters: TopicCounters, events: int) -> None:
+        """Put the notice that events of a topic were lost on their way here.
+
+        If the outbox is full and cannot be flushed, they are reported as part of the loss that the
+        topic's subscriber is told of when there is room again, and the policy of the topic applies.
+
+        Args:
+            notice: The notice.
+            counters: Those of the topic, which do not change: the events were never offered.
+            events: The number of lost events, or the largest possible one.
+        """
+        if self.put_notice(notice) or self._closed:
+            return
+        if counters.overflow is Overflow.DROP_OLDEST:
+            losses = self._evicted = self._evicted or {}
+        else:
+            losses = self._lost = self._lost or {}
+            self._limit = 0
+        self._loss_in(losses, counters, None).dropped += events
+        self.dropped += events
+
     def put_replay(self, replay: Replay) -> None:
         """Put past events ahead of the live ones that follow."""
         if not self._closed:
@@ -397,14 +418,17 @@ class Outbox(asyncio.Queue[Frame]):
 
     def _lose(self, frame: Frame, counters: TopicCounters, losses: Losses) -> None:
         history = frame.history if isinstance(frame, KeptFrame) else None
+        self._loss_in(losses, counters, history).add(frame.offset)
+        counters.count_loss()
+        self.dropped += 1
+
+    def _loss_in(self, losses: Losses, counters: TopicCounters, history: History | None) -> Loss:
         topic = counters.topic, history, counters.overflow
         loss = losses.get(topic)
         if loss is None:
             loss = losses[topic] = Loss(counters.topic)
             self._on_overflow(counters.overflow)
-        loss.add(frame.offset)
-        counters.count_loss()
-        self.dropped += 1
+        return loss
 
     def _report_lost(self, lost: Losses) -> None:
         self._lost = None

@@ -65,6 +65,10 @@ class Notice:
     left: list[Who] | None = None
 
 
+Export = Callable[[str, Who], None]
+"""Is told that a member of a topic has changed, and must not call the broker."""
+
+
 class Presences:
     """What the presences of all topics of one broker share.
 
@@ -88,16 +92,23 @@ class Presences:
         self.describe = describe
         self.clock = clock
         self.timer = SharedTimer(config.presence_interval, clock=clock, call_later=call_later)
+        self.export: Export | None = None
+        """Called when a member's connections to this process change; see `Presence.local`."""
 
 
 class _Entry:
     """One member."""
 
-    __slots__ = ("clients", "info")
+    __slots__ = ("clients", "info", "local", "processes")
 
     def __init__(self, info: bytes) -> None:
         self.info = info
         self.clients = 0
+        """Connections to all processes."""
+        self.local = 0
+        """Connections to this process."""
+        self.processes = 0
+        """Other processes in which it is a member."""
 
 
 class _Changes:
@@ -128,8 +139,8 @@ class Presence:
     """
 
     __slots__ = (
-        *("_changes", "_clients", "_kept", "_lingering", "_members", "_shared", "_topic"),
-        *("_users", "_watchers"),
+        *("_changes", "_clients", "_kept", "_lingering", "_members", "_others", "_shared"),
+        *("_topic", "_users", "_watchers"),
     )
 
     def __init__(self, topic: str, shared: Presences) -> None:
@@ -140,6 +151,8 @@ class Presence:
         self._users = 0
         self._lingering: OrderedDict[Who, float] = OrderedDict()
         """When each lingering user is no longer a member, the earliest first."""
+        self._others: dict[str, dict[Who, Member]] = {}
+        """The members of each other process that has some, as it says."""
         self._watchers: dict[Client, int] = {}
         """The index in ``_changes`` of the first ones that each watcher does not know."""
         self._forget_changes()
@@ -187,6 +200,69 @@ class Presence:
         self._watchers.clear()
         self._shared.timer.discard(self.announce)
 
+    # --- Other processes ---
+
+    def local(self, who: Who) -> Member | None:
+        """Return a member with its connections to this process; ``None`` if it is none here."""
+        entry = self._members.get(who)
+        if entry is None or not (entry.local or who in self._lingering):
+            return None
+        return Member(who, entry.info, entry.local)
+
+    def local_members(self) -> Iterator[Member]:
+        """Yield the members of this process, each as it is at that moment.
+
+        Those who become members between two steps are left out.
+        """
+        self._expire()
+        for who in list(self._members):
+            member = self.local(who)
+            if member is not None:
+                yield member
+
+    def set_remote(self, process: str, who: Who, info: bytes | None, clients: int) -> None:
+        """Note what another process says about a member.
+
+        Args:
+            process: The process.
+            who: The member.
+            info: What is known about the user, as in `Member`; ``None`` if it is no member there.
+            clients: Its connections to that process.
+        """
+        others = self._others.setdefault(process, {})
+        former = others.pop(who, None)
+        entry = self._members.get(who)
+        if info is not None:
+            if entry is None:
+                entry = self._new(who, info)
+            elif former is None or former.info != info:
+                self._describe(who, entry, info)
+            others[who] = Member(who, info, clients)
+            self._count(entry, 1, clients)
+        if former is not None and entry is not None:
+            self._count(entry, -1, -former.clients)
+            self._drop_unless_present(who, entry)
+
+    def _count(self, entry: _Entry, processes: int, clients: int) -> None:
+        entry.processes += processes
+        entry.clients += clients
+        self._clients += clients
+
+    def remote_members(self, process: str) -> list[Who]:
+        """Return the members of another process, as far as it was heard."""
+        return list(self._others.get(process, ()))
+
+    def drop_process(self, process: str) -> None:
+        """Forget what another process has said."""
+        for who in self.remote_members(process):
+            self.set_remote(process, who, None, 0)
+        self._others.pop(process, None)
+
+    def drop_others(self) -> None:
+        """Forget what all other processes have said."""
+        for process in list(self._others):
+            self.drop_process(process)
+
     # --- Members ---
 
     @property
@@ -196,31 +272,47 @@ class Presence:
     def _add(self, who: Who, info: bytes) -> None:
         entry = self._members.get(who)
         if entry is None:
-            entry = self._members[who] = _Entry(info)
-            self._users += who.user is not None
-            self._note(who, None, info)
+            entry = self._new(who, info)
         else:
             self._lingering.pop(who, None)
-            if entry.info != info:
-                before, entry.info = entry.info, info
-                self._note(who, before, info)
+            self._describe(who, entry, info)
         entry.clients += 1
+        entry.local += 1
+        self._export(who)
+
+    def _new(self, who: Who, info: bytes) -> _Entry:
+        entry = self._members[who] = _Entry(info)
+        self._users += who.user is not None
+        self._note(who, None, info)
+        return entry
+
+    def _describe(self, who: Who, entry: _Entry, info: bytes) -> None:
+        if entry.info != info:
+            before, entry.info = entry.info, info
+            self._note(who, before, info)
 
     def _remove(self, who: Who, *, lingers: bool = False) -> None:
         entry = self._members[who]
         entry.clients -= 1
-        if entry.clients:
-            return
-        if lingers and who.user is not None:
-            self._lingering[who] = self._shared.clock() + self._shared.linger
-            self._shared.timer.add(self.announce)
-        else:
-            self._drop(who)
+        entry.local -= 1
+        if not entry.local:
+            if lingers and who.user is not None:
+                self._lingering[who] = self._shared.clock() + self._shared.linger
+                self._shared.timer.add(self.announce)
+            else:
+                self._drop_unless_present(who, entry)
+        self._export(who)
 
-    def _drop(self, who: Who) -> None:
-        entry = self._members.pop(who)
+    def _drop_unless_present(self, who: Who, entry: _Entry) -> None:
+        if entry.local or entry.processes or who in self._lingering:
+            return
+        del self._members[who]
         self._users -= who.user is not None
         self._note(who, entry.info, None)
+
+    def _export(self, who: Who) -> None:
+        if self._shared.export is not None:
+            self._shared.export(self._topic, who)
 
     def _expire(self) -> None:
         """Remove the users who have lingered long enough."""
@@ -232,7 +324,8 @@ class Presence:
             if deadline > now:
                 break
             del self._lingering[who]
-            self._drop(who)
+            self._drop_unless_present(who, self._members[who])
+            self._export(who)
 
     # --- Changes ---
 

@@ -146,7 +146,7 @@ class Topic:
         if publisher in subscribers:
             count -= 1
             counters.delivered += count
-            own = subscribers[publisher]  # type: ignore[index]  # it is a client if it is there
+            own = subscribers[publisher]
             for outbox in subscribers.values():
                 if outbox is not own:
                     outbox.offer(frame)
@@ -166,7 +166,12 @@ class Topic:
         self._offer(Frame(event, self.counters), publisher)
 
     def deliver_kept(
-        self, event: bytes, offset: int, publisher_id: str | None, publisher: Publisher | None
+        self,
+        event: bytes,
+        offset: int,
+        publisher_id: str | None,
+        publisher: Publisher | None,
+        age: float = 0.0,
     ) -> None:
         """Keep and offer an event with its place in the order that all processes share.
 
@@ -175,11 +180,12 @@ class Topic:
             offset: Its offset, which must be above that of all events before.
             publisher_id: The id of the publishing client, in whatever process; or ``None``.
             publisher: The client of this process that gets no copy, if there is one.
+            age: Seconds since it was accepted.
         """
         history = self.history
         assert history is not None  # noqa: S101  # only such topics share an order
         frame = KeptFrame(event, self.counters, history, offset)
-        history.append(frame, publisher_id)
+        history.append(frame, publisher_id, age)
         self._offer(frame, publisher)
 
     def count_accepted(self) -> None:

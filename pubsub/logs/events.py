@@ -130,6 +130,54 @@ def twisted_error(message: str, *, reason: str | None = None, place: str | None 
     )
 
 
+# --- Other processes ---
+
+
+def relay_connected(*, server: str, room: str) -> None:
+    """NATS is connected, for the first time or again.
+
+    Args:
+        server: The URL of the server, without credentials.
+        room: The name of the room, `CHATROOM_RELAY_NAME`.
+    """
+    event_log().write(logging.INFO, "relay_connected", server=server, room=room)
+
+
+def relay_lost(*, server: str, reason: str) -> None:
+    """The connection to NATS was lost."""
+    event_log().write(logging.INFO, "relay_lost", server=server, reason=reason)
+
+
+def relay_unreachable(*, server: str, reason: str) -> None:
+    """NATS could not be reached, or refused the connection."""
+    event_log().write(logging.INFO, "relay_unreachable", server=server, reason=reason)
+
+
+def relay_too_small(*, max_payload: int, needed: int) -> None:
+    """NATS does not take the largest message of a client, so this process does not join others."""
+    event_log().write(logging.ERROR, "relay_too_small", max_payload=max_payload, needed=needed)
+
+
+def topic_options_differ(topics: str, *, count: int) -> None:
+    """Some topics have other options than this process configures for them; theirs count.
+
+    Args:
+        topics: The first few of them.
+        count: How many there are.
+    """
+    event_log().write(logging.WARNING, "topic_options_differ", count=count, topics=topics)
+
+
+def configured_topic_refused(topic: str, *, reason: str) -> None:
+    """A topic of the configuration does not exist, because the room has too many topics."""
+    event_log().write(logging.WARNING, "configured_topic_refused", reason=reason, topic=topic)
+
+
+def registry_entry_invalid(key: str, *, message: str) -> None:
+    """The room's registry has an entry that this version cannot read; it is ignored."""
+    event_log().write(logging.WARNING, "registry_entry_invalid", key=key, message=message)
+
+
 # --- Clients ---
 
 

@@ -140,6 +140,16 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
             "dropped": 17,
             "ts": _TS,
         },
+        "messages lost between processes": {
+            "type": "error",
+            "topic": "orders",
+            "error": {
+                "code": "RELAY_GAP",
+                "message": "3 messages from another process were lost",
+            },
+            "dropped": 3,
+            "ts": _TS,
+        },
     },
     "history_reply": {
         "complete": {
@@ -189,6 +199,14 @@ EXAMPLES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "info": {
         "a deleted topic": {"type": "info", "topic": "orders", "msg": "topic_deleted", "ts": _TS},
+        "a topic whose order was lost": {
+            "type": "info",
+            "topic": "orders",
+            "msg": "position_reset",
+            "epoch": "k3Lm90Qe",
+            "offset": 0,
+            "ts": _TS,
+        },
         "a right that was withdrawn": {
             "type": "info",
             "topic": "orders",
@@ -235,6 +253,9 @@ _ERRORS = {
     ErrorCode.FORBIDDEN: "the credentials do not cover this topic or this action",
     ErrorCode.SLOW_CONSUMER: "events were dropped; the field dropped is their number",
     ErrorCode.UNAVAILABLE: "other servers are out of reach; with unknown_fate, to repeat it tells",
+    ErrorCode.RELAY_GAP: (
+        "events from another process were lost; dropped is their number, or at_most its bound"
+    ),
     ErrorCode.INTERNAL: "an internal error of the server",
 }
 """The codes of ``error`` messages. All other codes are for REST only."""
@@ -390,7 +411,7 @@ def _schemas() -> dict[str, Any]:
             schema["properties"]["topic"] |= _TOPIC
     schemas["ErrorDetail"]["properties"]["code"]["enum"] = list(_ERRORS)
     schemas["Info"]["properties"]["msg"]["enum"] = [
-        *("topic_deleted", "permission_revoked", "token_expiring", "shutdown")
+        *("topic_deleted", "position_reset", "permission_revoked", "token_expiring", "shutdown")
     ]
     identifier = schemas["Message"]["properties"]["id"]
     # JSON Schema's regular expressions (ECMA-262) have no \Z for the end of the string.

@@ -17,6 +17,7 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "FORBIDDEN"
     SLOW_CONSUMER = "SLOW_CONSUMER"
     UNAVAILABLE = "UNAVAILABLE"
+    RELAY_GAP = "RELAY_GAP"
     INTERNAL = "INTERNAL"
 
     # Only for REST.

@@ -205,6 +205,8 @@ class Error(Reply, tag="error", kw_only=True):
     # Whether the change may have been carried out nevertheless.
     unknown_fate: bool | UnsetType = UNSET
     dropped: int | UnsetType = UNSET
+    # Instead of `dropped`, if the number of lost events can only be bounded.
+    at_most: int | UnsetType = UNSET
     # The offsets between which the loss lies, if the topic keeps history.
     first: int | UnsetType = UNSET
     last: int | UnsetType = UNSET
@@ -225,6 +227,9 @@ class Info(Reply, tag="info", kw_only=True):
 
     topic: str | UnsetType = UNSET
     msg: str
+    # The new position of a topic whose order was lost.
+    epoch: str | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
     reconnect_in_ms: int | UnsetType = UNSET
     ts: str
     expires_in: int | UnsetType = UNSET

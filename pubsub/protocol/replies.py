@@ -140,6 +140,11 @@ def encode_event_with_offset_and_user(publication: Publication) -> bytes:
     return _with_user(encode_event_with_offset(publication), publication.user)
 
 
+def complete_event(event: bytes, offset: int, user: str | None) -> bytes:
+    """Add its offset, and its user if known, to an event that was encoded without both."""
+    return _with_user(b'%b,"offset":%d}' % (event[:-1], offset), user)
+
+
 def _with_user(event: bytes, user: str | None) -> bytes:
     return event if user is None else b'%b,"user":%b}' % (event[:-1], _json_string(user))
 
@@ -179,6 +184,34 @@ def encode_loss(loss: Loss) -> Frame:
             dropped=loss.dropped,
             first=UNSET if loss.first is None else loss.first,
             last=UNSET if loss.last is None else loss.last,
+            ts=timestamp(),
+        )
+    )
+
+
+def encode_relay_gap(
+    topic: str, *, dropped: int | UnsetType = UNSET, at_most: int | UnsetType = UNSET
+) -> Frame:
+    """Encode the notice that events of a topic were lost on their way from another process.
+
+    Exactly one of the two numbers must be given, and be above 0.
+
+    Args:
+        topic: The topic.
+        dropped: The number of lost events.
+        at_most: The largest number of events that the subscriber may have lost.
+    """
+    count = at_most if dropped is UNSET else dropped
+    bound = "" if at_most is UNSET else "at most "
+    were = (
+        "message from another process was" if count == 1 else "messages from another process were"
+    )
+    return _frame(
+        Error(
+            topic=topic,
+            error=ErrorDetail(code=ErrorCode.RELAY_GAP, message=f"{bound}{count} {were} lost"),
+            dropped=dropped,
+            at_most=at_most,
             ts=timestamp(),
         )
     )
@@ -261,6 +294,11 @@ def encode_pong(request_id: str | UnsetType = UNSET, *, process: str | UnsetType
 def encode_topic_deleted(topic: str) -> Frame:
     """Encode the notice that a topic was deleted."""
     return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))
+
+
+def encode_position_reset(topic: str, epoch: str) -> Frame:
+    """Encode the notice that a topic's order was lost, and begins again with a new epoch."""
+    return _frame(Info(topic=topic, msg="position_reset", epoch=epoch, offset=0, ts=timestamp()))
 
 
 def encode_authenticated(

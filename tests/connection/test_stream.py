@@ -337,7 +337,7 @@ async def test_permissions_that_change_while_the_authorizer_is_asked() -> None:
         assert await authorizer.asked.get() == "a"
         authorizer.answers.put_nowait(True)
         assert await authorizer.asked.get() == "b"
-        room.runtime.recheck_from_any_thread("7")
+        room.runtime.recheck("7")
         authorizer.answers.put_nowait(True)
         assert await authorizer.asked.get() == "a"
         authorizer.answers.put_nowait(False)

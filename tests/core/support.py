@@ -41,7 +41,7 @@ def describe_presence(notice: Notice) -> Frame:
     return reply(repr(notice))
 
 
-ARGUMENTS = ("encode", "describe_presence", "announce", "clock", "call_later")
+ARGUMENTS = ("encode", "describe_presence", "announce", "shared", "clock", "call_later")
 """Arguments of a broker that tests replace."""
 
 

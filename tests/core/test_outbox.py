@@ -525,3 +525,65 @@ def test_notices_may_be_left_out() -> None:
     outbox.close()
     assert not outbox.put_notice(reply("e"))
     assert outbox.empty()
+
+
+def test_gap_is_a_notice_while_there_is_room() -> None:
+    """A loss on the way here is told at its place, and changes no counter of the topic."""
+    outbox = make()
+    before = TOPIC.dropped
+    offer(outbox, "a")
+    outbox.put_gap(reply("gap"), TOPIC, 3)
+    offer(outbox, "b")
+    assert texts(outbox.take_nowait(ALL)) == ["a", "gap", "b"]
+    assert (TOPIC.dropped, outbox.dropped) == (before, 0)
+
+
+def test_gap_joins_the_loss_of_a_full_outbox() -> None:
+    """Without room, what was lost on the way is part of the next notice, before later events."""
+    outbox = make(2)
+    before = TOPIC.dropped
+    offer(outbox, "ab")
+    outbox.put_gap(reply("gap"), TOPIC, 3)
+    offer(outbox, "c")
+    outbox.put_gap(reply("gap"), TOPIC, 2)
+    assert (TOPIC.dropped, outbox.dropped) == (before + 1, 6)
+    assert take_all(outbox) == ["a", "b", "t lost 6"]
+    offer(outbox, "d")
+    assert take_all(outbox) == ["d"]
+
+
+def test_gap_of_a_full_outbox_comes_before_the_next_event() -> None:
+    """No event overtakes the notice of a loss on the way here that could not be put at once."""
+    outbox = make(2)
+    offer(outbox, "ab")
+    outbox.put_gap(reply("gap"), TOPIC, 3)
+    assert texts(outbox.take_nowait(ALL)) == ["a", "b"]
+    offer(outbox, "c")
+    assert take_all(outbox) == ["t lost 3", "c"]
+
+
+def test_gap_of_a_full_outbox_that_drops_its_oldest() -> None:
+    """With `drop_oldest` what was lost on the way is told first, like all that was dropped."""
+    outbox = make(2)
+    offer(outbox, "ab", OLDEST)
+    outbox.put_gap(reply("gap"), OLDEST, 3)
+    offer(outbox, "c", OLDEST)
+    assert take_all(outbox) == ["o lost 4", "b", "c"]
+
+
+def test_gap_applies_the_policy_once() -> None:
+    """The policy applies to the first loss on the way that a full outbox could not be told of."""
+    policies: list[Overflow] = []
+    outbox = make(1, on_overflow=policies.append)
+    offer(outbox, "a")
+    outbox.put_gap(reply("gap"), TOPIC, 3)
+    outbox.put_gap(reply("gap"), TOPIC, 3)
+    assert policies == [Overflow.DROP_NEWEST]
+
+
+def test_closed_outbox_has_no_gaps() -> None:
+    """A closed outbox counts nothing any more."""
+    outbox = make()
+    outbox.close()
+    outbox.put_gap(reply("gap"), TOPIC, 3)
+    assert (outbox.dropped, outbox.empty()) == (0, True)

@@ -9,7 +9,7 @@ import pytest
 from pubsub.core.client import Client
 from pubsub.core.errors import NoPresence, TopicNotFound
 from pubsub.core.options import GivenOptions, TopicRules
-from pubsub.core.presence import Member, Who
+from pubsub.core.presence import Member, Presence, Who
 from tests.core.presence_room import INTERVAL, LINGER, Room, changes, names
 from tests.core.support import publish, read, reply
 
@@ -495,3 +495,105 @@ def test_representation() -> None:
     room.join()
     presence = room.broker.topic("t").presence
     assert repr(presence) == "<Presence in 't', 2 members, 1 watchers>"
+
+
+# --- Other processes ---
+
+
+def shared(room: Room) -> tuple[Presence, list[Who]]:
+    """Return the presence of the room's topic, and the members that have changed here."""
+    exported: list[Who] = []
+    room.broker.export_presence(lambda topic, who: exported.append(who))
+    presence = room.broker.topic("t").presence
+    assert presence is not None
+    return presence, exported
+
+
+def test_one_user_on_two_processes() -> None:
+    """A user in two processes is one member, with the connections to both."""
+    room = Room()
+    presence, _ = shared(room)
+    client = room.join("ann")
+    presence.set_remote("p", Who("ann", None), b"{}", 2)
+    presence.set_remote("q", Who("bob", None), b"{}", 1)
+    notice = room.broker.presence("t")
+    assert (notice.clients, notice.users) == (4, 2)
+    assert notice.members == [
+        Member(Who("ann", None), b"{}", 3),
+        Member(Who("bob", None), b"{}", 1),
+    ]
+    room.broker.disconnect(client)
+    assert room.present() == ["ann", "bob"]
+    presence.set_remote("p", Who("ann", None), None, 0)
+    assert room.present() == ["bob"]
+
+
+def test_watchers_are_notified_of_other_processes() -> None:
+    """Watchers get members of other processes as they get those of their own, once an interval."""
+    room = Room()
+    presence, _ = shared(room)
+    watcher = room.watch()
+    presence.set_remote("p", Who("ann", None), b"{}", 1)
+    presence.set_remote("p", Who("bob", None), b"{}", 1)
+    presence.set_remote("p", Who("bob", None), None, 0)
+    room.elapse()
+    presence.set_remote("p", Who("ann", None), b"{}", 0)
+    room.elapse()
+    presence.drop_process("p")
+    room.elapse()
+    assert [changes(notice) for notice in room.read(watcher)] == [(["ann"], []), ([], ["ann"])]
+
+
+def test_user_lingers_in_each_process() -> None:
+    """A user who was lost here is a member as long as it lingers here or is elsewhere."""
+    room = Room()
+    presence, exported = shared(room)
+    ann = Who("ann", None)
+    client = room.join("ann")
+    presence.set_remote("p", ann, b"{}", 0)
+    room.lose(client)
+    assert presence.local(ann) == Member(ann, b"{}", 0)
+    room.elapse(LINGER + INTERVAL)
+    assert presence.local(ann) is None
+    assert room.present() == ["ann"]
+    presence.drop_others()
+    assert room.present() == []
+    assert exported == [ann, ann, ann]
+
+
+def test_what_other_processes_may_know() -> None:
+    """Each change of this process' own members is exported, and they can be listed."""
+    room = Room()
+    presence, exported = shared(room)
+    client = room.join("ann")
+    room.broker.identify(client, "bob", b'{"n":1}')
+    presence.set_remote("p", Who("ann", None), b"{}", 1)
+    assert exported == [Who("ann", None), Who("bob", None), Who("ann", None)]
+    assert list(presence.local_members()) == [Member(Who("bob", None), b'{"n":1}', 1)]
+    assert presence.local(Who("ann", None)) is None
+    assert presence.remote_members("p") == [Who("ann", None)]
+    assert presence.remote_members("q") == []
+
+
+def test_infos_that_differ() -> None:
+    """What is known about a user is what was said last; to say the same again changes nothing."""
+    room = Room()
+    presence, _ = shared(room)
+    ann = Who("ann", None)
+    watcher = room.watch()
+    for process, info in (("p", b'{"n":1}'), ("q", b'{"n":2}'), ("p", b'{"n":1}')):
+        presence.set_remote(process, ann, info, 1)
+    room.elapse()
+    presence.set_remote("p", ann, b'{"n":3}', 1)
+    room.elapse()
+    joined = [notice.joined for notice in room.read(watcher)]
+    assert joined == [[Member(ann, b'{"n":2}', 2)], [Member(ann, b'{"n":3}', 2)]]
+
+
+def test_unknown_members_of_other_processes() -> None:
+    """To hear that somebody has left who was never there does no harm."""
+    room = Room()
+    presence, _ = shared(room)
+    presence.set_remote("p", Who("ann", None), None, 0)
+    presence.drop_process("q")
+    assert room.broker.presence("t").clients == 0

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from pubsub.core.client import Client
-from pubsub.core.presence import Notice, Who
+from pubsub.core.presence import Notice, Presence, Who
 from pubsub.core.publication import Frame
 from tests.core.presence_room import INTERVAL, LINGER, Room
 from tests.core.support import publish
 
 MAX_MEMBERS = 4
 USERS = st.sampled_from([None, None, "ann", "bob", "cid"])
+PROCESSES = st.sampled_from(["p", "q"])
 INFOS = st.sampled_from([b"{}", b'{"n":1}'])
 
 Picture = dict[Who, bytes] | None
@@ -31,6 +32,7 @@ class ModelMember:
     info: bytes
     clients: set[str] = field(default_factory=set)
     until: float | None = None
+    others: dict[str, tuple[bytes, int]] = field(default_factory=dict)
 
 
 class WatchedRoom(Room):
@@ -81,7 +83,7 @@ class PresenceMachine(RuleBasedStateMachine):
         self.members = {
             key: member
             for key, member in self.members.items()
-            if member.until is None or member.until > now
+            if member.until is None or member.until > now or member.others
         }
         if len(self.members) > MAX_MEMBERS:
             return None
@@ -134,6 +136,39 @@ class PresenceMachine(RuleBasedStateMachine):
             if former != who(client):
                 self.leave(client, of=former)
 
+    @rule(
+        process=PROCESSES,
+        user=st.sampled_from(["ann", "bob"]),
+        info=st.none() | INFOS,
+        clients=st.integers(0, 2),
+    )
+    def hear(self, process: str, user: str, info: bytes | None, clients: int) -> None:
+        """Another process says what it knows about a user."""
+        self.truth()
+        key = Who(user, None)
+        self.presence.set_remote(process, key, info, clients)
+        if info is not None:
+            member = self.members.setdefault(key, ModelMember(info, until=0))
+            if member.others.get(process, (b"", 0))[0] != info:
+                member.info = info
+            member.others[process] = info, clients
+        elif key in self.members:
+            self.members[key].others.pop(process, None)
+
+    @rule(process=PROCESSES)
+    def drop(self, process: str) -> None:
+        """Another process dies."""
+        self.presence.drop_process(process)
+        for member in self.members.values():
+            member.others.pop(process, None)
+
+    @property
+    def presence(self) -> Presence:
+        """The presence of the topic."""
+        presence = self.room.broker.topic("t").presence
+        assert presence is not None
+        return presence
+
     @rule(seconds=st.sampled_from([0.3, INTERVAL, LINGER]))
     def elapse(self, seconds: float) -> None:
         """Time passes."""
@@ -165,7 +200,15 @@ class PresenceMachine(RuleBasedStateMachine):
         truth = self.truth()
         notice = self.room.broker.presence("t")
         assert picture(notice) == truth
-        assert notice.clients == sum(len(member.clients) for member in self.members.values())
+        assert notice.clients == sum(
+            len(member.clients) + sum(clients for _, clients in member.others.values())
+            for member in self.members.values()
+        )
+        assert {member.who: member.clients for member in self.presence.local_members()} == {
+            key: len(member.clients)
+            for key, member in self.members.items()
+            if member.until is None or member.until > self.room.time.now
+        }
         assert notice.users == sum(key.user is not None for key in self.members)
 
     def teardown(self) -> None:

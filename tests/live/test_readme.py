@@ -10,6 +10,7 @@ from pubsub import conf
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.core.configuration import Configuration
 from pubsub.hosts import local_hosts
+from pubsub.relay.configuration import RelayConfiguration
 from tests.live.client import Client
 from tests.live.conftest import StartServer
 from tests.live.server import Server
@@ -106,6 +107,7 @@ def test_settings_table() -> None:
     assert tuple(name for name, _ in rows) == conf.SETTING_NAMES
     assert conf.configuration_from(dict(rows)) == Configuration()
     assert conf.access_from(dict(rows)).config == AccessConfiguration()
+    assert conf.relay_from(dict(rows)) == RelayConfiguration()
     assert local_hosts() == settings.ALLOWED_HOSTS
     assert others == {
         "DJANGO_SECRET_KEY": "generated at each start",

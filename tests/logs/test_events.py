@@ -28,11 +28,17 @@ def test_every_event_has_a_line(json_lines: Lines, caplog: pytest.LogCaptureFixt
     """Each function logs its event with its fields; those that are unknown are left out."""
     caplog.set_level(logging.DEBUG, "pubsub")
     logs.server_started("1.0", max_topics=5)
+    logs.relay_unreachable(server="nats://host:4222", reason="refused")
+    logs.relay_connected(server="nats://host:4222", room="chatroom")
+    logs.relay_lost(server="nats://host:4222", reason="unexpected EOF")
     logs.client_connected("c", address="10.0.0.1")
     logs.slow_consumer("c", address="10.0.0.1", user="42")
     logs.client_closed("c", code=3008, reason="slow", address="10.0.0.1")
     logs.client_disconnected("c", code=3008, address="10.0.0.1")
     logs.refused("origin", address="10.0.0.1", origin="http://evil.example")
+    events.topic_options_differ("a, b", count=2)
+    events.configured_topic_refused("a", reason="max_topics")
+    events.registry_entry_invalid("YQ", message="not an array")
     logs.server_drained(clients=1, seconds=0.12345)
     logs.server_stopped()
     standard = ("timestamp", "logger")
@@ -41,6 +47,24 @@ def test_every_event_has_a_line(json_lines: Lines, caplog: pytest.LogCaptureFixt
         for line in json_lines.decoded
     ] == [
         {"level": "info", "event": "server_started", "version": "1.0", "max_topics": 5},
+        {
+            "level": "info",
+            "event": "relay_unreachable",
+            "server": "nats://host:4222",
+            "reason": "refused",
+        },
+        {
+            "level": "info",
+            "event": "relay_connected",
+            "server": "nats://host:4222",
+            "room": "chatroom",
+        },
+        {
+            "level": "info",
+            "event": "relay_lost",
+            "server": "nats://host:4222",
+            "reason": "unexpected EOF",
+        },
         {
             "level": "debug",
             "event": "client_connected",
@@ -75,6 +99,19 @@ def test_every_event_has_a_line(json_lines: Lines, caplog: pytest.LogCaptureFixt
             "reason": "origin",
             "address": "10.0.0.1",
             "origin": "http://evil.example",
+        },
+        {"level": "warning", "event": "topic_options_differ", "count": 2, "topics": "a, b"},
+        {
+            "level": "warning",
+            "event": "configured_topic_refused",
+            "reason": "max_topics",
+            "topic": "a",
+        },
+        {
+            "level": "warning",
+            "event": "registry_entry_invalid",
+            "key": "YQ",
+            "message": "not an array",
         },
         {"level": "info", "event": "server_drained", "clients": 1, "seconds": 0.123},
         {"level": "info", "event": "server_stopped"},

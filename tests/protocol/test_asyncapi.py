@@ -83,7 +83,7 @@ def test_examples_of_the_protocol_page() -> None:
     """Every message in docs/protocol.md is one of the examples."""
     lines = re.findall(r'^\{"type".*\}$', PAGE, re.MULTILINE)
     lines += re.findall(r'`(\{"type".*?\})`', PAGE)
-    assert len(lines) == 21
+    assert len(lines) == 23
     known = [{**example, "ts": ""} for _, example in EXAMPLES]
     for line in lines:
         assert {**json.loads(line), "ts": ""} in known
@@ -102,7 +102,10 @@ def test_frames_of_the_server_are_valid() -> None:
         Frame(replies.encode_event(publication)),
         replies.encode_loss(Loss("t", 3)),
         replies.encode_loss(Loss("t", 3, 1, 4)),
+        replies.encode_relay_gap("t", dropped=3),
+        replies.encode_relay_gap("t", at_most=3),
         replies.encode_topic_deleted("t"),
+        replies.encode_position_reset("t", "e"),
         replies.encode_shutdown(1730),
         *(replies.encode_error(ErrorCode(code), "x") for code in asyncapi.error_codes()),
     ]

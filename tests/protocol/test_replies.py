@@ -50,6 +50,16 @@ def test_event_is_what_its_structure_encodes_to(topic: str, payload: object, tim
     assert datetime.fromisoformat(ts).timestamp() * 1000 == pytest.approx(time)
 
 
+@given(payload=JSON, user=st.none() | st.text())
+def test_an_event_can_be_completed_later(payload: object, user: str | None) -> None:
+    """An event that gets its offset and its user later is the same as one encoded with both."""
+    event = publication("t", json.dumps(payload))
+    bare = replies.encode_event(event)
+    event.offset, event.user = 17, user
+    expected = replies.encode_event_with_offset_and_user(event)
+    assert replies.complete_event(bare, 17, user) == expected
+
+
 def test_frames() -> None:
     """Replies and notices belong to no topic, so they are never dropped."""
     frames = [
@@ -65,12 +75,42 @@ def test_frames() -> None:
     ]
 
 
+def test_notice_of_a_reset_position() -> None:
+    """The notice that a topic begins again has the new position, in the documented order."""
+    text = replies.encode_position_reset("orders", "k3Lm90Qe").text
+    ts = json.loads(text)["ts"]
+    assert text == (
+        '{"type":"info","topic":"orders","msg":"position_reset","epoch":"k3Lm90Qe","offset":0,'
+        f'"ts":"{ts}"}}'
+    )
+
+
 def test_notice_of_a_loss() -> None:
     """A loss is reported in words and as a number."""
     one, many = (json.loads(replies.encode_loss(Loss("t", count)).text) for count in (1, 17))
     assert one["error"] == {"code": "SLOW_CONSUMER", "message": "1 message dropped"}
     assert (many["error"]["message"], many["dropped"]) == ("17 messages dropped", 17)
     assert list(many) == ["type", "topic", "error", "dropped", "ts"]
+
+
+def test_notice_of_a_loss_between_processes() -> None:
+    """A loss between processes is reported in words and as an exact number."""
+    one, many = (json.loads(replies.encode_relay_gap("t", dropped=n).text) for n in (1, 3))
+    assert one["error"] == {
+        "code": "RELAY_GAP",
+        "message": "1 message from another process was lost",
+    }
+    assert many["error"]["message"] == "3 messages from another process were lost"
+    assert many["dropped"] == 3
+    assert list(many) == ["type", "topic", "error", "dropped", "ts"]
+
+
+def test_notice_of_a_bounded_loss_between_processes() -> None:
+    """A loss between processes that can only be bounded has another field, in the same place."""
+    notice = json.loads(replies.encode_relay_gap("t", at_most=3).text)
+    assert notice["error"]["message"] == "at most 3 messages from another process were lost"
+    assert notice["at_most"] == 3
+    assert list(notice) == ["type", "topic", "error", "at_most", "ts"]
 
 
 def test_notice_of_a_loss_with_offsets() -> None:

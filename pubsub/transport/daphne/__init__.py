@@ -1,10 +1,11 @@
 """The transport for Daphne, bounds for HTTP on Daphne, and hooks for Daphne's start and stop."""
 
 import sys
+from collections.abc import Callable
 
 from pubsub.transport.daphne import clock, descriptors, http, log_lines
 from pubsub.transport.daphne.http_limits import HttpLimits
-from pubsub.transport.daphne.server import before_stop, is_running, refer_to_protocols
+from pubsub.transport.daphne.server import after_start, before_stop, is_running, refer_to_protocols
 from pubsub.transport.daphne.signals import Drain, handle_signals
 from pubsub.transport.daphne.takeover import prepare, prepare_stream
 
@@ -16,6 +17,7 @@ __all__ = [
     "is_running",
     "prepare",
     "prepare_stream",
+    "start_when_running",
 ]
 
 
@@ -32,6 +34,16 @@ def install(limits: HttpLimits) -> None:
         descriptors.raise_limit_when_running()
         http.install(limits)
         log_lines.install()
+
+
+def start_when_running(start: Callable[[], object]) -> None:
+    """Have ``start`` called on the event loop as soon as Daphne runs.
+
+    Call this while the application is being created. As with `install`, nothing happens on other
+    servers.
+    """
+    if "daphne.server" in sys.modules:
+        after_start(start)
 
 
 def drain_on_signals(drain: Drain) -> None:

@@ -51,6 +51,14 @@ def _break_cycle(protocol: Any) -> None:
         protocol.is_closed.addCallback(lambda _: None)
 
 
+def after_start(start: Callable[[], object]) -> None:
+    """Have Daphne call ``start`` on its event loop as soon as that runs."""
+    from twisted.internet import reactor
+
+    # Twisted starts before asyncio's loop runs, and what it calls then is not in the loop yet.
+    cast(Any, reactor).callWhenRunning(lambda: cast(Any, reactor).callLater(0, start))
+
+
 def before_stop(start_drain: Callable[[], Awaitable[None]]) -> None:
     """Have Daphne call ``start_drain`` when it stops, and await the result.
 

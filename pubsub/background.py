@@ -1,0 +1,88 @@
+"""A member of the room in a process that serves no clients: a worker, a shell, a cron job.
+
+It runs in a thread of its own, from the first call that needs it to the end of the process. A
+forked child gets one of its own at its first call.
+"""
+
+import asyncio
+import atexit
+import os
+import threading
+
+from pubsub import conf
+from pubsub.runtime import Runtime
+
+STOP_TIMEOUT = 2.0
+"""Seconds for what was published to leave when the process ends."""
+
+
+class BackgroundMember:
+    """A runtime without clients, on an event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.runtime = Runtime(
+            conf.get_configuration(), relay=conf.get_relay_configuration(), serves=False
+        )
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self.loop.call_soon(self._enter)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    def _enter(self) -> None:
+        self.runtime.enter()
+
+    def stop(self) -> None:
+        """Leave the room, after what was published has left. Safe to call twice."""
+        if not self._thread.is_alive():
+            return
+        leaving = asyncio.run_coroutine_threadsafe(_leave(self.runtime), self.loop)
+        try:
+            leaving.result(STOP_TIMEOUT)
+        except TimeoutError:
+            leaving.cancel()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(STOP_TIMEOUT)
+
+
+async def _leave(runtime: Runtime) -> None:
+    if runtime.cluster is not None:
+        await runtime.cluster.stop()
+
+
+_lock = threading.Lock()
+_member: BackgroundMember | None = None
+
+
+def get_member() -> tuple[Runtime, asyncio.AbstractEventLoop]:
+    """Return the member of this process and its loop; the first call creates it."""
+    global _member
+    with _lock:
+        if _member is None:
+            _member = BackgroundMember()
+        return _member.runtime, _member.loop
+
+
+def leave() -> None:
+    """Stop the member of this process, if there is one; the next call creates another."""
+    global _member
+    with _lock:
+        member, _member = _member, None
+    if member is not None:
+        member.stop()
+
+
+def _forget_after_fork() -> None:
+    """Leave the parent's member alone: its thread does not exist here, and its socket is shared."""
+    global _lock, _member
+    _lock = threading.Lock()
+    _member = None
+
+
+atexit.register(leave)
+os.register_at_fork(after_in_child=_forget_after_fork)

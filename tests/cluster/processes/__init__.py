@@ -1,0 +1,1 @@
+"""Tests with a NATS server and several server processes."""

@@ -1,0 +1,119 @@
+"""Events of a topic with history whose order several processes share, as one of them keeps them."""
+
+from typing import Any
+
+from pubsub.core.broker import Broker
+from pubsub.core.configuration import Configuration
+from pubsub.core.options import TopicOptions
+from pubsub.core.publication import Position
+from pubsub.core.topic import Recover
+from tests.core.support import describe_loss, describe_presence, encode, join, read, reply
+
+
+class Clock:
+    """A clock that tests set."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now
+
+
+def make(**options: Any) -> tuple[Broker, Clock]:
+    """Return a broker with the topic `t`."""
+    clock = Clock()
+    broker = Broker(
+        Configuration(),
+        encode=encode,
+        describe_loss=describe_loss,
+        describe_presence=describe_presence,
+        shared=True,
+        clock=clock,
+    )
+    broker.install("t", TopicOptions(history=10, **options), "epoch001")
+    return broker, clock
+
+
+def deliver(broker: Broker, *offsets: int, age: float = 0.0) -> None:
+    """Deliver events whose text is their offset."""
+    for offset in offsets:
+        event = str(offset).encode()
+        broker.deliver_kept("t", event, offset=offset, publisher_id=None, user=None, age=age)
+
+
+def recovered(broker: Broker, offset: int) -> bool | None:
+    """Return whether everything after an offset is still kept."""
+    client = join(broker)
+    since = Recover(Position("epoch001", offset))
+    return broker.subscribe(client, "t", recover=since).recovered
+
+
+def test_an_event_expires_at_its_age() -> None:
+    """An event that was accepted some time ago expires earlier than one that is new."""
+    broker, clock = make(history_seconds=60)
+    deliver(broker, 5, age=50)
+    deliver(broker, 9)
+    clock.now += 10
+    assert [frame.offset for frame in broker.history("t", limit=10).frames] == [9]
+    clock.now += 50
+    assert broker.history("t", limit=10).frames == []
+
+
+def test_an_age_means_nothing_without_a_limit() -> None:
+    """Where events do not expire, an old one is kept as well."""
+    broker, _ = make()
+    deliver(broker, 5, age=1e9)
+    assert len(broker.history("t", limit=10).frames) == 1
+
+
+def test_forgetting_what_is_kept() -> None:
+    """Forgotten events count as evicted up to an offset, and later ones follow it."""
+    broker, _ = make()
+    client = join(broker, "t")
+    deliver(broker, 2, 5)
+    broker.forget_kept("t", 7)
+    assert broker.history("t", limit=10) == (("epoch001", 7), True, [])
+    assert broker.statistics().history_bytes == 0
+    deliver(broker, 9)
+    assert (recovered(broker, 5), recovered(broker, 7)) == (False, True)
+    assert read(client) == ["2", "5", "9"]
+
+
+def test_repetitions_of_other_processes_are_counted() -> None:
+    """A repetition that the shared order has found counts like one that was found here."""
+    broker, _ = make()
+    broker.count_repetition()
+    assert broker.statistics().repetitions == 1
+
+
+def test_the_publisher_gets_no_copy() -> None:
+    """The client that published an event gets no copy, if it is of the user that published."""
+    broker, _ = make()
+    client, other = join(broker, "t"), join(broker, "t")
+    for offset, user in ((1, None), (2, "42")):
+        broker.deliver_kept("t", b"e", offset=offset, publisher_id=client.id, user=user)
+    broker.deliver_kept("t", b"e", offset=3, publisher_id="elsewhere", user=None)
+    assert (len(read(client)), len(read(other))) == (2, 3)
+
+
+def test_a_new_epoch() -> None:
+    """A new epoch begins with an empty history, and subscribers get the notice of it."""
+    broker, _ = make()
+    client = join(broker, "t")
+    deliver(broker, 7)
+    broker.begin_again("t", "epoch002", reply("again"))
+    deliver(broker, 3)
+    assert read(client) == ["7", "again", "3"]
+    page = broker.history("t", limit=10)
+    assert (page.position, len(page.frames)) == (("epoch002", 3), 1)
+
+
+def test_accepted_messages_are_counted_where_they_were_accepted() -> None:
+    """A message counts once, by a client or not, and not at all if its topic is gone."""
+    broker, _ = make()
+    deliver(broker, 1)
+    for name, by_client in (("t", True), ("t", False), ("u", True)):
+        broker.count_accepted(name, by_client=by_client)
+    statistics = broker.statistics()
+    assert (statistics.messages, statistics.client_publications) == (2, 1)

@@ -1,0 +1,401 @@
+"""The relay over NATS and the faults of a network: what is noticed, and what comes back."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from pubsub.logs import events
+from pubsub.relay.errors import Unavailable
+from pubsub.relay.nats import ask_max_bytes
+from tests.relay.proxy import proxy_to
+from tests.relay.server import NatsServer
+from tests.relay.support import PATIENT, QUICK, NatsNetwork, Process, connected, poll, process
+
+
+@pytest.fixture(autouse=True)
+def _log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing that happens to NATS makes nats-py, or asyncio, write to the log."""
+    events.event_log.cache_clear()
+    caplog.set_level(logging.INFO)
+    yield
+    others = [record for record in caplog.records if not record.name.startswith("pubsub.server")]
+    assert not others
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the names of the relay's events, in order."""
+    names = [record.msg.name for record in caplog.records if isinstance(record.msg, events.Event)]
+    return [name for name in names if name.startswith("relay_")]
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    """A server that a test may disturb."""
+    with NatsServer() as server:
+        yield server
+
+
+async def works_again(one: Process, other: Process) -> None:
+    """Wait until both are connected; then what was subscribed to and followed before arrives."""
+    for each in (one, other):
+        await each.until(lambda each=each: each.relay.is_connected)
+    one.messages.clear()
+    one.entries.clear()
+    await other.relay.snapshot()
+    assert other.relay.publish("c", b"again")
+    await other.relay.append("7.again", b"again")
+    await other.relay.create("again", b"again")
+    await one.until(lambda: one.messages and one.entries and one.changes)
+    assert one.messages == [b"again"]
+
+
+async def receive_all(one: Process) -> None:
+    """Subscribe to a channel and follow logs."""
+    await one.relay.subscribe("c", one.on_message)
+    await one.relay.follow("7", one.on_entry)
+
+
+# --- Faults of the server ---
+
+
+async def test_killed_and_restarted_empty(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a restart without its store all works again, and the stores are others."""
+    network = NatsNetwork(server)
+    async with connected(network) as one, connected(network) as other:
+        await receive_all(one)
+        before = await one.relay.snapshot()
+        server.kill()
+        for each in (one, other):
+            await each.until(lambda each=each: each.disconnections)
+        assert not other.relay.publish("c", b"lost")
+        with pytest.raises(Unavailable) as error:
+            await other.relay.create("key", b"1")
+        assert not error.value.unknown_fate
+        server.start()
+        await works_again(one, other)
+        after = await one.relay.snapshot()
+        assert after.registry_store != before.registry_store
+        assert after.log_store != before.log_store
+        assert other.relay.statistics().dropped == {"disconnected": 1}
+        assert other.relay.statistics().reconnections == 1
+    names = logged(caplog)
+    assert names.count("relay_lost") == 2
+    assert names.count("relay_connected") == 4
+
+
+async def test_killed_and_restarted_with_its_store(server: NatsServer) -> None:
+    """With file storage everything is there after a restart, in the same stores."""
+    network = NatsNetwork(server, relay_storage="file")
+    async with connected(network) as one, connected(network) as other:
+        await receive_all(one)
+        await one.relay.create("key", b"1")
+        offset = (await one.relay.append("7.log", b"2", once="x")).offset
+        before = await one.relay.snapshot()
+        server.stop()
+        await one.until(lambda: one.disconnections)
+        server.start()
+        await one.until(lambda: one.connections == 2)
+        assert await one.relay.snapshot() == before
+        assert await one.relay.read("7.log", after=0, limit=9) == [(offset, b"2")]
+        assert await one.relay.append("7.log", b"2", once="x") == (offset, True)
+        one.changes.clear()
+        await works_again(one, other)
+
+
+async def test_paused(server: NatsServer) -> None:
+    """A server that hangs is noticed, whatever is under way fails, and all comes back."""
+    network = NatsNetwork(server, QUICK)
+    async with connected(network) as one, connected(network) as other:
+        await receive_all(one)
+        server.pause()
+        with pytest.raises(Unavailable) as error:
+            await one.relay.append("7.log", b"1")
+        assert error.value.unknown_fate
+        with pytest.raises(Unavailable):
+            await one.relay.read("7.log", after=0, limit=1)
+        for each in (one, other):
+            await each.until(lambda each=each: not each.relay.is_connected)
+        server.resume()
+        await works_again(one, other)
+
+
+async def test_paused_while_subscribing(server: NatsServer) -> None:
+    """A subscription that the server never confirmed fails, and holds after the reconnection."""
+    network = NatsNetwork(server, QUICK)
+    async with connected(network) as one, connected(network) as other:
+        server.pause()
+        with pytest.raises(Unavailable):
+            await one.relay.subscribe("c", one.on_message)
+        with pytest.raises(Unavailable):
+            await one.relay.follow("7", one.on_entry)
+        server.resume()
+        await works_again(one, other)
+
+
+async def test_start_without_server(server: NatsServer, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that starts before NATS connects as soon as NATS is there; one line says why."""
+    network = NatsNetwork(server)
+    server.kill()
+    async with process(network.relay()) as one:
+        await poll(lambda: "relay_unreachable" in logged(caplog))
+        server.start()
+        await one.until(lambda: one.connections)
+        assert (await one.relay.snapshot()).entries == {}
+    assert logged(caplog) == ["relay_unreachable", "relay_connected"]
+
+
+async def test_start_with_a_paused_server(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An attempt to connect ends even if the server accepts it and says nothing."""
+    network = NatsNetwork(server, QUICK)
+    server.pause()
+    async with process(network.relay()) as one:
+        await poll(lambda: "relay_unreachable" in logged(caplog))
+        server.resume()
+        await one.until(lambda: one.connections)
+
+
+async def test_second_server(server: NatsServer) -> None:
+    """If there are several servers, any that can be reached is used."""
+    with NatsServer() as second:
+        network = NatsNetwork(server, relay=f"{server.url},{second.url}")
+        server.kill()
+        async with process(network.relay()) as one:
+            await one.until(lambda: one.connections)
+            server.start()
+            second.kill()
+            await one.until(lambda: one.connections == 2)
+
+
+async def test_stop_without_server(server: NatsServer) -> None:
+    """A relay stops at once whether NATS is there, hangs, or never was."""
+    network = NatsNetwork(server, QUICK)
+    async with connected(network) as one:
+        server.pause()
+        await one.relay.stop()
+        assert not one.relay.is_connected
+        assert one.disconnections == 0
+        async with process(network.relay()):
+            server.resume()
+
+
+async def test_last_messages_are_sent(nats_server: NatsServer) -> None:
+    """What was published before the end still arrives."""
+    network = NatsNetwork(nats_server)
+    async with connected(network) as one:
+        await one.relay.subscribe("c", one.on_message)
+        async with connected(network) as other:
+            for _ in range(3500):
+                assert other.relay.publish("c", b"x" * 1000)
+        await one.until(lambda: len(one.messages) == 3500)
+
+
+# --- Faults of the network ---
+
+
+async def test_black_hole(nats_server: NatsServer) -> None:
+    """A network in which packets vanish is noticed, with bytes on their way, and comes back."""
+    async with proxy_to(nats_server.port) as proxy:
+        network = NatsNetwork(nats_server)
+        address = f"nats://127.0.0.1:{proxy.port}"
+        room = network.config.relay_name
+        behind = NatsNetwork(nats_server, QUICK, relay=address, relay_name=room)
+        async with connected(behind) as one, connected(network) as other:
+            await receive_all(one)
+            proxy.swallows = True
+            for _ in range(100):
+                one.relay.publish("d", b"x" * 30_000)
+            await one.until(lambda: one.disconnections)
+            assert other.relay.is_connected
+            other.relay.publish("c", b"lost")
+            await other.relay.append("7.log", b"1")
+            proxy.swallows = False
+            await works_again(one, other)
+            assert len(await one.relay.read("7.log", after=0, limit=9)) == 1
+
+
+# --- Bounds ---
+
+
+async def test_outgoing_flood(nats_server: NatsServer) -> None:
+    """What does not fit into the buffer is refused and counted; all else arrives in order."""
+    network = NatsNetwork(nats_server, relay_buffer_bytes=100_000)
+    async with connected(network) as one, connected(network) as other:
+        await one.relay.subscribe("c", one.on_message)
+        sent = [b"%d " % number + b"x" * 1000 for number in range(1000)]
+        accepted = [data for data in sent if other.relay.publish("c", data)]
+        statistics = other.relay.statistics()
+        assert 0 < len(accepted) < 100
+        assert statistics.dropped == {"buffer_full": 1000 - len(accepted)}
+        assert 0 < statistics.buffered_bytes <= 50_000
+        with pytest.raises(Unavailable):
+            for _ in range(100):
+                await asyncio.gather(*(other.relay.append("7.a", b"x" * 1000) for _ in range(100)))
+        await one.until(lambda: len(one.messages) == len(accepted))
+        assert one.messages == accepted
+
+
+@pytest.fixture
+def small() -> Iterator[NatsServer]:
+    """A server with small messages, so that few of them are too many."""
+    with NatsServer("max_payload: 4096") as server:
+        yield server
+
+
+async def test_incoming_flood(small: NatsServer) -> None:
+    """Messages of a channel that come too fast are dropped and counted, and nothing else."""
+    network = NatsNetwork(small, replace(PATIENT, incoming_bytes=8192))
+    async with connected(network) as one, connected(network) as other:
+        await one.relay.subscribe("c", one.on_message)
+        await one.relay.subscribe("end", one.on_message)
+        for _ in range(1000):
+            other.relay.publish("c", b"x" * 2000)
+        other.relay.publish("end", b"end")
+        await one.until(lambda: b"end" in one.messages)
+        dropped = one.relay.statistics().dropped["slow_consumer"]
+        assert dropped > 0
+        assert len(one.messages) + dropped == 1001
+        assert one.connections == 1
+
+
+async def test_incoming_flood_of_a_log(small: NatsServer) -> None:
+    """If entries of a log are dropped, the connection begins again, and nothing is missing."""
+    network = NatsNetwork(small, replace(PATIENT, incoming_bytes=8192))
+    async with connected(network) as one, connected(network) as other:
+        await one.relay.follow("7", one.on_entry)
+        while one.connections == 1:
+            await asyncio.gather(
+                *(other.relay.append("7.a", b"x" * 2000) for _ in range(100)),
+                return_exceptions=True,
+            )
+        await one.until(lambda: one.relay.is_connected)
+        offset = await one.relay.last_offset("7.a")
+        entries = await one.relay.read("7.a", after=0, limit=1000)
+        assert entries[-1].offset == offset
+        assert one.relay.statistics().dropped["slow_consumer"] > 0
+
+
+async def test_size_of_messages(small: NatsServer) -> None:
+    """A message over NATS' limit is refused, and the connection stays."""
+    async with connected(NatsNetwork(small)) as one:
+        assert one.relay.max_bytes == 4096 - 1024
+        assert one.relay.publish("c", bytes(one.relay.max_bytes))
+        assert not one.relay.publish("c", bytes(one.relay.max_bytes + 1))
+        await one.relay.append("7.a", bytes(one.relay.max_bytes), once="x" * 128)
+        with pytest.raises(Unavailable) as error:
+            await one.relay.append("7.a", bytes(one.relay.max_bytes + 1))
+        assert not error.value.unknown_fate
+        assert one.relay.statistics().dropped == {"too_large": 1}
+        assert one.disconnections == 0
+
+
+def test_size_before_the_start(small: NatsServer) -> None:
+    """The largest message can be asked for before anything runs, if NATS can be reached."""
+    config = NatsNetwork(small).config
+    assert ask_max_bytes(config, QUICK) == 4096 - 1024
+    small.kill()
+    assert ask_max_bytes(config, QUICK) is None
+
+
+# --- What is stored ---
+
+
+async def test_rooms_are_separate(nats_server: NatsServer) -> None:
+    """Two rooms on one server have nothing in common."""
+    async with (
+        connected(NatsNetwork(nats_server, relay_name="one")) as one,
+        connected(NatsNetwork(nats_server, relay_name="one-1")) as other,
+    ):
+        await receive_all(one)
+        await other.relay.create("key", b"1")
+        await other.relay.append("7.log", b"1")
+        other.relay.publish("c", b"1")
+        await one.relay.create("key", b"2")
+        assert (await one.relay.snapshot()).entries == {"key": (b"2", 1)}
+        assert await one.relay.last_offset("7.log") == 0
+        await one.until(lambda: one.changes)
+        assert (one.messages, one.entries, one.changes) == ([], [], [("key", b"2", 1)])
+
+
+async def test_deletions_are_forgotten(nats_server: NatsServer) -> None:
+    """The registry does not grow with keys that were deleted, and revisions go on."""
+    network = NatsNetwork(nats_server)
+    async with process(network.relay(marker_seconds=1)) as one:
+        await one.until(lambda: one.connections)
+        await one.relay.snapshot()
+        revision = await one.relay.create("key", b"1")
+        await one.relay.delete("key", revision)
+        subject = f"$KV.{network.config.relay_name}.key"
+        while await one.relay._registry.last(subject) is not None:
+            pass  # each turn asks NATS
+        snapshot = await one.relay.snapshot()
+        assert (snapshot.entries, snapshot.revision) == ({}, 2)
+        assert await one.relay.create("key", b"2") == 3
+
+
+async def test_long_log(nats_server: NatsServer) -> None:
+    """Few entries of a long log, many, and all of them are read right."""
+    network = NatsNetwork(nats_server)
+    async with process(network.relay(max_history=3000)) as one:
+        await one.until(lambda: one.connections)
+        await one.relay.snapshot()
+        offsets = []
+        for _ in range(6):
+            for log in ("7.a", "7.b"):
+                appended = await asyncio.gather(
+                    *(one.relay.append(log, b"%d" % number) for number in range(500))
+                )
+                offsets += [each.offset for each in appended if log == "7.a"]
+        for limit in (1, 10, 1000, 2999, 3000, 5000):
+            entries = await one.relay.read("7.a", after=0, limit=limit)
+            assert [entry.offset for entry in entries] == offsets[-limit:]
+        entries = await one.relay.read("7.a", after=offsets[1000], limit=1500)
+        assert [entry.offset for entry in entries] == offsets[1500:]
+
+
+async def test_limits_are_raised_and_never_lowered(nats_server: NatsServer) -> None:
+    """Processes with different settings agree on the larger limits."""
+    network = NatsNetwork(nats_server)
+    async with connected(network):
+        for max_history, expected in ((2000, 2001), (1, 2001)):
+            async with process(network.relay(max_history=max_history)) as one:
+                await one.until(lambda one=one: one.connections)
+                await one.relay.snapshot()
+                config = (await one.relay._logs._ask("INFO")).config
+                assert config["max_msgs_per_subject"] == expected
+
+
+async def test_a_store_that_came_back_empty_is_another(nats_server: NatsServer) -> None:
+    """A stream that has lost what was seen in it counts as another store."""
+    async with connected(NatsNetwork(nats_server)) as one:
+        before = await one.relay.snapshot()
+        one.relay._registry.note(7)  # as if a revision had been seen that NATS has lost
+        after = await one.relay.snapshot()
+        assert after.registry_store != before.registry_store
+        assert after.log_store == before.log_store
+        assert await one.relay.snapshot() == after
+
+
+async def test_statistics(nats_server: NatsServer) -> None:
+    """Messages and bytes are counted in both directions, over all connections."""
+    network = NatsNetwork(nats_server)
+    async with connected(network) as one, connected(network) as other:
+        await one.relay.subscribe("c", one.on_message)
+        before = one.relay.statistics(), other.relay.statistics()
+        for _ in range(10):
+            other.relay.publish("c", b"x" * 100)
+        await one.until(lambda: len(one.messages) == 10)
+        received = one.relay.statistics()
+        assert received.received_messages - before[0].received_messages == 10
+        assert received.received_bytes - before[0].received_bytes == 1000
+        assert other.relay.statistics().sent_bytes - before[1].sent_bytes == 1000
+        one.relay._connection.lose("a test")
+        await one.until(lambda: one.connections == 2)
+        assert one.relay.statistics().received_messages >= received.received_messages
+        assert one.relay.statistics().connected
