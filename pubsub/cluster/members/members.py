@@ -7,8 +7,8 @@ from itertools import islice
 
 import msgspec
 
-from pubsub.cluster.beats import Beat, Member, Totals
-from pubsub.cluster.counts import Counts
+from pubsub.cluster.members.beats import Beat, Member, Totals
+from pubsub.cluster.members.counts import Counts
 from pubsub.cluster.messenger import Messenger
 from pubsub.core.broker import Broker
 from pubsub.core.timer import CallLater, Timer, on_running_loop

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pubsub.cluster.beats import Member
+from pubsub.cluster.members.beats import Member
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.core.broker import Broker
 from pubsub.turns import Turns
