@@ -13,9 +13,11 @@ otherwise that of what failed.
 """
 
 import contextlib
+import io
 import math
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -75,9 +77,7 @@ def check_settings() -> None:
     Otherwise each process would print it, again and again.
     """
     command = [sys.executable, "-c", "import chatroom_project.asgi"]
-    done = subprocess.run(
-        command, cwd=HERE.parents[1], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stderr)
         sys.exit(done.returncode)
@@ -100,16 +100,40 @@ def make_output_openable() -> None:
             cat.stdin.close()
 
 
+class Options(ServerOptions):
+    """supervisord's options and signal handlers; a start with ``nohup`` outlives the terminal."""
+
+    def setsignals(self) -> None:
+        """Handle all signals that supervisord handles, but SIGHUP if it is ignored."""
+        hangup = signal.getsignal(signal.SIGHUP)
+        super().setsignals()
+        if hangup is signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, hangup)
+
+
+class Errors(io.TextIOBase):
+    """Standard error. Once the terminal is closed, nothing is written, and nothing is raised.
+
+    supervisord reports here that it cannot write to its log; it would end before its processes.
+    """
+
+    def write(self, text: str) -> int:
+        """Write as much as possible."""
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
+        return len(text)
+
+
 def supervise() -> None:
     """Run supervisord in this process, until a signal has stopped all others."""
     arguments = ["--configuration", str(HERE / "supervisord.conf")]
     if os.getuid() == 0:  # otherwise it would warn; `USER` of the image is not root
         arguments += ["--user", "0"]
-    options = ServerOptions()
+    options = Options()
     options.realize(arguments)
     options.first, options.test = True, False
     # supervisord's own `main` would start everything again on SIGHUP, when the terminal is closed.
-    with contextlib.suppress(asyncore_25.ExitNow):
+    with contextlib.suppress(asyncore_25.ExitNow), contextlib.redirect_stderr(Errors()):
         Supervisor(options).main()
 
 

@@ -165,7 +165,5 @@ class ChannelsMachine(RuleBasedStateMachine):
             assert subscriber.exact <= missed <= subscriber.exact + subscriber.bound
 
 
-ChannelsMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None
-)
+ChannelsMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestChannels = ChannelsMachine.TestCase
