@@ -17,6 +17,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from pubsub.cluster.statistics import ClusterStatistics
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.histogram import Histogram
@@ -46,6 +47,13 @@ class Refusals(Protocol):
     refused: dict[str, int]
 
 
+class Cluster(Protocol):
+    """The other processes of the room, as the metrics see them."""
+
+    def statistics(self) -> ClusterStatistics:
+        """Return what this process has counted of its exchange with them."""
+
+
 class Source(Protocol):
     """The runtime, as the metrics see it."""
 
@@ -59,6 +67,10 @@ class Source(Protocol):
     tally: Tally
     traffic: Traffic
     lag: EventLoopLag
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The other processes of the room; ``None`` without a relay."""
 
     @property
     def connections(self) -> Sequence[Connection]:
@@ -116,6 +128,8 @@ class Scrape(Collector):
         yield from self._collect_commands()
         yield from self._collect_messages()
         yield from self._collect_durations()
+        if self._source.cluster is not None:
+            yield from _collect_relay(self._source.cluster.statistics())
         yield from self._process
 
     def _collect_connections(self) -> Iterator[Metric]:
@@ -235,6 +249,44 @@ class Scrape(Collector):
             "How late the event loop runs a timer; measured twice a second.",
             self._source.lag.seconds,
         )
+
+
+def _collect_relay(cluster: ClusterStatistics) -> Iterator[Metric]:
+    yield _gauge(
+        "relay_connected",
+        "1 while the network between the processes can be reached.",
+        int(cluster.connected),
+    )
+    yield _gauge(
+        "relay_processes", "Living processes of the room, this one included.", cluster.processes
+    )
+    yield _counter(
+        "relay_reconnections_total",
+        "How often the connection to the network was restored after a loss.",
+        cluster.reconnections,
+    )
+    yield _counter(
+        "relay_sent_total", "Publications that were handed to the network.", cluster.sent
+    )
+    yield _counter(
+        "relay_received_total", "Publications that arrived from other processes.", cluster.received
+    )
+    yield _counter(
+        "relay_unsent_total",
+        "Publications that were accepted while other processes were out of reach.",
+        cluster.unsent,
+    )
+    yield _counter(
+        "relay_gaps_total",
+        "How often publications of another process were found missing.",
+        cluster.gaps,
+    )
+    yield _counter(
+        "relay_lost_total",
+        "Publications of other processes that did not arrive.",
+        cluster.lost,
+    )
+    yield _gauge("relay_buffered_bytes", "Bytes that wait for the network.", cluster.buffered_bytes)
 
 
 @functools.cache

@@ -1,21 +1,69 @@
 """The metrics of a runtime, with connections over an in-memory transport."""
 
 import asyncio
+from collections.abc import Sequence
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pubsub.metrics import SLICE, Scrape
+from pubsub.cluster.statistics import ClusterStatistics
+from pubsub.metrics import SLICE, Connection, Scrape, Source
 from pubsub.protocol.codes import Close
 from pubsub.runtime import Runtime
 from tests.connection.support import Room, open_room, publication, turn
 
+RELAY_METRICS = {
+    "chatroom_relay_connected": 1,
+    "chatroom_relay_processes": 3,
+    "chatroom_relay_reconnections_total": 4,
+    "chatroom_relay_sent_total": 5,
+    "chatroom_relay_received_total": 6,
+    "chatroom_relay_unsent_total": 7,
+    "chatroom_relay_gaps_total": 8,
+    "chatroom_relay_lost_total": 9,
+    "chatroom_relay_buffered_bytes": 10,
+}
+"""Those that a process has only with a relay, and their values in `FakeCluster`."""
+
 Samples = dict[tuple[str, frozenset[str]], float]
 
 
-async def scrape(runtime: Runtime) -> Samples:
+class FakeCluster:
+    """The cluster of a process that has counted something different everywhere."""
+
+    def statistics(self) -> ClusterStatistics:
+        """Return the counts."""
+        return ClusterStatistics(
+            connected=True,
+            processes=3,
+            reconnections=4,
+            sent=5,
+            received=6,
+            unsent=7,
+            gaps=8,
+            lost=9,
+            buffered_bytes=10,
+        )
+
+
+class InCluster:
+    """A runtime that has a relay, as the metrics see it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.config = runtime.config
+        self.broker = runtime.broker
+        self.registry = runtime.registry
+        self.tally = runtime.tally
+        self.traffic = runtime.traffic
+        self.lag = runtime.lag
+        self.cluster = FakeCluster()
+        self.connections: Sequence[Connection] = ()
+        self.readiness = "ok"
+
+
+async def scrape(source: Source) -> Samples:
     """Return the value of each sample, by its name and the values of its labels."""
-    scrape = Scrape(runtime, version="1.2.3")
+    scrape = Scrape(source, version="1.2.3")
     await scrape.look()
     return samples(scrape)
 
@@ -138,3 +186,19 @@ async def test_recoveries_and_repetitions() -> None:
     assert value(found, "recoveries_total", "false") == 1
     assert value(found, "repetitions_total") == 1
     assert value(found, "messages_published_total", "websocket") == 1
+
+
+async def test_relay() -> None:
+    """With a relay, there is a metric for each count of the cluster."""
+    async with open_room() as room:
+        found = await scrape(InCluster(room.runtime))
+    values = {name: value for (name, _), value in found.items()}
+    relay = {name: value for name, value in values.items() if name.startswith("chatroom_relay")}
+    assert relay == RELAY_METRICS
+
+
+async def test_no_relay() -> None:
+    """Without a relay, no metric is about one."""
+    async with open_room() as room:
+        found = await scrape(room.runtime)
+    assert not {name for name, _ in found} & RELAY_METRICS.keys()

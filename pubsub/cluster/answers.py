@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from pubsub.cluster.members import Totals
+from pubsub import fairness
+from pubsub.cluster.beats import Totals
 from pubsub.cluster.messenger import Messenger
 from pubsub.cluster.rows import ClientRow, Subscriber
 from pubsub.core.broker import Broker
@@ -17,6 +18,8 @@ from pubsub.turns import Turns
 
 MAX_ROWS = 1001
 """Clients in one answer: a page, and one more to know whether others follow."""
+
+_COUNTED_AT_A_TIME = fairness.LISTING_SLICE // fairness.LISTED_ROW
 
 TOTALS, TOPICS, CLIENTS, DISCONNECT = (
     "figures.totals",
@@ -127,9 +130,14 @@ class Answers:
 
     # --- Answers ---
 
-    def _answer_topics(self, body: bytes) -> bytes:
+    async def _answer_topics(self, body: bytes) -> bytes:
         names = msgspec.msgpack.decode(body, type=list[str])
-        return self._encode([msgspec.msgpack.encode([self._counters(name) for name in names])])
+        slices: list[bytes] = []
+        for start in range(0, len(names), _COUNTED_AT_A_TIME):
+            counters = [self._counters(name) for name in names[start : start + _COUNTED_AT_A_TIME]]
+            slices.append(msgspec.msgpack.encode(counters))
+            await self._turns.wait()
+        return self._encode(slices)
 
     def _counters(self, name: str) -> Counters:
         try:

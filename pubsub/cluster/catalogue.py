@@ -40,7 +40,7 @@ class Catalogue:
         on_begun_again: Callable[[str], None],
     ) -> None:
         self._broker = broker
-        self._limit = broker.config.max_topics
+        self.limit = broker.config.max_topics
         self._on_removed = on_removed
         self._on_begun_again = on_begun_again
         self._topics: dict[str, Known] = {}
@@ -50,7 +50,7 @@ class Catalogue:
     @property
     def is_full(self) -> bool:
         """Whether there is no room for another topic."""
-        return len(self._topics) >= self._limit
+        return len(self._topics) >= self.limit
 
     def find(self, name: str) -> Known | None:
         """Return the entry of a topic; ``None`` if there is no such topic."""
@@ -102,8 +102,8 @@ class Catalogue:
             if not number % DECODED:
                 yield
         found.sort(key=itemgetter(0))
-        topics = {key: known for _, key, known in found[: self._limit]}
-        self._beyond = {key: known for _, key, known in found[self._limit :]}
+        topics = {key: known for _, key, known in found[: self.limit]}
+        self._beyond = {key: known for _, key, known in found[self.limit :]}
         work = 0.0
         for key in [key for key in self._topics if key not in topics]:
             work += self._remove(key)

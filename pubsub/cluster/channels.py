@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pubsub.cluster.incoming import MAX_HELD_BYTES, Ask, Incoming
+from pubsub.cluster.incoming import Incoming
+from pubsub.cluster.losses import MAX_HELD_BYTES, Ask
 from pubsub.cluster.names import channel_of, partition_of
 from pubsub.cluster.outgoing import Outgoing
 from pubsub.cluster.sent import SentLog
@@ -245,9 +246,9 @@ class Channels:
             sent=outgoing.sent,
             unsent=outgoing.unsent,
             received=incoming.received,
-            lost=incoming.lost,
-            lost_at_most=incoming.lost_at_most,
-            gaps=incoming.gaps,
+            lost=incoming.losses.exact,
+            lost_at_most=incoming.losses.at_most,
+            gaps=incoming.losses.gaps,
         )
 
     def __repr__(self) -> str:

@@ -11,7 +11,6 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub import logs
-from pubsub.cluster import presence
 from pubsub.cluster.answers import Answers
 from pubsub.cluster.channels import Channels
 from pubsub.cluster.figures import Figures
@@ -21,6 +20,7 @@ from pubsub.cluster.members import Members
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.cluster.names import log_of
 from pubsub.cluster.presence import RemotePresence
+from pubsub.cluster.statistics import ClusterStatistics
 from pubsub.cluster.topics import Topics
 from pubsub.core.broker import Broker
 from pubsub.core.client import Publisher
@@ -144,7 +144,7 @@ class Cluster:
             turns=turns,
             serves=serves,
             positions=self.channels.positions,
-            on_positions=self.channels.on_positions,
+            on_positions=self._on_positions,
             on_gone=self._on_gone,
         )
         self.presence = RemotePresence(self.process_id, broker, relay, self._ask_all)
@@ -157,7 +157,7 @@ class Cluster:
             is_connected=lambda: self.is_ready,
             position=self._position,
         )
-        self.messenger.handle(presence.KIND, self.presence.answer)
+        self.messenger.handle(MEMBERS, self.presence.answer)
         self.messenger.handle(_COUNT, self._answer_count)
         self.messenger.handle(_POSITION, self._answer_position)
         self.messenger.handle(_RECHECK, self._answer_recheck)
@@ -300,6 +300,9 @@ class Cluster:
         own = self.broker.find_client(publisher_id)
         return len(topic.subscribers) - (own in topic.subscribers)
 
+    def _on_positions(self, process_id: str, positions: dict[int, int], uptime: float) -> None:
+        self.channels.on_positions(process_id, positions, uptime=uptime)
+
     def _on_removed(self, name: str) -> None:
         self.journals.on_removed(name)
         self.presence.on_removed(name)
@@ -310,7 +313,7 @@ class Cluster:
 
     def _renew(self, name: str) -> None:
         """Give a topic a new epoch, because its log was lost."""
-        self._run(self.topics.renew(name))
+        self._run(self.topics.renew(name, self.topics.epoch_of(name)))
 
     async def _position(self, name: str) -> Position | None:
         """Return the position of a topic with history that all processes share."""
@@ -318,6 +321,22 @@ class Cluster:
         return self.broker.topic(name).position
 
     # --- State ---
+
+    def statistics(self) -> ClusterStatistics:
+        """Return the state and the counters."""
+        relay, channels = self._relay.statistics(), self.channels.statistics()
+        journals = self.journals.statistics()
+        return ClusterStatistics(
+            connected=relay.connected,
+            processes=1 + sum(member.serves for member in self.members.alive),
+            reconnections=relay.reconnections,
+            sent=channels.sent + journals.appended,
+            received=channels.received + journals.received,
+            unsent=channels.unsent,
+            gaps=channels.gaps + journals.healed,
+            lost=channels.lost + channels.lost_at_most + journals.lost,
+            buffered_bytes=relay.buffered_bytes,
+        )
 
     @property
     def is_connected(self) -> bool:

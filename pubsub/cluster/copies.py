@@ -14,6 +14,7 @@ import msgspec
 
 from pubsub import fairness
 from pubsub.cluster import entries
+from pubsub.cluster.pace import Pace
 from pubsub.cluster.partitions import Partitions
 from pubsub.core.broker import Broker
 from pubsub.core.timer import CallLater, Timer
@@ -46,29 +47,6 @@ class Counts:
     healed: int = 0
     lost: int = 0
     unreadable: int = 0
-
-
-class Pace:
-    """How much new entries may do in one turn of the event loop, whatever topics they are for."""
-
-    __slots__ = ("_spent",)
-
-    def __init__(self) -> None:
-        self._spent = 0
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether the rest must wait for another turn."""
-        return self._spent >= fairness.BATCH_SLICE
-
-    def spend(self, work: int) -> None:
-        """Count work, in the unit of `pubsub.fairness`."""
-        if not self._spent:
-            asyncio.get_running_loop().call_soon(self._begin_turn)
-        self._spent += work
-
-    def _begin_turn(self) -> None:
-        self._spent = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from pubsub.cluster.answers import (
     DisconnectAsked,
     counters_of,
 )
-from pubsub.cluster.members import Members, Totals
+from pubsub.cluster.beats import Totals
+from pubsub.cluster.members import Members
 from pubsub.cluster.messenger import Messenger
 from pubsub.cluster.rows import ClientRow, FirstRows, Subscriber, end_of_page
 from pubsub.core.counters import TopicStatistics
@@ -26,7 +27,10 @@ from pubsub.core.publication import Position
 from pubsub.relay.errors import Unavailable
 from pubsub.turns import Turns
 
-SUMMED = ("clients", "subscribers", "messages", "delivered", "dropped")
+SUMMED = (
+    *("clients", "subscribers", "messages", "delivered", "dropped"),
+    *("history_bytes", "history_evicted"),
+)
 """The totals that are sums over all processes; all processes have the same topics."""
 
 _BYTES_OF_NAME = 520
@@ -134,7 +138,7 @@ class Inquiry:
     # --- Questions ---
 
     async def totals(self) -> Totals:
-        """Return the totals of the room; ``uptime`` and what is kept are those of this process."""
+        """Return the totals of the room; ``uptime`` is that of this process."""
         await self._ask(TOTALS, b"")
         own = self._figures.answers.totals()
         every = [own, *(other.totals for other in self._others.values())]
@@ -152,8 +156,12 @@ class Inquiry:
             sums = [counters_of(counted) for _, counted in some]
             for name, other in self._others.items():
                 if name in answers:
-                    (rows,) = answers[name].slices
-                    more = msgspec.msgpack.decode(rows, type=list[Counters])
+                    slices = answers[name].slices
+                    more = [
+                        row
+                        for some_rows in slices
+                        for row in msgspec.msgpack.decode(some_rows, type=list[Counters])
+                    ]
                 else:
                     more = [(0, other.counts.get(topic, 0), 0, 0) for topic in names]
                 sums = [

@@ -1,23 +1,16 @@
 """What other processes have accepted, on its way to the subscribers of this one."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from pubsub.cluster.batches import Batch, decode_batch
-from pubsub.cluster.gaps import tell_bound, tell_count
-from pubsub.cluster.streams import Gap, Held, Stream
-from pubsub.cluster.watch import Watch
+from pubsub.cluster.losses import MAX_HELD_BYTES, Ask, Losses
+from pubsub.cluster.streams import Held, Stream
 from pubsub.core.broker import Broker
 from pubsub.core.timer import CallLater
-from pubsub.relay.errors import Unavailable
-
-MAX_HELD_BYTES = 8 * 1024 * 1024
-"""Bytes of the batches that wait behind losses, those of all processes together."""
 
 FORGET_AFTER = 3600.0
 """Seconds for which the positions of a process are remembered that has left."""
@@ -27,10 +20,6 @@ MAX_GONE = 1_000
 
 STARTED_LATER = 1.0
 """Seconds by which a process must have started after a subscription to be surely younger."""
-
-Ask = Callable[[str, int, int, int], Awaitable[dict[str, int] | None]]
-"""Asks a process how many of its publications in a partition, from a first to a last sequence
-number, were of which topic. ``None``: it does not know, or has not answered within 2 seconds."""
 
 _logger = logging.getLogger(__name__)
 
@@ -43,11 +32,10 @@ class _Heard(NamedTuple):
 
 
 class Incoming:
-    """Delivers publications of other processes, and notifies subscribers of what was lost.
+    """Delivers publications of other processes, and notices which ones are missing.
 
     Each process numbers its publications in each partition. Where a number is missing, or a
-    process has a higher one than what arrives, events were lost. Those that follow wait until the
-    process has said of which topics they were, and their subscribers are notified.
+    process has a higher one than what arrives, events were lost.
 
     Args:
         process_id: The id of this process.
@@ -74,25 +62,24 @@ class Incoming:
     ) -> None:
         self.received = 0
         """Publications that arrived."""
-        self.lost = 0
-        """Publications that were lost, and of which the topics are known."""
-        self.lost_at_most = 0
-        """The largest possible number of other lost publications."""
-        self.gaps = 0
-        """Losses, each of one or more publications in a row."""
         self._process_id = process_id
         self._broker = broker
-        self._ask = ask
         self._is_connected = is_connected
-        self._topics_of = topics_of
         self._clock = clock
-        self._max_held_bytes = max_held_bytes
-        self._held_bytes = 0
         self._streams: dict[int, dict[str, Stream]] = {}
         self._began: dict[int, float] = {}
         self._heard: dict[str, _Heard] = {}
         self._gone: dict[str, float] = {}
-        self._watch = Watch(self._lose, clock=clock, call_later=call_later)
+        self.losses = Losses(
+            broker,
+            deliver=self._deliver,
+            ask=ask,
+            is_connected=is_connected,
+            topics_of=topics_of,
+            clock=clock,
+            call_later=call_later,
+            max_held_bytes=max_held_bytes,
+        )
 
     # --- Partitions ---
 
@@ -130,7 +117,7 @@ class Incoming:
         """Forget a partition, which has no subscribers."""
         self._began.pop(partition, None)
         for stream in self._streams.pop(partition, {}).values():
-            self._drop(stream)
+            self.losses.drop(stream)
 
     # --- What other processes send ---
 
@@ -154,10 +141,10 @@ class Incoming:
         if not batch.items:
             return
         if stream.gap is not None:
-            self._hold(stream, Held(batch, len(data), now))
+            self.losses.hold(stream, Held(batch, len(data), now))
         elif gap := stream.gap_before(batch, now):
-            self._hold(stream, Held(batch, len(data), now))
-            self._begin_gap(stream, gap)
+            self.losses.hold(stream, Held(batch, len(data), now))
+            self.losses.begin(stream, gap)
         else:
             self._deliver(stream, batch, now)
 
@@ -186,8 +173,7 @@ class Incoming:
                 base, since = (0, started - STARTED_LATER) if is_younger else (position, now)
                 stream = streams[process_id] = Stream(process_id, partition, base, since)
             if position > stream.settled:
-                stream.awaited = max(stream.awaited, position)
-                self._watch.add(stream)
+                self.losses.expect(stream, position)
             elif position == stream.settled:
                 stream.since = now
 
@@ -200,7 +186,7 @@ class Incoming:
         for streams in self._streams.values():
             stream = streams.get(process_id)
             if stream is not None and self._is_connected():
-                self._give_up(stream)
+                self.losses.give_up(stream)
         if process_id in self._heard or any(process_id in s for s in self._streams.values()):
             self._gone[process_id] = self._clock()
             self._forget_gone()
@@ -209,95 +195,17 @@ class Incoming:
         """Ask again for what was lost, because the relay is connected again."""
         for streams in self._streams.values():
             for stream in streams.values():
-                if stream.gap is not None and stream.task is None:
-                    self._ask_for(stream, stream.gap)
+                self.losses.ask_again(stream)
 
     def close(self) -> None:
         """Forget everything, and stop all tasks and timers."""
         for partition in list(self._streams):
             self.end(partition)
 
-    # --- Losses ---
-
-    def _lose(self, stream: Stream) -> None:
-        """Accept that what did not arrive is lost."""
-        gap = stream.gap_to(stream.awaited, self._clock())
-        if gap is not None and stream.gap is None:
-            self._begin_gap(stream, gap)
-
-    def _hold(self, stream: Stream, held: Held) -> None:
-        if self._held_bytes + held.size > self._max_held_bytes:
-            stream.awaited = max(stream.awaited, held.batch.last)
-        else:
-            self._held_bytes += held.size
-            stream.held.append(held)
-
-    def _begin_gap(self, stream: Stream, gap: Gap) -> None:
-        stream.gap = gap
-        self.gaps += 1
-        self._ask_for(stream, gap)
-
-    def _ask_for(self, stream: Stream, gap: Gap) -> None:
-        stream.task = asyncio.get_running_loop().create_task(self._find_out(stream, gap))
-
-    async def _find_out(self, stream: Stream, gap: Gap) -> None:
-        counts: dict[str, int] | None = None
-        with suppress(Unavailable):
-            counts = await self._ask(stream.process_id, stream.partition, gap.first, gap.last)
-        stream.task = None
-        if counts is not None or self._is_connected():
-            self._end_gap(stream, gap, counts)
-
-    def _end_gap(self, stream: Stream, gap: Gap, counts: Mapping[str, int] | None) -> None:
-        if counts is not None and sum(counts.values()) == gap.size:
-            self.lost += gap.size
-            for topic, lost in counts.items():
-                tell_count(self._broker, topic, lost, since=stream.since)
-        else:
-            self.lost_at_most += gap.size
-            for topic in self._topics_of(stream.partition):
-                tell_bound(self._broker, topic, gap.size)
-        stream.end_gap()
-        self._release(stream)
-
-    def _release(self, stream: Stream) -> None:
-        """Deliver what was held, up to the next gap."""
-        while stream.held and stream.gap is None:
-            batch, size, arrived = stream.held[0]
-            if gap := stream.gap_before(batch, arrived):
-                self._begin_gap(stream, gap)
-                return
-            stream.held.popleft()
-            self._held_bytes -= size
-            self._deliver(stream, batch, arrived)
-        if stream.awaited > stream.settled:
-            self._watch.add(stream)
-
     def _deliver(self, stream: Stream, batch: Batch, arrived: float) -> None:
         deliver = self._broker.deliver
         for item in stream.take(batch, arrived):
             deliver(item.topic, item.event, publisher_id=item.publisher_id, user=item.user)
-
-    def _give_up(self, stream: Stream) -> None:
-        """Tell what is missing of a process that can no longer be asked."""
-        while True:
-            if stream.task is not None:
-                stream.task.cancel()
-                stream.task = None
-            if stream.gap is None:
-                self._watch.discard(stream)
-                stream.gap = stream.gap_to(stream.awaited, self._clock())
-                if stream.gap is None:
-                    return
-                self.gaps += 1
-            self._end_gap(stream, stream.gap, None)
-
-    def _drop(self, stream: Stream) -> None:
-        self._watch.discard(stream)
-        if stream.task is not None:
-            stream.task.cancel()
-        self._held_bytes -= sum(held.size for held in stream.held)
-        stream.held.clear()
 
     def _forget_gone(self) -> None:
         """Forget the positions of the processes that left first."""
@@ -309,7 +217,7 @@ class Incoming:
             self._heard.pop(process_id, None)
             for streams in self._streams.values():
                 if (stream := streams.pop(process_id, None)) is not None:
-                    self._drop(stream)
+                    self.losses.drop(stream)
 
     def __repr__(self) -> str:
-        return f"<Incoming {len(self._streams)} partitions, {self._held_bytes} bytes held>"
+        return f"<Incoming {len(self._streams)} partitions, {self.losses!r}>"

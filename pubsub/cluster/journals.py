@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pubsub.cluster import entries
-from pubsub.cluster.copies import Copy, Counts, LogLost, Pace, Surroundings
+from pubsub.cluster.copies import Copy, Counts, LogLost, Surroundings
 from pubsub.cluster.names import log_of
+from pubsub.cluster.pace import Pace
 from pubsub.cluster.partitions import Partitions
 from pubsub.core.broker import Broker
-from pubsub.core.errors import TopicNotFound
+from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.once import Repetition
 from pubsub.core.publication import Publication
 from pubsub.core.timer import CallLater, on_running_loop
@@ -151,7 +152,7 @@ class Journals:
         Messages keep the order of the calls.
 
         Args:
-            name: A topic of the broker that keeps history.
+            name: The topic.
             message_id: A UUID.
             payload: The encoded payload.
             publisher_id: The id of the publishing client, which gets no copy; or ``None``.
@@ -164,9 +165,10 @@ class Journals:
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoHistory: The topic keeps none, and has no log.
             Unavailable: The message was not accepted; with ``unknown_fate``, perhaps it was.
         """
-        log = log_of(name, self._broker.topic(name).epoch)
+        log = self._log(name)
         copy = self._by_log.get(log)
         if copy is not None and copy.is_lost:
             raise LogLost("the log was lost")
@@ -203,6 +205,7 @@ class Journals:
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or was deleted meanwhile.
+            NoHistory: The topic keeps none.
             Unavailable: From the relay; or the log was lost, see ``on_lost``.
         """
         while not self.is_open(name):
@@ -213,7 +216,7 @@ class Journals:
         """Return when the history here has everything that was in the log at the call.
 
         Raises:
-            TopicNotFound, InvalidTopicName, Unavailable: As for `open`.
+            TopicNotFound, InvalidTopicName, NoHistory, Unavailable: As for `open`.
         """
         if name not in self._copies:
             await self.open(name)
@@ -259,7 +262,7 @@ class Journals:
         copy = self._copies.get(name)
         if copy is not None:
             del self._by_log[copy.log]
-            log = log_of(name, self._broker.topic(name).epoch)
+            log = self._log(name)
             self._by_log[log] = copy
             copy.begin_again(log)
 
@@ -280,10 +283,16 @@ class Journals:
         for copy in list(self._copies.values()):
             self._drop(copy, Unavailable("the process is stopping"))
 
+    def _log(self, name: str) -> str:
+        topic = self._broker.topic(name)
+        if topic.history is None:
+            raise NoHistory(name)
+        return log_of(name, topic.epoch)
+
     def _copy(self, name: str) -> Copy:
         copy = self._copies.get(name)
         if copy is None:
-            log = log_of(name, self._broker.topic(name).epoch)
+            log = self._log(name)
             copy = Copy(name, log, self._around, self._clock())
             self._partitions.acquire(copy.partition)
             self._copies[name] = self._by_log[log] = copy

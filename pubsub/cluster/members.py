@@ -1,21 +1,24 @@
-"""The processes of a room: which are alive, and how many subscribers each topic has in them."""
+"""The processes of a room: which are alive, and what their heartbeats say."""
 
-import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import islice
 
 import msgspec
 
-from pubsub.cluster.messenger import Messenger, NoAnswer
+from pubsub.cluster.beats import Beat, Member, Totals
+from pubsub.cluster.counts import Counts
+from pubsub.cluster.messenger import Messenger
 from pubsub.core.broker import Broker
-from pubsub.core.counters import Statistics
 from pubsub.core.timer import CallLater, Timer, on_running_loop
 from pubsub.relay.base import Relay
 from pubsub.turns import Turns
 
 INTERVAL = 1.0
 """Seconds between two heartbeats."""
+
+GREETING_DELAY = 0.05
+"""Seconds until a new process gets a heartbeat of this one, so that many of them need only one."""
 
 ALIVE_SECONDS = 6.0
 """A process that has been silent for longer is in no figures: it was killed, or hangs."""
@@ -33,84 +36,20 @@ GRACE = 3.0
 MAX_COUNTS = 1000
 """Topics whose counts travel in one heartbeat; more of them take several, one after the other."""
 
-COUNTS_TIMEOUT = 2.0
-"""Seconds to wait for all counts of another process; then they are asked for again."""
-
 CHANNEL = "beat"
-
-_COUNTS = "counts"
 
 _BYTES_OF_COUNT = 1024
 """More than one count takes: the longest name has 128 characters, which are at most 512 bytes."""
 
 
-class Totals(msgspec.Struct, array_like=True, frozen=True):
-    """The totals of one process; see `pubsub.core.counters.Statistics`."""
-
-    uptime: float
-    topics: int
-    clients: int
-    subscribers: int
-    messages: int
-    delivered: int
-    dropped: int
-    history_bytes: int
-    history_evicted: int
-
-    @classmethod
-    def of(cls, statistics: Statistics) -> "Totals":
-        """Return those of a broker."""
-        return cls(*(getattr(statistics, name) for name in cls.__struct_fields__))
-
-
-class _Beat(msgspec.Struct, array_like=True):
-    process: str
-    number: int
-    """It grows by one, so the gap that a lost heartbeat leaves is seen."""
-    serves: bool
-    is_leaving: bool
-    totals: Totals
-    positions: dict[int, int]
-    counts: dict[str, int]
-    """The new number of subscribers of topics where it has changed since the last heartbeat."""
-
-
-class Member:
-    """Another process, as it was when it was last heard.
-
-    ``counts`` has its topics with subscribers, and their number. ``serves`` is false for a process
-    that publishes only. ``heard`` is the time of its last heartbeat.
-    """
-
-    __slots__ = (
-        *("counts", "heard", "id", "is_alive", "must_ask", "number", "recent", "serves"),
-        *("silent_since", "totals"),
-    )
-
-    def __init__(self, process_id: str) -> None:
-        self.id = process_id
-        self.serves = True
-        self.totals = Totals(0, 0, 0, 0, 0, 0, 0, 0, 0)
-        self.heard = self.silent_since = 0.0
-        self.is_alive = False
-        self.counts: dict[str, int] = {}
-        self.number = 0
-        self.must_ask = False
-        """Whether counts may have been lost, so that all must be asked for."""
-        self.recent: set[str] | None = None
-        """The topics in heartbeats since that question; ``None`` while there is none."""
-
-    def __repr__(self) -> str:
-        return f"<Member {self.id}, {'alive' if self.is_alive else 'silent'}>"
-
-
 class Members:
     """Sends a heartbeat each second, and keeps account of those of other processes.
 
-    A process is heard of at its first heartbeat (`on_joined`), is left out of all figures after
-    `ALIVE_SECONDS` of silence (`on_left`), and is forgotten after `PRESENT_SECONDS` (`on_gone`).
-    One that stops says so, and is both at once. Without the network everybody is silent, and is
-    forgotten after `CUT_OFF_SECONDS`. Time in which this process itself was held up does not count.
+    A process is heard of at its first heartbeat (`on_joined`), which all others answer with one of
+    theirs. It is left out of all figures after `ALIVE_SECONDS` of silence (`on_left`), and is
+    forgotten after `PRESENT_SECONDS` (`on_gone`). One that stops says so, and is both at once.
+    Without the network everybody is silent, and is forgotten after `CUT_OFF_SECONDS`. Time in which
+    this process itself was held up does not count.
 
     Subscribers are not counted for this: the broker notes the names of topics where their number
     has changed, and a heartbeat has those counts. After a lost one all are asked for.
@@ -123,7 +62,8 @@ class Members:
         turns: For slices of long work.
         serves: Whether clients can connect to this process.
         positions: Returns the last sequence of this process in each partition.
-        on_positions: Called with a process and its positions, at each of its heartbeats.
+        on_positions: Called with a process, its positions and its age in seconds, at each of its
+            heartbeats.
         on_joined: Called with a process that is heard for the first time, or again.
         on_left: Called with one that is not alive any longer.
         on_gone: Called with one whose clients are not present any longer, after `on_left`.
@@ -141,7 +81,7 @@ class Members:
         turns: Turns,
         serves: bool = True,
         positions: Callable[[], dict[int, int]] = dict,
-        on_positions: Callable[[str, dict[int, int]], None] | None = None,
+        on_positions: Callable[[str, dict[int, int], float], None] | None = None,
         on_joined: Callable[[str], None] | None = None,
         on_left: Callable[[str], None] | None = None,
         on_gone: Callable[[str], None] | None = None,
@@ -150,9 +90,7 @@ class Members:
     ) -> None:
         self._process_id = process_id
         self._relay = relay
-        self._messenger = messenger
         self._broker = broker
-        self._turns = turns
         self._serves = serves
         self._positions = positions
         self._on_positions = on_positions or _ignore
@@ -162,13 +100,12 @@ class Members:
         self._clock = clock
         self._call_later = call_later
         self._members: dict[str, Member] = {}
-        self._subscribers: dict[str, int] = {}
+        self._counts = Counts(messenger, broker, turns)
         self._number = 0
         self._timer: Timer | None = None
+        self._greeting: Timer | None = None
         self._looked = clock()
         self._cut_off: float | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        messenger.handle(_COUNTS, self._answer_counts)
 
     async def start(self) -> None:
         """Begin with the heartbeats. It may be called again, after it has failed.
@@ -185,12 +122,12 @@ class Members:
     def stop(self) -> None:
         """Say that this process leaves, and neither send nor receive anything any longer."""
         self._beat(is_leaving=True)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._greeting):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._greeting = None
         self._relay.unsubscribe(CHANNEL)
-        for task in self._tasks:
-            task.cancel()
+        self._counts.stop()
 
     # --- What is known of the others ---
 
@@ -207,7 +144,7 @@ class Members:
 
     def remote_subscribers(self, topic: str) -> int:
         """Return the number of a topic's subscribers in other processes, as of a moment ago."""
-        return self._subscribers.get(topic, 0)
+        return self._counts.subscribers(topic)
 
     # --- Heartbeats of this process ---
 
@@ -220,6 +157,10 @@ class Members:
         """Send a heartbeat, besides those that are due."""
         self._beat(is_leaving=False)
 
+    def _greet(self) -> None:
+        self._greeting = None
+        self.beat_now()
+
     def _beat(self, *, is_leaving: bool) -> None:
         counts = iter(self._broker.take_recounted().items())
         if not self._relay.is_connected:
@@ -230,7 +171,7 @@ class Members:
         some = dict(islice(counts, size))
         while True:
             self._number += 1
-            beat = _Beat(
+            beat = Beat(
                 self._process_id,
                 self._number,
                 self._serves,
@@ -264,9 +205,7 @@ class Members:
 
     def _leave(self, member: Member) -> None:
         member.is_alive = False
-        member.must_ask = True
-        for topic in list(member.counts):
-            self._count(member, topic, 0)
+        self._counts.clear(member)
         self._on_left(member.id)
 
     def _forget(self, member: Member) -> None:
@@ -277,7 +216,7 @@ class Members:
 
     def _on_beat(self, data: bytes) -> None:
         try:
-            beat = msgspec.msgpack.decode(data, type=_Beat)
+            beat = msgspec.msgpack.decode(data, type=Beat)
         except msgspec.MsgspecError:
             return  # of another version of the program
         member = self._members.get(beat.process)
@@ -295,64 +234,14 @@ class Members:
         member.serves, member.totals = beat.serves, beat.totals
         has_joined = not member.is_alive
         member.is_alive = True
-        self._apply(member, beat.counts)
+        self._counts.apply(member, beat.counts)
         if has_joined:
             self._on_joined(member.id)
-        self._on_positions(member.id, beat.positions)
+            if self._greeting is None:
+                self._greeting = self._call_later(GREETING_DELAY, self._greet)
+        self._on_positions(member.id, beat.positions, beat.totals.uptime)
         if member.must_ask and member.recent is None:
-            self._ask_counts(member)
-
-    def _apply(self, member: Member, counts: Mapping[str, int]) -> None:
-        for topic, number in counts.items():
-            self._count(member, topic, number)
-        if member.recent is not None:
-            member.recent.update(counts)
-
-    def _count(self, member: Member, topic: str, number: int) -> None:
-        change = number - member.counts.get(topic, 0)
-        if number:
-            member.counts[topic] = number
-        else:
-            member.counts.pop(topic, None)
-        total = self._subscribers.get(topic, 0) + change
-        if total:
-            self._subscribers[topic] = total
-        else:
-            self._subscribers.pop(topic, None)
-
-    # --- All counts ---
-
-    def _ask_counts(self, member: Member) -> None:
-        member.must_ask = False
-        member.recent = set()
-        task = asyncio.ensure_future(self._replace_counts(member, member.recent))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _replace_counts(self, member: Member, recent: set[str]) -> None:
-        """Ask a process for all its counts; those in heartbeats since the question are newer."""
-        try:
-            answer = await self._messenger.ask(member.id, _COUNTS, timeout=COUNTS_TIMEOUT)
-            counts = msgspec.msgpack.decode(answer, type=dict[str, int])
-            known = counts | dict.fromkeys(member.counts.keys() - counts.keys(), 0)
-            for done, (topic, number) in enumerate(known.items(), 1):
-                if not member.is_alive:
-                    return
-                if topic not in recent:
-                    self._count(member, topic, number)
-                if done % MAX_COUNTS == 0:
-                    await self._turns.wait()
-        except (NoAnswer, msgspec.MsgspecError):
-            member.must_ask = True
-        finally:
-            member.recent = None
-
-    async def _answer_counts(self, body: bytes) -> bytes:
-        counts: dict[str, int] = {}
-        for topics in self._broker.topic_slices():
-            counts.update((name, each.subscribers) for name, each in topics if each.subscribers)
-            await self._turns.wait()
-        return msgspec.msgpack.encode(counts)
+            self._counts.ask(member)
 
     def __repr__(self) -> str:
         return f"<Members {self._process_id}, {len(self._members)} others>"

@@ -13,7 +13,7 @@ MAX_PREVIOUS = 8
 """Former epochs that an entry names: a process that has missed more resets counts as new."""
 
 
-class Record(Struct, array_like=True, frozen=True):
+class Record(Struct, array_like=True, frozen=True, gc=False):
     """A topic as the registry has it."""
 
     name: str

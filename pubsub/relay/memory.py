@@ -6,6 +6,7 @@ from itertools import count
 
 from pubsub.relay.base import Appended, Entry, Handler, OnEntry, Snapshot
 from pubsub.relay.errors import Conflict, Unavailable
+from pubsub.relay.values import RelayStatistics
 
 
 class MemoryNetwork:
@@ -96,7 +97,12 @@ class MemoryRelay:
         """Receive a message of another process."""
         on_message = self._channels.get(channel)
         if on_message is not None and not self._loses():
-            self._soon(on_message, data)
+            self._soon(self._deliver, channel, on_message, data)
+
+    def _deliver(self, channel: str, on_message: Callable[[bytes], None], data: bytes) -> None:
+        """Deliver a message, unless the subscription has ended meanwhile."""
+        if self._channels.get(channel) is on_message:
+            on_message(data)
 
     def receive_entry(self, log: str, entry: Entry, previous: int) -> None:
         """Receive an entry of a log."""
@@ -110,6 +116,10 @@ class MemoryRelay:
             self._soon(self._handler.on_change, key, value, revision)
 
     # --- What a process does ---
+
+    def statistics(self) -> RelayStatistics:
+        """Return nothing but the state."""
+        return RelayStatistics(self.is_connected, 0, 0, 0, 0, 0, {}, 0)
 
     def start(self, handler: Handler) -> None:
         self._handler = handler

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from nats.aio.msg import Msg
 
@@ -15,14 +16,30 @@ from pubsub.core.options import MAX_HISTORY
 from pubsub.relay.base import TIMEOUT, Appended, Entry, Handler, OnEntry, Snapshot
 from pubsub.relay.configuration import RelayConfiguration
 from pubsub.relay.errors import Conflict, Unavailable
-from pubsub.relay.nats_connection import Interest, NatsConnection, RelayStatistics, Timings
+from pubsub.relay.nats_connection import Interest, NatsConnection, Timings
 from pubsub.relay.nats_stream import NatsStream
+from pubsub.relay.values import RelayStatistics
 
 MARKER_SECONDS = 3600
 """Seconds after which the registry forgets that a key was deleted."""
 
 _NANOSECONDS = 1_000_000_000
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+
+
+def ask_max_bytes(config: RelayConfiguration, timings: Timings | None = None) -> int | None:
+    """Return the bytes of the largest message that NATS takes, or None if it cannot be reached.
+
+    It waits, for a few seconds at most, and is for the start of a process. It may be called while
+    an event loop runs, or before: its own loop is in another thread.
+    """
+
+    async def ask() -> int | None:
+        connection = NatsConnection(config, timings or Timings())
+        return await connection.ask_max_bytes()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, ask()).result()
 
 
 class NatsRelay:

@@ -5,7 +5,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -16,6 +16,7 @@ from pubsub.relay.base import TIMEOUT, Handler
 from pubsub.relay.configuration import RelayConfiguration, RelayServer
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.nats_client import NatsClient
+from pubsub.relay.values import RelayStatistics
 
 MIN_VERSION = (2, 12)
 """The oldest server that has batches of direct gets and markers that expire."""
@@ -37,20 +38,6 @@ class Timings:
     ping_interval: float = 2.0
     ping_timeout: float = 4.0
     incoming_bytes: int = 8 * 1024 * 1024
-
-
-class RelayStatistics(NamedTuple):
-    """What a relay has done so far; messages and bytes include requests and their answers."""
-
-    connected: bool
-    reconnections: int
-    sent_messages: int
-    sent_bytes: int
-    received_messages: int
-    received_bytes: int
-    dropped: dict[str, int]
-    """Messages by reason: ``disconnected``, ``buffer_full``, ``too_large``, ``slow_consumer``."""
-    buffered_bytes: int
 
 
 @dataclass(eq=False, slots=True)
@@ -134,6 +121,19 @@ class NatsConnection:
                 await client.round_trip(1.0)
             self.is_connected = False
             await self._abandon(client)
+
+    async def ask_max_bytes(self) -> int | None:
+        """Connect to each server in turn until one answers; return its `max_bytes`, or None."""
+        for server in self._servers:
+            client = NatsClient(lambda reason: None, lambda subject: None)
+            try:
+                await client.connect(server, self._config, self._tls, self._timings.connect)
+                return client.max_payload - HEADERS_BYTES
+            except Exception as error:
+                self._log_unreachable(server, error)
+            finally:
+                await client.abandon()
+        return None
 
     def lose(self, reason: str) -> None:
         """Give the present connection up, so that another one is made."""

@@ -1,5 +1,6 @@
 """Processes of one room that know each other's figures, for the tests of figures and of REST."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,9 +94,7 @@ class Process:
     def install(self, *topics: str, **options: Any) -> None:
         """Create topics."""
         for topic in topics:
-            given = self.broker.options_for(topic)
-            for name, value in options.items():
-                object.__setattr__(given, name, value)
+            given = dataclasses.replace(self.broker.options_for(topic), **options)
             self.broker.install(topic, given, "epoch")
 
     def connect(

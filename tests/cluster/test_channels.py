@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pubsub.cluster.batches import decode_batch
+from pubsub.cluster.batches import Batch, Item, decode_batch, encode_batch
 from pubsub.cluster.names import channel_of, partition_of
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Frame
@@ -128,6 +128,17 @@ async def test_topic_that_exists_elsewhere_only() -> None:
     assert told(client) == ["2"]
 
 
+async def test_position_counts_what_is_pending() -> None:
+    """Positions include what was accepted in this tick, which leaves before them."""
+    _, one, _ = await two()
+    number = partition_of("t")
+    one.publish("t", "1")
+    assert one.channels.position(number) == 1
+    one.publish("t", "2")
+    assert one.channels.positions() == {number: 2}
+    assert one.channels.count(number, 1, 2) == {"t": 2}
+
+
 # --- Losses ---
 
 
@@ -216,7 +227,7 @@ async def test_events_of_other_processes_do_not_wait() -> None:
         await held.wait()
         return {"t": 1}
 
-    other.channels._incoming._ask = ask
+    other.channels._incoming.losses._ask = ask
     other.relay.drops = 1
     await one.publish_each("t", "2", "3")
     await third.publish_each("t", "x")
@@ -329,6 +340,116 @@ async def test_slow_client_is_told_in_the_end() -> None:
     assert read(client) == ["1", "2", "t lost 4"]
 
 
+async def test_late_message_is_not_delivered() -> None:
+    """A message that arrives after it was told as lost is not delivered any more."""
+    room, one, other = await two()
+    client = await other.join("t")
+    room.beat()
+    other.relay.drops = 1
+    one.publish("t", "1")
+    await turns()
+    room.beat()
+    await room.time.pass_by(1)
+    channel = channel_of(partition_of("t"))
+    late = Batch(one.id, 1, [Item("t", None, None, b"1"), Item("t", None, None, b"2")])
+    other.relay.receive(channel, encode_batch(late))
+    await turns()
+    other.relay.receive(channel, encode_batch(late))
+    await turns()
+    assert told(client) == ["t lost 1", "2"]
+
+
+async def test_loss_after_a_loss_is_exact() -> None:
+    """A client that may have missed a part of one loss has missed all of the next one."""
+    room, one, other = await two()
+    await other.join("t")
+    room.beat()
+    other.relay.drops = 1
+    await one.publish_each("t", "1")
+    young = await other.join("t")
+    room.beat()
+    await room.time.pass_by(1)
+    other.relay.drops = 1
+    await one.publish_each("t", "2", "3")
+    assert told(young) == ["t lost at most 1", "t lost 1", "3"]
+
+
+async def test_topic_with_history_is_not_told() -> None:
+    """A topic that was created again with history has not lost anything."""
+    first, second = of_one_partition(2)
+    _, one, other = await two(first, second)
+    await other.join(first)
+    await one.publish_each(first, "1")
+    other.broker.remove(second, Frame(b"gone"))
+    other.broker.install(second, TopicOptions(history=10), "e")
+    client = await other.join(second)
+    other.relay.drops = 1
+    await one.publish_each(second, "2")
+    await one.publish_each(first, "3")
+    assert told(client) == []
+
+
+async def test_messages_before_the_answer_about_positions() -> None:
+    """What arrives before a process has said where it is does not make the rest a loss."""
+    room, one, other = await two()
+    incoming, number = other.channels._incoming, partition_of("t")
+    incoming.open(number)
+    item = Item("t", None, None, b"x")
+    incoming.receive(number, encode_batch(Batch(one.id, 3, [item])))
+    incoming.begin(number, {one.id: 5})
+    incoming.receive(number, encode_batch(Batch(one.id, 6, [item])))
+    await room.time.pass_by(2)
+    assert other.channels.statistics().gaps == 0
+
+
+async def test_own_message_is_ignored() -> None:
+    """Should a message of its own come back to a process, nothing is delivered twice."""
+    _, _, other = await two()
+    client = await other.join("t")
+    own = Batch(other.id, 1, [Item("t", None, None, b"1")])
+    other.relay.receive(channel_of(partition_of("t")), encode_batch(own))
+    await turns()
+    assert told(client) == []
+
+
+async def test_too_large_for_the_relay() -> None:
+    """What no message can carry is not sent, and told elsewhere like any other loss."""
+    room, one, other = await two()
+    client = await other.join("t")
+    room.beat()
+    one.relay.max_bytes = 500
+    await one.publish_each("t", "1" * 600, "2")
+    assert told(client) == ["t lost 1", "2"]
+    assert (one.channels.statistics().unsent, one.channels.statistics().sent) == (1, 1)
+
+
+async def test_slow_answer_is_awaited_once() -> None:
+    """While a process is asked, a heartbeat makes no second question."""
+    room, one, other = await two()
+    client = await other.join("t")
+    room.beat()
+    answered = asyncio.Event()
+    asked: list[object] = []
+
+    async def ask(*question: object) -> dict[str, int]:
+        asked.append(question)
+        await answered.wait()
+        return {"t": 1}
+
+    other.channels._incoming.losses._ask = ask
+    other.relay.drops = 1
+    await one.publish_each("t", "1")
+    room.beat()
+    await one.publish_each("t", "2")
+    await room.time.pass_by(1.5)
+    room.beat()
+    await room.time.pass_by(1.5)
+    answered.set()
+    await turns()
+    assert told(client) == ["t lost 1", "2"]
+    assert len(asked) == 1
+
+
 # --- Processes and connections ---
 
 
@@ -401,7 +522,7 @@ async def test_process_leaves_while_it_is_asked() -> None:
     async def ask(*question: object) -> None:
         await asyncio.Event().wait()
 
-    other.channels._incoming._ask = ask
+    other.channels._incoming.losses._ask = ask
     other.relay.drops = 1
     await one.publish_each("t", "2", "3")
     other.relay.drops = 1
@@ -517,6 +638,49 @@ async def test_unknown_process_begins_with_its_first_message() -> None:
     other.relay.drops = 1
     await one.publish_each("t", "4", "5")
     assert told(client) == ["3", "t lost at most 1", "5"]
+
+
+async def test_unknown_process_begins_with_its_first_heartbeat() -> None:
+    """Of an old process that was never heard of, what came before its heartbeat is no loss."""
+    room = Room()
+    one = await room.start()
+    await one.publish_each("t", "1", "2")
+    await room.pass_by(5)
+    one.answers = False
+    other = await room.start()
+    client = await other.join("t")
+    one.answers = True
+    await room.pass_by(3)
+    assert told(client) == []
+
+
+async def test_process_that_came_back_is_not_forgotten() -> None:
+    """Positions are forgotten an hour after a process has left, unless it came back."""
+    room, one, other = await two()
+    third = await room.start()
+    client = await other.join("t")
+    await one.publish_each("t", "1")
+    other.channels.forget(one.id)
+    room.beat()
+    await room.time.pass_by(4000)
+    other.channels.forget(third.id)
+    other.relay.drops = 1
+    await one.publish_each("t", "2", "3")
+    assert told(client) == ["1", "t lost 1", "3"]
+
+
+async def test_process_is_forgotten_in_the_end() -> None:
+    """Nothing is remembered of a process that left more than an hour ago."""
+    room, one, other = await two()
+    third = await room.start()
+    await other.join("t")
+    other.channels.forget(one.id)
+    await room.time.pass_by(4000)
+    other.channels.forget(third.id)
+    incoming = other.channels._incoming
+    assert one.id not in incoming._heard
+    assert one.id not in incoming._streams[partition_of("t")]
+    assert third.id in incoming._heard
 
 
 # --- What is wanted ---

@@ -1,4 +1,4 @@
-"""A model of the channels: whatever happens, each subscriber has received or was told everything."""
+"""A model of the channels: whatever happens, subscribers have received or were told everything."""
 
 import asyncio
 import json

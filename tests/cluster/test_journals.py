@@ -9,7 +9,7 @@ from pubsub.cluster import entries
 from pubsub.cluster.copies import MAX_HELD
 from pubsub.cluster.journals import UNUSED_SECONDS
 from pubsub.cluster.names import log_of, partition_of
-from pubsub.core.errors import TopicNotFound
+from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.publication import Position
 from pubsub.protocol.replies import encode_topic_deleted as deleted
 from pubsub.relay.errors import Unavailable
@@ -40,7 +40,9 @@ async def test_a_publication_says_what_became_of_it() -> None:
     publication = await room.processes[0].publish(1)
     assert (publication.time, publication.offset, publication.subscribers) == (10**9, 2, 7)
     assert not publication.duplicate
-    assert room.processes[0].broker.statistics().messages == 1
+    await room.processes[0].publish(2, publisher_id="c1")
+    statistics = room.processes[0].broker.statistics()
+    assert (statistics.messages, statistics.client_publications) == (2, 1)
     assert room.processes[1].broker.statistics().messages == 0
 
 
@@ -97,6 +99,16 @@ async def test_publishing_to_a_missing_topic() -> None:
         await room.processes[0].publish(1)
     with pytest.raises(TopicNotFound):
         await room.processes[0].journals.open("t")
+
+
+async def test_a_topic_without_history() -> None:
+    """A topic without history has no log."""
+    room = await make_room(history=0)
+    process = room.processes[0]
+    for refused in (process.publish(1), process.journals.open("t"), process.journals.catch_up("t")):
+        with pytest.raises(NoHistory):
+            await refused
+    assert process.lost == []
 
 
 async def test_publishing_without_the_network() -> None:
@@ -192,6 +204,20 @@ async def test_a_log_that_has_evicted_messages() -> None:
     client, subscribed = await room.processes[1].recover("t", Position(EPOCH, 3))
     assert (subscribed.recovered, events(client)) == (True, [2, 3])
     assert (room.processes[1].gaps, room.processes[1].lost) == ([], [])
+
+
+async def test_a_log_that_has_evicted_everything_before() -> None:
+    """A message that arrives while a topic is opened does not look like the first one of all."""
+    room = await make_room()
+    await room.processes[0].publish("evicted")
+    room.evict(keep=0)
+    opening = asyncio.ensure_future(room.processes[1].journals.open("t"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await room.processes[0].publish("kept")
+    await opening
+    assert not (await room.processes[1].recover("t", Position(EPOCH, 0)))[1].recovered
+    assert (await room.processes[1].recover("t", Position(EPOCH, 2)))[1].recovered
 
 
 async def test_recovery_on_another_process() -> None:
@@ -369,6 +395,8 @@ async def test_more_entries_than_can_be_held() -> None:
     message = entries.encode(await room.processes[0].publish(0))
     for _ in range(MAX_HELD + 500):
         room.network.append(LOG, message)
+    await asyncio.sleep(0)
+    assert len(process.journals._copies["t"]._held) == MAX_HELD
     await settle(200)
     assert process.broker.topic("t").history.end == MAX_HELD + 501  # type: ignore[union-attr]
 
@@ -424,7 +452,7 @@ async def test_synchronizing_while_a_topic_is_deleted() -> None:
     opening = asyncio.ensure_future(process.journals.open("t"))
     await asyncio.sleep(0)
     synchronizing = asyncio.ensure_future(process.journals.synchronize())
-    await asyncio.sleep(0)
+    await settle(2)
     process.broker.remove("t", deleted("t"))
     process.journals.on_removed("t")
     await synchronizing
@@ -458,11 +486,12 @@ async def test_reading_is_tried_again() -> None:
     await settle()
     process.relay.connect()
     process.clock.advance(0.5)
+    await room.processes[0].publish(2)
     await settle()
     assert events(client) == []
     process.clock.advance(0.5)
     await settle()
-    assert events(client) == [0, 1]
+    assert events(client) == [0, 1, 2]
 
 
 async def test_a_copy_without_subscribers_is_dropped_instead() -> None:
@@ -492,6 +521,7 @@ async def test_a_log_that_does_not_answer_with_everything() -> None:
     process.journals._on_entry(LOG, newest._replace(offset=newest.offset + 5), newest.offset + 4)
     await settle()
     assert events(client) == [0, 1, 1]
+    assert process.journals.statistics().filling == 0
     log.append(newest._replace(offset=newest.offset + 5))
     process.clock.advance(0.5)
     await settle()
@@ -508,10 +538,14 @@ async def test_many_entries_at_once_hold_nobody_up() -> None:
     await settle()
     for _ in range(MAX_HELD):
         room.network.append(LOG, message)
-    await asyncio.sleep(0)
-    assert 0 < len(history) < MAX_HELD  # type: ignore[arg-type]
+    for _ in range(2):
+        await asyncio.sleep(0)
+        assert 1 < len(history) < MAX_HELD  # type: ignore[arg-type]
     await settle()
     assert len(history) == MAX_HELD + 1  # type: ignore[arg-type]
+    room.network.append(LOG, message)
+    await asyncio.sleep(0)
+    assert len(history) == MAX_HELD + 2  # type: ignore[arg-type]
     assert process.journals.statistics().healed == 0
 
 
@@ -585,7 +619,8 @@ async def test_a_log_that_was_lost_begins_again() -> None:
     """When a log was lost, subscribers go on with the new epoch from its beginning."""
     room = await make_room()
     clients = [await process.join() for process in room.processes]
-    await room.processes[0].publish(0)
+    for _ in range(5):
+        await room.processes[0].publish(0)
     await settle()
     for process in room.processes:
         process.relay.disconnect()
@@ -600,7 +635,7 @@ async def test_a_log_that_was_lost_begins_again() -> None:
     await room.begin_again("epoch002")
     await room.processes[0].publish(1)
     await settle()
-    assert [events(client) for client in clients] == [[0, "info", 1]] * 2
+    assert [events(client) for client in clients] == [[0, 0, 0, 0, 0, "info", 1]] * 2
     for process in room.processes:
         assert process.journals.is_open("t")
         assert process.broker.topic("t").position == ("epoch002", 2)
@@ -633,6 +668,20 @@ async def test_a_new_epoch_while_opening() -> None:
     await room.begin_again("epoch002")
     await opening
     assert room.processes[1].broker.topic("t").position == ("epoch002", 0)
+
+
+async def test_a_log_that_is_there_again() -> None:
+    """A topic goes on if its log, which was reported as lost, turns out to be there."""
+    room = await make_room()
+    process = room.processes[0]
+    client = await process.join()
+    log = room.network.logs.pop(LOG)
+    await process.journals.synchronize()
+    room.network.logs[LOG] = log
+    await process.journals.synchronize()
+    await process.publish(1)
+    await settle()
+    assert events(client) == [1]
 
 
 async def test_a_log_may_be_lost_again() -> None:
@@ -698,6 +747,49 @@ async def test_an_unused_copy_is_dropped() -> None:
     await room.processes[0].publish(1)
     client, subscribed = await process.recover("t", Position(EPOCH, 1))
     assert (subscribed.recovered, events(client)) == (True, [0, 1])
+
+
+async def test_a_copy_that_is_read_is_used() -> None:
+    """A copy whose history is read now and then is kept."""
+    room = await make_room()
+    process = room.processes[1]
+    for _ in range(2):
+        await process.journals.open("t")
+        process.clock.advance(UNUSED_SECONDS - 1)
+    process.journals.close_unused()
+    assert process.journals.is_open("t")
+
+
+async def test_copies_are_dropped_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the events of dropped copies reach a bound, other copies wait for the next call."""
+    monkeypatch.setattr("pubsub.cluster.journals.DROPPED_AT_ONCE", 1)
+    room = await make_room()
+    await room.create("u")
+    process = room.processes[1]
+    for name in ("t", "u"):
+        await process.publish(1, name)
+        await process.journals.open(name)
+    process.clock.advance(UNUSED_SECONDS)
+    for left in (1, 0):
+        process.journals.close_unused()
+        assert process.journals.statistics().open == left
+
+
+async def test_a_partition_is_followed_though_one_of_its_topics_is_deleted() -> None:
+    """Of two topics of one partition that are being opened, one may be deleted."""
+    other = next(name for name in map(str, range(9999)) if partition_of(name) == partition_of("t"))
+    room = await make_room()
+    await room.create(other)
+    process = room.processes[1]
+    opening = [asyncio.ensure_future(process.journals.open(name)) for name in ("t", other)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    process.broker.remove("t", deleted("t"))
+    process.journals.on_removed("t")
+    with pytest.raises(TopicNotFound):
+        await opening[0]
+    await opening[1]
+    assert process.journals.is_open(other)
 
 
 async def test_a_partition_is_followed_as_long_as_a_copy_needs_it() -> None:

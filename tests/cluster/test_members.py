@@ -40,7 +40,7 @@ class Process:
             self.broker,
             turns=Turns(),
             positions=lambda: {7: len(name)},
-            on_positions=self.positions.__setitem__,
+            on_positions=self._note_positions,
             on_joined=note("joined"),
             on_left=note("left"),
             on_gone=note("gone"),
@@ -48,6 +48,9 @@ class Process:
             call_later=room.time.call_later,
             **options,
         )
+
+    def _note_positions(self, process: str, positions: dict[int, int], uptime: float) -> None:
+        self.positions[process] = positions
 
     def install(self, topic: str) -> None:
         """Create a topic."""
@@ -107,16 +110,28 @@ def room() -> Room:
 
 
 async def test_processes_hear_of_each_other(room: Room) -> None:
-    """A process is known to those before it at once, and knows them within a second."""
+    """A process is known to those before it at once, and knows them a moment later."""
     a = await room.process("a")
     b = await room.process("b", serves=False)
     assert a.take_heard() == [("joined", "b")]
     assert a.positions == {"b": {7: 1}}
-    await room.time.pass_(1.25)
+    await room.time.pass_(0.25)
     assert b.take_heard() == [("joined", "a")]
     assert (a.alive, b.alive) == (["b"], ["a"])
     assert [each.members.alive[0].serves for each in (a, b)] == [False, True]
     assert a.take_heard() == []
+
+
+async def test_many_new_processes(room: Room) -> None:
+    """All of them together get one more heartbeat, and then there are no more than usual."""
+    a = await room.process("a")
+    for name in "bcde":
+        await room.process(name)
+    before = a.members._number
+    await room.time.pass_(0.25)
+    assert a.members._number == before + 1
+    await room.time.pass_(0.5)
+    assert a.members._number == before + 1
 
 
 async def test_totals(room: Room) -> None:
@@ -141,7 +156,7 @@ async def test_subscribers_elsewhere(room: Room) -> None:
     b.broker.disconnect(clients[1])
     await room.time.pass_(1.25)
     assert [a.members.remote_subscribers(topic) for topic in ("t", "u", "v")] == [2, 0, 0]
-    assert a.members._subscribers.keys() == {"t"}
+    assert a.members._counts._subscribers.keys() == {"t"}
 
 
 async def test_subscribers_of_a_deleted_topic(room: Room) -> None:
@@ -204,7 +219,7 @@ async def test_counts_that_change_while_they_are_asked_for(room: Room) -> None:
     a.relay.drops = 1
     b.members.beat_now()
     await turns()
-    before = await b.members._answer_counts(b"")
+    before = await b.members._counts._answer(b"")
 
     async def answer(body: bytes) -> bytes:
         b.broker.disconnect(client)

@@ -6,18 +6,11 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from pubsub.cluster import presence as module
+from pubsub.cluster import own_members, presence_messages
 from pubsub.cluster.names import partition_of
-from pubsub.cluster.presence import (
-    CONFIRM_AFTER,
-    INTERVAL,
-    KEEP,
-    KIND,
-    Changes,
-    RemotePresence,
-    Said,
-    State,
-)
+from pubsub.cluster.own_members import CONFIRM_AFTER, INTERVAL
+from pubsub.cluster.presence import KEEP, KIND, RETRY_AFTER, RemotePresence
+from pubsub.cluster.presence_messages import Changes, Said, State
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
@@ -27,7 +20,7 @@ from pubsub.core.presence import Notice
 from pubsub.protocol import replies
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
-from tests.cluster.processes import turns
+from tests.cluster.topic_room import turns
 from tests.core.presence_room import LINGER, Time, names
 from tests.core.support import join
 
@@ -262,9 +255,12 @@ async def test_members_that_nobody_needs_are_forgotten() -> None:
     await room.elapse(2 * KEEP + 1)
     assert second.names == []
     assert "0 partitions" in repr(second.presence)
+    second.relay.drops = 1
     first.join("cid")
     await room.elapse(INTERVAL)
     assert second.names == []
+    assert second.relay.drops == 1, "the process receives nothing about the topic"
+    second.relay.drops = 0
     second.join("bob")
     await turns()
     assert second.names == ["ann", "bob", "cid"]
@@ -395,6 +391,22 @@ async def test_a_process_without_the_network() -> None:
     assert first.names == second.names == ["ann", "bob"]
 
 
+async def test_a_question_that_failed() -> None:
+    """A question that the network did not take is repeated after a while."""
+    room = Room()
+    first, second = room.processes
+    first.join("ann")
+    await room.elapse(10)
+    second.relay.is_connected = False
+    second.join("bob")
+    await turns()
+    second.relay.is_connected = True
+    assert not second.presence.knows(TOPIC)
+    await room.elapse(RETRY_AFTER)
+    assert second.presence.knows(TOPIC)
+    assert second.names == ["ann", "bob"]
+
+
 async def test_an_answer_older_than_a_message() -> None:
     """An answer that is older than a message that was received first is asked for again."""
     room = Room()
@@ -448,7 +460,8 @@ async def test_a_topic_that_is_deleted_while_changes_wait() -> None:
 
 async def test_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many members travel in messages of bounded size, and are applied in many turns."""
-    monkeypatch.setattr(module, "SLICE", 10)
+    for module in (own_members, presence_messages):
+        monkeypatch.setattr(module, "SLICE", 10)
     room = Room(presence_max=1000)
     first, second = room.processes
     second.join("bob")
@@ -484,7 +497,7 @@ async def test_an_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> N
     first.join("bob", b'{"n":2}')
     second.join("cid")
     await room.elapse(INTERVAL)
-    monkeypatch.setattr(module, "ANSWER_BYTES", 50)
+    monkeypatch.setattr(own_members, "ANSWER_BYTES", 50)
     state = msgspec.msgpack.decode(
         await first.presence.answer(msgspec.msgpack.encode([TOPIC, "missing"])), type=State
     )

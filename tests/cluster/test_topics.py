@@ -9,6 +9,7 @@ import pytest
 
 from pubsub.cluster import topics as module
 from pubsub.cluster.names import key_of
+from pubsub.cluster.records import Record, encode
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import (
     InvalidTopicName,
@@ -17,11 +18,11 @@ from pubsub.core.errors import (
     TopicExists,
     TopicNotFound,
 )
-from pubsub.core.options import GivenOptions, Overflow, TopicRules
+from pubsub.core.options import GivenOptions, Overflow, TopicOptions, TopicRules
 from pubsub.logs import events
 from pubsub.relay.base import Snapshot
 from pubsub.relay.errors import Unavailable
-from tests.cluster.processes import Network, Process, notices, processes, turns
+from tests.cluster.topic_room import Network, Process, notices, processes, turns
 
 KEPT = GivenOptions(history=10)
 
@@ -729,10 +730,9 @@ async def test_ten_thousand_topics() -> None:
     """Ten thousand topics are adopted in many turns of the event loop, and lost in many as well."""
     network = Network()
     count = Configuration().max_topics
-    first = await Process(network).connect()
-    for start in range(0, count, 500):
-        names = (f"t{number}" for number in range(start, start + 500))
-        await asyncio.gather(*map(first.topics.create, names))
+    for number in range(count):
+        record = Record(f"t{number}", TopicOptions(), "epoch")
+        network.change(key_of(record.name), encode(record))
     late = Process(network)
     late.relay.connect()
     for expected in (count, 0):

@@ -7,7 +7,7 @@ from pubsub.core.configuration import Configuration
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Position
 from pubsub.core.topic import Recover
-from tests.core.support import describe_loss, describe_presence, encode, join, read
+from tests.core.support import describe_loss, describe_presence, encode, join, read, reply
 
 
 class Clock:
@@ -85,3 +85,35 @@ def test_repetitions_of_other_processes_are_counted() -> None:
     broker, _ = make()
     broker.count_repetition()
     assert broker.statistics().repetitions == 1
+
+
+def test_the_publisher_gets_no_copy() -> None:
+    """The client that published an event gets no copy, if it is of the user that published."""
+    broker, _ = make()
+    client, other = join(broker, "t"), join(broker, "t")
+    for offset, user in ((1, None), (2, "42")):
+        broker.deliver_kept("t", b"e", offset=offset, publisher_id=client.id, user=user)
+    broker.deliver_kept("t", b"e", offset=3, publisher_id="elsewhere", user=None)
+    assert (len(read(client)), len(read(other))) == (2, 3)
+
+
+def test_a_new_epoch() -> None:
+    """A new epoch begins with an empty history, and subscribers get the notice of it."""
+    broker, _ = make()
+    client = join(broker, "t")
+    deliver(broker, 7)
+    broker.begin_again("t", "epoch002", reply("again"))
+    deliver(broker, 3)
+    assert read(client) == ["7", "again", "3"]
+    page = broker.history("t", limit=10)
+    assert (page.position, len(page.frames)) == (("epoch002", 3), 1)
+
+
+def test_accepted_messages_are_counted_where_they_were_accepted() -> None:
+    """A message counts once, by a client or not, and not at all if its topic is gone."""
+    broker, _ = make()
+    deliver(broker, 1)
+    for name, by_client in (("t", True), ("t", False), ("u", True)):
+        broker.count_accepted(name, by_client=by_client)
+    statistics = broker.statistics()
+    assert (statistics.messages, statistics.client_publications) == (2, 1)

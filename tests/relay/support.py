@@ -14,8 +14,11 @@ from pubsub.relay.nats_connection import Timings
 from tests.live.waiting import PATIENCE
 from tests.relay.server import NatsServer
 
-QUICK = Timings(connect=0.5, first_pause=0.01, max_pause=0.05, ping_interval=0.1, ping_timeout=0.4)
-"""Short enough for tests of faults, and long enough for a busy machine not to cause any."""
+PATIENT = Timings(connect=PATIENCE, first_pause=0.01, max_pause=0.05, ping_timeout=PATIENCE)
+"""On a busy machine no connection is lost, unless it is closed."""
+
+QUICK = Timings(connect=1, first_pause=0.01, max_pause=0.05, ping_interval=0.1, ping_timeout=2)
+"""A server that hangs is noticed soon."""
 
 
 async def poll(condition: Callable[[], object]) -> None:
@@ -80,7 +83,7 @@ class Network(Protocol):
 class NatsNetwork:
     """Relays of a room of their own on a NATS server."""
 
-    def __init__(self, server: NatsServer, timings: Timings = QUICK, **settings: Any) -> None:
+    def __init__(self, server: NatsServer, timings: Timings = PATIENT, **settings: Any) -> None:
         self.config = RelayConfiguration(
             **{"relay": server.url, "relay_name": f"test-{uuid4().hex[:12]}", **settings}
         )

@@ -129,6 +129,24 @@ async def test_end_of_a_subscription(two: Two) -> None:
     assert sorted(one.messages) == [b"2", b"3"]
 
 
+async def test_unsubscribing_in_a_handler(two: Two) -> None:
+    """What has arrived already is not delivered after the end of a subscription."""
+    one, other = two
+    received = []
+
+    def receive_one(data: bytes) -> None:
+        received.append(data)
+        one.relay.unsubscribe("c")
+
+    await one.relay.subscribe("c", receive_one)
+    await one.relay.subscribe("end", one.on_message)
+    for number in range(100):
+        other.relay.publish("c", b"%d" % number)
+    other.relay.publish("end", b"end")
+    await one.until(lambda: one.messages)
+    assert received == [b"0"]
+
+
 # --- Logs ---
 
 
@@ -200,6 +218,9 @@ async def test_reading(two: Two) -> None:
     newer = await read("7.a", after=offsets[7], limit=100)
     assert [tuple(entry) for entry in newer] == [(offsets[8], b"8"), (offsets[9], b"9")]
     assert await read("7.a", after=offsets[9], limit=100) == []
+    last = [await one.relay.append("7.a", b"last") for _ in range(2)]
+    assert await read("7.a", after=last[0].offset, limit=100) == [(last[1].offset, b"last")]
+    offsets += [each.offset for each in last]
     assert await read("7.a", after=0, limit=0) == []
     assert await read("7.c", after=0, limit=100) == []
     assert await other.relay.last_offset("7.a") == offsets[-1]

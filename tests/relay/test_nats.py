@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from pubsub.logs import events
 from pubsub.relay.errors import Unavailable
+from pubsub.relay.nats import ask_max_bytes
 from tests.relay.proxy import proxy_to
 from tests.relay.server import NatsServer
-from tests.relay.support import QUICK, NatsNetwork, Process, connected, poll, process
+from tests.relay.support import PATIENT, QUICK, NatsNetwork, Process, connected, poll, process
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +109,7 @@ async def test_killed_and_restarted_with_its_store(server: NatsServer) -> None:
 
 async def test_paused(server: NatsServer) -> None:
     """A server that hangs is noticed, whatever is under way fails, and all comes back."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     async with connected(network) as one, connected(network) as other:
         await receive_all(one)
         server.pause()
@@ -124,7 +126,7 @@ async def test_paused(server: NatsServer) -> None:
 
 async def test_paused_while_subscribing(server: NatsServer) -> None:
     """A subscription that the server never confirmed fails, and holds after the reconnection."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     async with connected(network) as one, connected(network) as other:
         server.pause()
         with pytest.raises(Unavailable):
@@ -151,7 +153,7 @@ async def test_start_with_a_paused_server(
     server: NatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An attempt to connect ends even if the server accepts it and says nothing."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     server.pause()
     async with process(network.relay()) as one:
         await poll(lambda: "relay_unreachable" in logged(caplog))
@@ -173,7 +175,7 @@ async def test_second_server(server: NatsServer) -> None:
 
 async def test_stop_without_server(server: NatsServer) -> None:
     """A relay stops at once whether NATS is there, hangs, or never was."""
-    network = NatsNetwork(server)
+    network = NatsNetwork(server, QUICK)
     async with connected(network) as one:
         server.pause()
         await one.relay.stop()
@@ -189,9 +191,9 @@ async def test_last_messages_are_sent(nats_server: NatsServer) -> None:
     async with connected(network) as one:
         await one.relay.subscribe("c", one.on_message)
         async with connected(network) as other:
-            for _ in range(1000):
-                other.relay.publish("c", b"x" * 1000)
-        await one.until(lambda: len(one.messages) == 1000)
+            for _ in range(3500):
+                assert other.relay.publish("c", b"x" * 1000)
+        await one.until(lambda: len(one.messages) == 3500)
 
 
 # --- Faults of the network ---
@@ -201,10 +203,9 @@ async def test_black_hole(nats_server: NatsServer) -> None:
     """A network in which packets vanish is noticed, with bytes on their way, and comes back."""
     async with proxy_to(nats_server.port) as proxy:
         network = NatsNetwork(nats_server)
-        behind = NatsNetwork(nats_server, relay=f"nats://127.0.0.1:{proxy.port}")
-        behind.config = network.config.__class__(
-            relay=f"nats://127.0.0.1:{proxy.port}", relay_name=network.config.relay_name
-        )
+        address = f"nats://127.0.0.1:{proxy.port}"
+        room = network.config.relay_name
+        behind = NatsNetwork(nats_server, QUICK, relay=address, relay_name=room)
         async with connected(behind) as one, connected(network) as other:
             await receive_all(one)
             proxy.swallows = True
@@ -249,8 +250,7 @@ def small() -> Iterator[NatsServer]:
 
 async def test_incoming_flood(small: NatsServer) -> None:
     """Messages of a channel that come too fast are dropped and counted, and nothing else."""
-    network = NatsNetwork(small)
-    network.timings = QUICK.__class__(incoming_bytes=8192)
+    network = NatsNetwork(small, replace(PATIENT, incoming_bytes=8192))
     async with connected(network) as one, connected(network) as other:
         await one.relay.subscribe("c", one.on_message)
         await one.relay.subscribe("end", one.on_message)
@@ -266,8 +266,7 @@ async def test_incoming_flood(small: NatsServer) -> None:
 
 async def test_incoming_flood_of_a_log(small: NatsServer) -> None:
     """If entries of a log are dropped, the connection begins again, and nothing is missing."""
-    network = NatsNetwork(small)
-    network.timings = QUICK.__class__(incoming_bytes=8192)
+    network = NatsNetwork(small, replace(PATIENT, incoming_bytes=8192))
     async with connected(network) as one, connected(network) as other:
         await one.relay.follow("7", one.on_entry)
         while one.connections == 1:
@@ -294,6 +293,14 @@ async def test_size_of_messages(small: NatsServer) -> None:
         assert not error.value.unknown_fate
         assert one.relay.statistics().dropped == {"too_large": 1}
         assert one.disconnections == 0
+
+
+def test_size_before_the_start(small: NatsServer) -> None:
+    """The largest message can be asked for before anything runs, if NATS can be reached."""
+    config = NatsNetwork(small).config
+    assert ask_max_bytes(config, QUICK) == 4096 - 1024
+    small.kill()
+    assert ask_max_bytes(config, QUICK) is None
 
 
 # --- What is stored ---

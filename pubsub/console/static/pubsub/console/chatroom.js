@@ -18,9 +18,10 @@
  *   slow. It notifies each subscription of messages that are or may be lost (`onNotice` with kind
  *   "gap" or "slow").
  * - `publish` settles exactly once: with the server's acknowledgement or with a `ChatError`. A
- *   publication that is in flight when the connection is lost fails with `unknownFate`, because it
- *   may have arrived; with `once`, it is repeated instead, and the server delivers it once. Without a
- *   connection, `publish` fails immediately; nothing is queued for later.
+ *   publication that is in flight when the connection is lost, or whose fate the server itself does
+ *   not know, fails with `unknownFate`, because it may have arrived; with `once`, it is repeated
+ *   instead, and the server delivers it once. Without a connection, `publish` fails immediately;
+ *   nothing is queued for later.
  * - Where no WebSocket can be opened, it uses server-sent events and REST, until a WebSocket works.
  * - With a function as `token`, every connection gets a new token, and an open connection renews its
  *   token before it expires. Tokens never appear in a URL or in an event.
@@ -174,6 +175,9 @@ const TOKEN_PROBLEMS = {
   3500: "the token is invalid",
   3502: "the client did not authenticate in time",
 };
+
+/** Errors after which a publication whose fate is unknown is still repeated. */
+const TEMPORARY = new Set(["NOT_CONNECTED", "UNAVAILABLE"]);
 
 /** Errors that mean there was no answer; the next connection subscribes again. */
 const UNANSWERED = new Set(["NOT_CONNECTED", "CONNECTION_LOST"]);
@@ -334,7 +338,8 @@ export class ChatRoom extends ChatRoomTarget {
    * @param {object} [options]
    * @param {string} [options.id] The UUID of the message; random by default.
    * @param {boolean} [options.once] Whether to publish it again if the connection is lost before the
-   *     server has answered. The server delivers it once; the ack of a repetition has `duplicate`.
+   *     server has answered, or the server does not know its fate. The server delivers it once; the
+   *     ack of a repetition has `duplicate`.
    * @returns {Promise<Ack>} The server's ack. Rejected with a `ChatError`.
    */
   async publish(topic, payload, { id = newId(), once = false } = {}) {
@@ -378,6 +383,19 @@ export class ChatRoom extends ChatRoomTarget {
     const start = performance.now();
     await this.#command({ type: "ping" });
     return performance.now() - start;
+  }
+
+  /**
+   * Ask which process of a server of several processes this connection leads to. It may be another
+   * one after each reconnection.
+   *
+   * @returns {Promise<string | undefined>} Its id, which is new whenever it is started; `undefined`
+   *     if the server is a single process, or without a WebSocket.
+   */
+  async process() {
+    /** @type {Pong} */
+    const pong = await this.#command({ type: "ping", process: true });
+    return pong.process;
   }
 
   /**
@@ -791,7 +809,8 @@ export class ChatRoom extends ChatRoomTarget {
   }
 
   /**
-   * Publish, and publish again on the next connection whenever one is lost before the answer.
+   * Publish, and publish again whenever the fate of the publication is unknown: on the next
+   * connection if one is lost before the answer, or after a pause if the server does not know.
    *
    * @param {Command} command
    * @returns {Promise<Ack>}
@@ -800,16 +819,18 @@ export class ChatRoom extends ChatRoomTarget {
     const deadline = performance.now() + ONCE_WINDOW;
     /** @type {ChatError | null} */
     let lost = null;
+    let pauses = 0;
     do {
       try {
         return await this.#command(command);
       } catch (problem) {
         const error = /** @type {ChatError} */ (problem);
         if (error.unknownFate) lost = error;
-        else if (!lost || error.code !== "NOT_CONNECTED") {
+        else if (!lost || !TEMPORARY.has(error.code)) {
           error.unknownFate = lost !== null;
           throw error;
         }
+        if (this.state === "open") await pause(pauses++);
       }
     } while (await this.#reopened(deadline));
     throw lost;
@@ -866,6 +887,7 @@ export class ChatRoom extends ChatRoomTarget {
   #onSubscribed(subscription, ack) {
     if (!this.#isCurrent(subscription)) return;
     subscription.active = true;
+    subscription.refusals = 0;
     subscription.clientId = ack.client_id ?? "";
     subscription.resolve(ack);
     if (this.#onResumed(subscription, ack)) return;
@@ -901,7 +923,7 @@ export class ChatRoom extends ChatRoomTarget {
       return;
     }
     const link = this.#link;
-    pause().then(() => {
+    pause(subscription.refusals++).then(() => {
       if (this.#link === link && this.#isCurrent(subscription)) this.#request(subscription);
     });
   }
@@ -972,6 +994,9 @@ export class ChatRoom extends ChatRoomTarget {
     else if (message.type === "info") this.#onInfo(message);
     else if (message.type === "error" && message.error.code === "SLOW_CONSUMER") {
       this.#onSlow(message);
+    } else if (message.type === "error" && message.error.code === "RELAY_GAP") {
+      const { topic = "", dropped: lost, at_most: atMost } = message;
+      this.#notifyOfLoss(topic, { cause: "relay", lost, atMost });
     } else if (message.type === "presence" && message.request_id === undefined) {
       this.#onPresence(message);
     } else if (message.type === "history") this.#onReply({ ...message, text });
@@ -989,7 +1014,8 @@ export class ChatRoom extends ChatRoomTarget {
       return;
     }
     const { code, message: text } = message.error;
-    const error = new ChatError(code, text, { topic: message.topic });
+    const { topic, unknown_fate: unknownFate } = message;
+    const error = new ChatError(code, text, { topic, unknownFate });
     if (command) {
       command.reject(error);
       return;
@@ -1057,6 +1083,30 @@ export class ChatRoom extends ChatRoomTarget {
     }
   }
 
+  /**
+   * A topic has a new history. Two streams that overlap may both say so, and an ack before.
+   *
+   * @param {Subscription} subscription
+   * @param {Partial<Position>} position
+   */
+  #onReset(subscription, position) {
+    if (subscription.position?.epoch === position.epoch) return;
+    subscription.begin(position);
+    this.#notifyOfLoss(subscription.topic, { cause: "reset" });
+  }
+
+  /**
+   * Report messages that were lost although the connection was not.
+   *
+   * @param {string} topic
+   * @param {Pick<GapNotice, "cause" | "lost" | "atMost">} loss
+   */
+  #notifyOfLoss(topic, loss) {
+    const now = new Date();
+    const notice = /** @type {GapNotice} */ ({ kind: "gap", topic, from: now, until: now, ...loss });
+    this.#notify(this.#subscriptions.get(topic), notice);
+  }
+
   /** @param {PresenceMessage} message */
   #onPresence(message) {
     const subscription = this.#subscriptions.get(message.topic);
@@ -1073,7 +1123,7 @@ export class ChatRoom extends ChatRoomTarget {
     }
     if (msg === "token_expiring") this.#onExpiring(expires_in);
     const subscription = this.#subscriptions.get(topic);
-    if (msg === "position_reset") subscription?.begin(position);
+    if (msg === "position_reset" && subscription?.active) this.#onReset(subscription, position);
     if (msg !== "topic_deleted" && msg !== "permission_revoked") return;
     if (subscription && !subscription.active) return; // its own ack is still to come
     this.#subscriptions.delete(topic);

@@ -123,3 +123,23 @@ export function timeElement(date) {
   const attributes = { datetime: date.toISOString(), title: full.format(date) };
   return element("time", attributes, timeOf(date));
 }
+
+/** @type {[number, string][]} */
+const UNITS = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+/**
+ * Format a duration with its two largest units: "2 d 3 h", "4 min 10 s".
+ *
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  const first = UNITS.findIndex(([length]) => seconds >= length);
+  if (first < 0) return "0 s";
+  const parts = [];
+  let rest = seconds;
+  for (const [length, name] of UNITS.slice(first, first + 2)) {
+    parts.push(`${Math.floor(rest / length)} ${name}`);
+    rest %= length;
+  }
+  return parts.join(" ");
+}

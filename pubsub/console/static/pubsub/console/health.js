@@ -5,7 +5,7 @@
  */
 
 import { Chart } from "./chart.js";
-import { byId, element } from "./dom.js";
+import { byId, duration, element } from "./dom.js";
 import { RestError } from "./rest.js";
 
 /**
@@ -19,6 +19,9 @@ const KEY_NEEDED = "The server shows these figures only to requests with an API 
 
 /** @typedef {import("./rest.js").Totals} Totals */
 
+/** @type {(keyof Totals)[]} */
+const COUNTS = ["messages", "delivered", "dropped"];
+
 export class Health {
   #clients = new Chart("Clients", "");
   #in = new Chart("Messages in", "/s");
@@ -29,7 +32,12 @@ export class Health {
   #subscriptions = addFigure("Subscriptions");
   #dropped = addFigure("Total dropped");
   #state = byId("health-state");
-  /** @type {{totals: Totals, at: number, uptime: number} | null} */ #last = null;
+  /**
+   * The figures of the last sample, and of which processes they are, if there are several.
+   *
+   * @type {{totals: Totals, at: number, uptime: number, of: string} | null}
+   */
+  #last = null;
 
   /** @param {import("./poll.js").Poll} poll */
   constructor(poll) {
@@ -44,29 +52,41 @@ export class Health {
   }
 
   /** @param {import("./poll.js").Figures} figures */
-  #show({ health, stats, at }) {
-    this.#uptime.textContent = health.uptime_sec === undefined ? "–" : duration(health.uptime_sec);
+  #show({ health, stats, at, processes, isComplete }) {
+    const uptime = longest(processes) ?? health.uptime_sec;
+    this.#uptime.textContent = uptime === undefined ? "–" : duration(uptime);
     this.#rooms.textContent = health.topics?.toLocaleString("en") ?? "–";
     this.#subscriptions.textContent = health.subscribers?.toLocaleString("en") ?? "–";
     this.#dropped.textContent = stats?.totals.dropped.toLocaleString("en") ?? "–";
     this.#state.textContent = stats ? "" : KEY_NEEDED;
     byId("charts").hidden = !stats;
     if (!stats) return;
+    if (!isComplete) {
+      this.#last = null;
+      return;
+    }
     const { totals } = stats;
+    const of = (processes ?? []).map(({ id }) => id).sort().join();
     const last = this.#last;
     const seconds = last ? (at - last.at) / 1000 : Infinity;
     if (seconds < SHORTEST) return;
-    this.#last = { totals, at, uptime: stats.uptime_sec };
+    this.#last = { totals, at, uptime: stats.uptime_sec, of };
     this.#clients.add(health.clients ?? 0);
     if (!last || seconds > LONGEST) return;
-    // A restart resets all counters, so there is no rate across it.
-    if (stats.uptime_sec < last.uptime || totals.messages < last.totals.messages) return;
+    // A process takes its counts with it when it ends, so there is no rate across that.
+    if (of !== last.of || (!of && stats.uptime_sec < last.uptime)) return;
+    if (COUNTS.some((name) => totals[name] < last.totals[name])) return;
     /** @param {keyof Totals} name */
     const rate = (name) => (totals[name] - last.totals[name]) / seconds;
     this.#in.add(rate("messages"));
     this.#out.add(rate("delivered"));
     this.#drops.add(rate("dropped"));
   }
+}
+
+/** @param {import("./rest.js").Process[]} [processes] */
+function longest(processes) {
+  return processes?.length ? Math.max(...processes.map((each) => each.uptime_sec)) : undefined;
 }
 
 /**
@@ -78,24 +98,4 @@ function addFigure(name) {
   const value = element("dd", {}, "–");
   byId("figures").append(element("div", {}, element("dt", {}, name), value));
   return value;
-}
-
-/** @type {[number, string][]} */
-const UNITS = [[86_400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-
-/**
- * Format a duration with its two largest units: "2 d 3 h", "4 min 10 s".
- *
- * @param {number} seconds
- */
-function duration(seconds) {
-  const first = UNITS.findIndex(([length]) => seconds >= length);
-  if (first < 0) return "0 s";
-  const parts = [];
-  let rest = seconds;
-  for (const [length, name] of UNITS.slice(first, first + 2)) {
-    parts.push(`${Math.floor(rest / length)} ${name}`);
-    rest %= length;
-  }
-  return parts.join(" ");
 }

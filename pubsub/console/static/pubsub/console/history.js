@@ -18,7 +18,8 @@ export const MAX_CHARACTERS = 4_000_000;
  * @property {string} text
  * @property {string} [user] The authenticated user who sent it, according to the server.
  * @property {boolean} [mine] Whether it was sent from this page. The following are of those only.
- * @property {"sending" | "acknowledged" | "refused"} [status]
+ * @property {"sending" | "acknowledged" | "partial" | "refused"} [status] `partial`: acknowledged, but
+ *     only those who are connected to the same process have it.
  * @property {string} [code] The error code of a refused message.
  * @property {string} [problem] Why it was refused.
  */

@@ -27,6 +27,7 @@ const COLOURS = 8;
 const STATUS = {
   sending: ["·", "sending"],
   acknowledged: ["✓", "acknowledged"],
+  partial: ["✓", "may have reached only a part of the room"],
   refused: ["!", "not sent"],
 };
 
@@ -47,6 +48,9 @@ export function messageElement(entry, previous, retry) {
   item.append(continues ? hiddenSenderElement(entry) : senderElement(entry));
   item.append(element("div", { class: "bubble" }, bodyElement(entry), stampElement(entry)));
   if (entry.kind === "chat" && entry.status === "refused") item.append(problemElement(entry, retry));
+  if (entry.kind === "chat" && entry.status === "partial") {
+    item.append(element("p", { class: "quiet" }, "This message may have reached only some people in the room."));
+  }
   return item;
 }
 

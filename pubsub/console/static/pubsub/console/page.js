@@ -12,6 +12,7 @@ import { Health } from "./health.js";
 import { OpenRoom } from "./open-room.js";
 import { panels } from "./panels.js";
 import { Poll } from "./poll.js";
+import { Processes } from "./processes.js";
 import * as rest from "./rest.js";
 import { RoomList, hashOf } from "./room-list.js";
 import { Rooms } from "./rooms.js";
@@ -30,6 +31,7 @@ showConnection(chat);
 const edit = editor(chat, () => openRoom.name);
 new Wire(chat, edit);
 new Health(poll);
+new Processes(chat, poll);
 
 const rooms = new Rooms(chat);
 const openRoom = new OpenRoom(rooms, { create, leave, remove });

@@ -15,6 +15,9 @@ const INTERVAL = 2000;
  * @property {rest.StatsAnswer | null} stats `null` if the server does not show them to this page.
  * @property {Map<string, number>} topics The number of subscribers by topic.
  * @property {number} [total] The number of topics, if not all of them are in `topics`.
+ * @property {rest.Process[]} [processes] Those of the server, if there may be several.
+ * @property {boolean} isComplete Whether the figures are those of all processes.
+ * @property {string} readiness `ok`, or if they are not complete, what may be the reason.
  * @property {number} at When the answers arrived, in milliseconds of `performance.now()`.
  */
 
@@ -55,7 +58,11 @@ export class Poll extends PollTarget {
     let isStopped = false;
     try {
       const [health, figures] = await Promise.all([rest.health(), this.#figures()]);
-      const detail = { health, ...figures, at: performance.now() };
+      const isComplete = health.complete !== false && figures.isComplete;
+      const readiness = isComplete ? "ok" : await rest.readiness();
+      const { processes = health.processes } = figures;
+      const at = performance.now();
+      const detail = { health, ...figures, processes, isComplete, readiness, at };
       this.dispatchEvent(new CustomEvent("figures", { detail }));
     } catch (error) {
       isStopped = error instanceof rest.RestError && error.wantsToken;
@@ -66,14 +73,14 @@ export class Poll extends PollTarget {
     else if (!document.hidden && !isStopped) this.#timer = setTimeout(() => this.now(), INTERVAL);
   }
 
-  /** @returns {Promise<Pick<Figures, "stats" | "topics" | "total">>} */
+  /** @returns {Promise<Omit<Figures, "health" | "readiness" | "at">>} */
   async #figures() {
     if (this.#mayReadStats) {
       try {
         const stats = await rest.stats();
         const entries = Object.entries(stats.topics);
         const topics = new Map(entries.map(([name, topic]) => [name, topic.subscribers]));
-        return { stats, topics, total: totalOf(stats) };
+        return { stats, topics, ...ofRoom(stats) };
       } catch (error) {
         if (!(error instanceof rest.RestError && error.isRefusal)) throw error;
         this.#mayReadStats = false;
@@ -81,11 +88,11 @@ export class Poll extends PollTarget {
     }
     const answer = await rest.topics();
     const topics = new Map(answer.topics.map((topic) => [topic.name, topic.subscribers]));
-    return { stats: null, topics, total: totalOf(answer) };
+    return { stats: null, topics, ...ofRoom(answer) };
   }
 }
 
 /** @param {rest.StatsAnswer | rest.TopicsAnswer} answer */
-function totalOf(answer) {
-  return answer.next ? answer.total : undefined;
+function ofRoom({ next, total, processes, complete }) {
+  return { total: next ? total : undefined, processes, isComplete: complete !== false };
 }

@@ -23,28 +23,48 @@ export function setToken(value) {
 /** @typedef {{messages: number, delivered: number, dropped: number}} Totals */
 
 /**
- * @typedef {object} HealthAnswer Where access is controlled, it has none of these.
+ * @typedef {object} Process One process of a server of several.
+ * @property {string} id
+ * @property {number} uptime_sec
+ * @property {number} clients
+ * @property {number} age_ms How old its figures are.
+ */
+
+/**
+ * @typedef {object} Room What answers about the whole room have in common.
+ * @property {Process[]} [processes] The living ones, if there may be several.
+ * @property {boolean} [complete] `false` if one of them did not answer.
+ */
+
+/**
+ * @typedef {object} HealthAnswerFields Where access is controlled, it has none of these.
  * @property {number} [uptime_sec]
  * @property {number} [topics]
  * @property {number} [clients]
  * @property {number} [subscribers]
  */
 
+/** @typedef {Room & HealthAnswerFields} HealthAnswer */
+
 /**
- * @typedef {object} TopicsAnswer
+ * @typedef {object} TopicsAnswerFields
  * @property {{name: string, subscribers: number}[]} topics
  * @property {string} [next] The cursor of the next page, if there is one.
  * @property {number} [total] The number of topics on all pages.
  */
 
+/** @typedef {Room & TopicsAnswerFields} TopicsAnswer */
+
 /**
- * @typedef {object} StatsAnswer
+ * @typedef {object} StatsAnswerFields
  * @property {Record<string, {subscribers: number}>} topics
  * @property {Totals} totals
  * @property {number} uptime_sec
  * @property {string} [next] The cursor of the next page, if there is one.
  * @property {number} [total] The number of topics on all pages.
  */
+
+/** @typedef {Room & StatsAnswerFields} StatsAnswer */
 
 /** The server refused a request, or did not answer. */
 export class RestError extends Error {
@@ -102,6 +122,18 @@ export function health() {
   return request("GET", "health");
 }
 
+/** @returns {Promise<string>} Whether the server welcomes new clients: `ok`, or why it does not. */
+export async function readiness() {
+  const init = { cache: /** @type {const} */ ("no-store"), signal: AbortSignal.timeout(TIMEOUT) };
+  try {
+    const response = await fetch(new URL("readyz", base), init);
+    const { status } = await response.json();
+    return String(status);
+  } catch {
+    return "unknown";
+  }
+}
+
 /**
  * Request a list page by page, up to `PAGES`.
  *
@@ -115,6 +147,7 @@ async function pages(path, append) {
   for (let count = 1; page.next && count < PAGES; count += 1) {
     page = await request("GET", `${path}?cursor=${encodeURIComponent(page.next)}`);
     append(first, page);
+    if (page.complete === false) first.complete = false;
   }
   return { ...first, next: page.next };
 }

@@ -201,7 +201,9 @@ export class Rooms extends RoomsTarget {
       this.#emit("entry", { room, entry });
     };
     this.#chat.publish(room.name, { name, text }, { id }).then(
-      ({ ts }) => settle({ status: "acknowledged", time: new Date(ts) }),
+      ({ ts, scope }) => {
+        settle({ status: scope ? "partial" : "acknowledged", time: new Date(ts) });
+      },
       ({ code, message, unknownFate }) => {
         const known = REFUSALS[code]?.write;
         const problem = unknownFate ? `${message}; it may have been sent.` : `${known ?? message}.`;
@@ -393,9 +395,22 @@ function textOfGap({ cause, from, until, lost, atMost }) {
     const upTo = lost === undefined && number !== undefined ? "Up to " : "";
     return `${upTo}${messages} could not be recovered here, because this page was too slow.`;
   }
+  if (cause === "reset") return "The server has begun a new history. Messages may be missing here.";
+  if (cause === "relay") return textOfRelayLoss(lost, atMost);
   const when = `The connection was lost from ${timeOf(from)} to ${timeOf(until)}.`;
   if (atMost === undefined) return `${when} Messages sent in that time may be missing here.`;
   return `${when} Up to ${count(atMost, "message")} could not be recovered.`;
+}
+
+/**
+ * @param {number} [lost]
+ * @param {number} [atMost]
+ */
+function textOfRelayLoss(lost, atMost) {
+  const number = lost ?? atMost;
+  const what = number === undefined ? "Messages" : count(number, "message");
+  const upTo = lost === undefined && number !== undefined ? "Up to " : "";
+  return `${upTo}${what} from other parts of the room did not arrive here.`;
 }
 
 /**

@@ -31,11 +31,19 @@ import { elements, member } from "./source-text.js";
 const PAGE = 1000;
 
 /** Errors after which a command is repeated on the same connection. */
-export const BUSY = new Set(["RATE_LIMITED", "TOO_MANY_IN_FLIGHT"]);
+export const BUSY = new Set(["RATE_LIMITED", "TOO_MANY_IN_FLIGHT", "UNAVAILABLE"]);
 
-/** Wait for one to two seconds, because the server is busy. */
-export function pause() {
-  return new Promise((resolve) => setTimeout(resolve, 1000 * (1 + Math.random())));
+/** Up to this number of attempts, each pause is twice as long as the one before. */
+const MAX_DOUBLINGS = 3;
+
+/**
+ * Wait because the server is busy: for one to two seconds, and longer after several attempts.
+ *
+ * @param {number} [attempts] How many pauses there have been before.
+ */
+export function pause(attempts = 0) {
+  const seconds = (1 + Math.random()) * 2 ** Math.min(attempts, MAX_DOUBLINGS);
+  return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 }
 
 export class Recovery {
@@ -71,18 +79,20 @@ export class Recovery {
     subscription.recovery = recovery;
     const isCurrent = () => subscription.recovery === recovery; // until the connection is lost
     let isComplete = false;
+    let refusals = 0;
     while (!isComplete) {
       const { topic, position } = subscription;
       try {
         const page = await this.#room.history(topic, { since: position ?? undefined, limit: PAGE });
         if (!isCurrent()) return;
+        refusals = 0;
         this.#onPage(subscription, page);
         isComplete = !subscription.isBehind && subscription.horizon >= page.offset;
       } catch (error) {
         if (!isCurrent()) return;
         isComplete = !BUSY.has(/** @type {ChatError} */ (error).code);
         if (isComplete) this.#notifyOfGap(subscription);
-        else await pause();
+        else await pause(refusals++);
       }
       if (!isCurrent()) return;
     }

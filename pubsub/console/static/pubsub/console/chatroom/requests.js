@@ -9,11 +9,13 @@ export class Refusal extends Error {
   /**
    * @param {number} status
    * @param {{code: string, message: string}} error
+   * @param {boolean} [unknownFate] Whether the server may have carried it out anyway.
    */
-  constructor(status, error) {
+  constructor(status, error, unknownFate) {
     super(error.message);
     this.status = status;
     this.error = error;
+    this.unknownFate = unknownFate;
   }
 }
 
@@ -48,8 +50,8 @@ export class Requests {
     const url = new URL(path, this.#base);
     const response = await fetch(url, { method, headers, body, signal, cache: "no-store" });
     if (response.ok) return response;
-    const { error } = await response.json();
-    throw new Refusal(response.status, error);
+    const { error, unknown_fate } = await response.json();
+    throw new Refusal(response.status, error, unknown_fate);
   }
 
   /**

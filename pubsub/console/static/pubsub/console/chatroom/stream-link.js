@@ -218,8 +218,8 @@ export class StreamLink {
     const publish = () => this.#requests.text("POST", pathOf(command, "messages"), { body });
     const published = this.#published.then(publish);
     this.#published = published.catch(() => {});
-    const { offset, duplicate } = JSON.parse(await published);
-    this.#answer(command, { type: "ack", topic, status: "ok", offset, duplicate });
+    const { offset, duplicate, scope } = JSON.parse(await published);
+    this.#answer(command, { type: "ack", topic, status: "ok", offset, duplicate, scope });
   }
 
   /** @param {Request} command */
@@ -265,7 +265,8 @@ export class StreamLink {
       return;
     }
     const { topic } = command;
-    this.#answer(command, { type: "error", topic, error: reason.error });
+    const { error, unknownFate: unknown_fate } = reason;
+    this.#answer(command, { type: "error", topic, error, unknown_fate });
   }
 
   /** @param {string} text */
@@ -464,7 +465,7 @@ export class StreamLink {
     try {
       await this.#requests.text("GET", pathOf({ topic }));
     } catch (error) {
-      if (error instanceof Refusal) this.#refuseTopic(topic, error);
+      if (error instanceof Refusal && error.status < 500) this.#refuseTopic(topic, error);
       else this.#lose();
       return false;
     }

@@ -48,6 +48,8 @@ export class Subscription {
    * @type {{since: Date, cause: "disconnected" | "slow", loss: Loss | undefined} | null}
    */
   recovery = null;
+  /** How often in a row the server was too busy to subscribe the client. */
+  refusals = 0;
   /** The id under which the client was subscribed, for the next connection. */
   clientId = "";
   #lastTs = "";
@@ -233,6 +235,7 @@ export class Subscription {
   suspend(at) {
     if (this.active) this.lostAt ??= at;
     this.active = false;
+    this.refusals = 0;
     this.recovery = null;
     this.#recovering = this.#skipped = 0;
   }

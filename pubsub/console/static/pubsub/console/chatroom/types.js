@@ -41,15 +41,20 @@ export {};
  */
 
 /**
- * The connection was lost for a while, or the client was too slow, and messages may be missing.
+ * Messages are or may be missing, for one of these reasons:
+ *
+ * - `disconnected`: the connection was lost for a while.
+ * - `slow`: the server dropped messages because this client read too slowly.
+ * - `relay`: messages were lost between the processes of the server.
+ * - `reset`: the server has lost the history of the topic, and its messages are numbered anew.
  *
  * @typedef {object} GapNotice
  * @property {"gap"} kind
  * @property {string} topic
- * @property {"disconnected" | "slow"} cause Whether the connection was lost, or the server dropped
- *     messages because this client read too slowly.
- * @property {Date} from When the last frame arrived before the connection was lost.
- * @property {Date} until When the subscription was restored.
+ * @property {"disconnected" | "slow" | "relay" | "reset"} cause
+ * @property {Date} from When the last frame arrived before the connection was lost. If it was not
+ *     lost, when the server reported the loss.
+ * @property {Date} until When the subscription was restored, or the same as `from`.
  * @property {number} [lost] Exactly how many messages are missing, if that is known.
  * @property {number} [atMost] How many messages are missing at most, if only that is known.
  */
@@ -80,7 +85,8 @@ export {};
 
 /**
  * @typedef {object} Position A place in the history of a topic.
- * @property {string} epoch It changes when the topic is created again.
+ * @property {string} epoch It changes when the topic is created again, and when a server of several
+ *     processes has lost its history.
  * @property {number} offset It grows with each message of the topic.
  */
 
@@ -92,6 +98,7 @@ export {};
  * @property {number} [last_n]
  * @property {Position & {client_id?: string}} [recover]
  * @property {boolean} [presence]
+ * @property {boolean} [process]
  * @property {{id: string, payload: unknown}} [message]
  * @property {boolean} [once]
  * @property {Position} [since]
@@ -111,6 +118,8 @@ export {};
  * @property {boolean} [recovered] Whether everything after the position in `recover` follows.
  * @property {number} [replayed]
  * @property {boolean} [duplicate] Whether the publication had already been accepted.
+ * @property {"process"} [scope] Of a publication, if it has only reached the subscribers in the
+ *     process that this client is connected to, because the other ones are out of reach.
  */
 
 /**
@@ -118,7 +127,7 @@ export {};
  *     user?: string, expires_in?: number}} AuthAck The answer to a token; without a WebSocket,
  *     it has neither `client_id` nor `user`.
  */
-/** @typedef {{type: "pong", request_id?: string, ts: string}} Pong */
+/** @typedef {{type: "pong", request_id?: string, ts: string, process?: string}} Pong */
 /**
  * @typedef {{type: "info", topic?: string, msg: string, reconnect_in_ms?: number,
  *     expires_in?: number, epoch?: string, offset?: number}} Info
@@ -140,7 +149,9 @@ export {};
  * @property {string} [request_id]
  * @property {string} [topic]
  * @property {{code: string, message: string}} error
- * @property {number} [dropped] With `SLOW_CONSUMER`.
+ * @property {boolean} [unknown_fate] Whether the command may have been carried out anyway.
+ * @property {number} [dropped] With `SLOW_CONSUMER` and `RELAY_GAP`.
+ * @property {number} [at_most] With `RELAY_GAP`, where the exact number is not known.
  * @property {number} [first] The offset of the first message that was dropped.
  * @property {number} [last]
  */

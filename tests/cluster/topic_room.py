@@ -14,7 +14,7 @@ from pubsub.relay.base import Snapshot
 from pubsub.relay.memory import MemoryNetwork, MemoryRelay
 from tests.core.support import join, read
 
-SOON = 1.0
+PATIENCE = 60.0
 """Seconds until a change counts as of unknown fate, for tests in which none is."""
 
 
@@ -59,7 +59,7 @@ class _Relay(MemoryRelay):
 class Process:
     """The broker and the topics of one process, which synchronizes after each connection."""
 
-    def __init__(self, network: Network, *, patience: float = SOON, **config: Any) -> None:
+    def __init__(self, network: Network, *, patience: float = PATIENCE, **config: Any) -> None:
         self.broker = shared_broker(**config)
         self.relay = network.relay()
         self.begun: list[tuple[str, str]] = []
