@@ -137,26 +137,34 @@ def supervise() -> None:
         Supervisor(options).main()
 
 
+def set_variables(number: int, host: str, port: int, folder: str) -> None:
+    """Set what `supervisord.conf` refers to, and what all processes have to share."""
+    os.environ |= {
+        "CHATROOM_FOLDER": folder,
+        "CHATROOM_NATS_FOLDER": folder,
+        "CHATROOM_NATS_PORT": "0",
+        "CHATROOM_NATS_START": "false",
+        "HOST": host,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        "PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+        "WORKERS": str(number),
+    }
+    if not os.environ.get("DJANGO_SECRET_KEY"):
+        os.environ["DJANGO_SECRET_KEY"] = secrets.token_urlsafe(48)
+    if not os.environ.get("CHATROOM_RELAY"):
+        share_nats(folder)
+
+
 def main() -> None:
     """Check, prepare and run."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, lambda *_: sys.exit())  # until supervisord handles them
     number = workers()
     host, port = os.environ.get("HOST", "0.0.0.0"), os.environ.get("PORT", "9090")
     with reserve(host, port) as reserved, tempfile.TemporaryDirectory(prefix="chatroom-") as folder:
-        own_nats = not os.environ.get("CHATROOM_RELAY")
-        os.environ |= {
-            "CHATROOM_NATS_START": "false",
-            "CHATROOM_NATS_PORT": "0",
-            "CHATROOM_NATS_FOLDER": folder,
-            "CHATROOM_FOLDER": folder,
-            "HOST": host,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-            "PORT": str(reserved.getsockname()[1]),
-            "PYTHONUNBUFFERED": "1",
-            "WORKERS": str(number),
-        }
-        os.environ.setdefault("DJANGO_SECRET_KEY", secrets.token_urlsafe(48))
-        if own_nats:
-            share_nats(folder)
+        set_variables(number, host, reserved.getsockname()[1], folder)
         check_settings()
         drain = float(os.environ.get("CHATROOM_DRAIN_SECONDS") or 0)
         os.environ["CHATROOM_STOP_SECONDS"] = str(math.ceil(drain) + SECONDS_TO_STOP)

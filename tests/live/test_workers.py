@@ -202,6 +202,22 @@ def test_stop(tmp_path: Path, with_signal: int) -> None:
         assert workers.complaints() == []
 
 
+def test_stop_before_the_processes_start(tmp_path: Path) -> None:
+    """While the settings are being checked, a signal ends everything with status 0 as well."""
+    process = subprocess.Popen(
+        [sys.executable, STARTER],
+        cwd=PROJECT,
+        env={**os.environ, "WORKERS": "2", "PORT": "0", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    wait_until(lambda: any(tmp_path.iterdir()))
+    process.terminate()
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (0, b"")
+    assert not any(tmp_path.iterdir())
+
+
 def test_terminal_is_closed(tmp_path: Path) -> None:
     """The processes end, although supervisord can no longer write its log."""
     ours, theirs = pty.openpty()
