@@ -71,7 +71,6 @@ class Runtime:
             announce=self._announce if shares else None,
             shared=shares,
         )
-        self.cluster = None
         self.tally = Tally()
         self.traffic = Traffic()
         self.lag = EventLoopLag()

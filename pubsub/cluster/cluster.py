@@ -19,6 +19,7 @@ from pubsub.cluster.journals import Journals
 from pubsub.cluster.members import Members
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.cluster.names import log_of
+from pubsub.cluster.presence import KIND as MEMBERS
 from pubsub.cluster.presence import RemotePresence
 from pubsub.cluster.statistics import ClusterStatistics
 from pubsub.cluster.topics import Topics
