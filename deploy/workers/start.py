@@ -31,6 +31,7 @@ from supervisor.supervisord import Supervisor
 HERE = Path(__file__).resolve().parent
 MAX_WORKERS = 256
 MAX_PORT = 65535
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_TO_STOP = 8
 """How long a process may take to stop, above CHATROOM_DRAIN_SECONDS. Daphne takes 5 at most."""
 
@@ -158,12 +159,15 @@ def set_variables(number: int, host: str, port: int, folder: str) -> None:
 
 def main() -> None:
     """Check, prepare and run."""
-    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # Until supervisord handles them. They wait until there is something to clean up.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for signal_number in SIGNALS:
         if signal.getsignal(signal_number) is not signal.SIG_IGN:
-            signal.signal(signal_number, lambda *_: sys.exit())  # until supervisord handles them
+            signal.signal(signal_number, lambda *_: sys.exit())
     number = workers()
     host, port = os.environ.get("HOST", "0.0.0.0"), os.environ.get("PORT", "9090")
     with reserve(host, port) as reserved, tempfile.TemporaryDirectory(prefix="chatroom-") as folder:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         set_variables(number, host, reserved.getsockname()[1], folder)
         check_settings()
         drain = float(os.environ.get("CHATROOM_DRAIN_SECONDS") or 0)
