@@ -1,6 +1,7 @@
 """The composition root: the broker of a process, its event loop, and its connections."""
 
 import asyncio
+import os
 import secrets
 import threading
 from collections.abc import Awaitable
@@ -208,6 +209,16 @@ def get_runtime() -> Runtime:
                 conf.get_configuration(), conf.get_access(), conf.get_relay_configuration()
             )
         return _runtime
+
+
+def _forget_after_fork() -> None:
+    """Leave the parent's runtime alone: its event loop does not run here, and its id is taken."""
+    global _lock, _runtime
+    _lock = threading.Lock()
+    _runtime = None
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def on_setting_changed(*, setting: str, **kwargs: Any) -> None:
