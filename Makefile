@@ -122,7 +122,7 @@ bench: $(BENCH) ## Measure everything against all peers and write docs/performan
 bench-quick: $(BENCH) ## Measure fan-out and rooms against the main peers (two minutes)
 	$(BIN)/python -m bench --quick --seconds 0.7
 
-RELAY := relay-fan-out-window-1 relay-fan-out-window-8 relay-fan-out-window-32 relay-latency-100 relay-latency \
+RELAY := relay-fan-out-window-1 relay-fan-out-window-8 relay-fan-out-burst-8 relay-fan-out-window-32 relay-latency-100 relay-latency \
 	relay-unwanted relay-neighbour relay-wanted relay-history relay-topics
 
 .PHONY: bench-relay

@@ -123,14 +123,24 @@ def in_several_processes(peer: Peer) -> bool:
     return peer.processes > 1
 
 
-def relay_fan_out(window: int) -> Scenario:
-    """Return the scenario of 500 subscribers, of which each process has half."""
+def relay_fan_out(kind: str, count: int) -> Scenario:
+    """Return the scenario of 500 subscribers, of which each process has half.
+
+    Args:
+        kind: A ``window`` of publications in flight, or a ``burst``, of which the next one is sent
+            when all of the last one has arrived.
+        count: How many publications that is.
+    """
+    window, burst = (count, 1) if kind == "window" else (1, count)
     return Scenario(
-        name=f"relay-fan-out-window-{window}",
+        name=f"relay-fan-out-{kind}-{count}",
         group=RELAY,
-        title=f"fan-out to 500 in all processes, window {window}",
-        column=f"fan-out, window {window}",
-        load=("relay-fan-out", "--subscribers", "500", "--window", str(window)),
+        title=f"fan-out to 500 in all processes, {kind} {count}",
+        column=f"fan-out, {kind} {count}",
+        load=(
+            *("relay-fan-out", "--subscribers", "500"),
+            *("--window", str(window), "--burst", str(burst)),
+        ),
         metrics=(PER_PROCESSOR_SECOND, BROKER_COST),
         connections=500,
         named=True,
@@ -408,9 +418,10 @@ SCENARIOS = (
         connections=11,
         takes=lambda peer: peer.batches,
     ),
-    relay_fan_out(1),
-    relay_fan_out(8),
-    relay_fan_out(32),
+    relay_fan_out("window", 1),
+    relay_fan_out("window", 8),
+    relay_fan_out("burst", 8),
+    relay_fan_out("window", 32),
     relay_latency(100, takes=in_several_processes),
     relay_latency(FULL_RATE, takes=lambda peer: in_several_processes(peer) and not peer.by_group),
     relay_interest("unwanted", "publications that nobody elsewhere wants"),

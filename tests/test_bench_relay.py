@@ -69,6 +69,15 @@ def test_fan_out_counts_what_the_server_counts(server: Server) -> None:
     assert figures["deliveries"] + 7 == totals(server)["delivered"]
 
 
+def test_bursts_are_counted_message_by_message(server: Server) -> None:
+    """A burst is as many deliveries to each subscriber as it has messages."""
+    figures = run_load(
+        server, "relay-fan-out", "--subscribers", "7", "--window", "1", "--burst", "8"
+    )
+    assert figures["deliveries"] % (7 * 8) == 0
+    assert figures["deliveries"] + 7 * 8 == totals(server)["delivered"]
+
+
 def test_fan_out_needs_no_second_process(server: Server) -> None:
     """A server of one process is measured in the same way, and has no broker."""
     command = [sys.executable, "-m", "bench.load", "relay-fan-out", str(server.port)]

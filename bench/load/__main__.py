@@ -121,8 +121,8 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     ),
     "relay-fan-out": (
         "one publisher, subscribers on two processes",
-        lambda of: relay.fan_out(room(of), of.subscribers, of.window, of.seconds),
-        {"subscribers": 500, "window": 8},
+        lambda of: relay.fan_out(room(of), of.subscribers, of.window, of.burst, of.seconds),
+        {"subscribers": 500, "window": 8, "burst": 1},
     ),
     "relay-latency": (
         "how much later messages arrive at the second process",

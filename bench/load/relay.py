@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench.load.dialects import ACK_MARK, KEPT_TOPIC, Dialect
+from bench.load.dialects import ACK_MARK, KEPT_TOPIC, TOPIC, Dialect
 from bench.load.drain import GRACE
 from bench.load.fanout import TEXT, Fanout
 from bench.load.meter import Meter, percentile
@@ -57,14 +57,20 @@ class Room:
         return {role: now - before[role] for role, now in self.processor_seconds().items()}
 
 
-def fan_out(room: Room, subscribers: int, window: int, seconds: float) -> dict[str, float]:
+def fan_out(
+    room: Room, subscribers: int, window: int, burst: int, seconds: float
+) -> dict[str, float]:
     """Publish to subscribers of which each process has half.
+
+    Each of the ``window`` publications in flight is a burst of messages that are sent together.
 
     Returns:
         ``deliveries_per_processor_second`` counts the time of the server's processes;
         ``broker_us`` is the broker's for each publication.
     """
-    fanout = Fanout(room.port, room.dialect, subscribers, window, room.pid, room.other_port)
+    fanout = Fanout(
+        room.port, room.dialect, subscribers, window, room.pid, room.other_port, [TOPIC] * burst
+    )
     before = room.processor_seconds()
     figures = fanout.run(seconds)
     spent, deliveries = room.since(before), figures["deliveries"]

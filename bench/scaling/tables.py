@@ -12,7 +12,7 @@ from bench.scaling.model import ASSUMED, PARTITIONS, WORKLOAD, Kind, Plan, plan
 
 NONE = "–"
 MEBIBYTE = 1 << 20
-WINDOWS = (1, 8, 32)
+FAN_OUTS = ("window 1", "window 8", "burst 8", "window 32")
 MILLION = 1_000_000
 SIZES = (100_000, MILLION, 100 * MILLION)
 CELL = MILLION
@@ -108,8 +108,9 @@ def measured(results: Results) -> Iterator[str]:
     yield f"{about(results)}\n"
     rows = []
     for peer in _several(results):
-        for window in WINDOWS:
-            scenario, key = f"relay-fan-out-window-{window}", PER_PROCESSOR_SECOND.key
+        for in_flight in FAN_OUTS:
+            scenario = f"relay-fan-out-{in_flight.replace(' ', '-')}"
+            key = PER_PROCESSOR_SECOND.key
             two = _samples(results, scenario, peer.name, key)
             one = _samples(results, scenario, peer.alone, key)
             ratios = [two[run] / one[run] for run in two if run in one]
@@ -117,7 +118,7 @@ def measured(results: Results) -> Iterator[str]:
                 broker = _median(results, scenario, peer.name, "broker_us")
                 rows.append(
                     [
-                        f"{peer.title}, window {window}",
+                        f"{peer.title}, {in_flight}",
                         f"{statistics.median(one.values()):,.0f}",
                         f"{statistics.median(two.values()):,.0f}",
                         f"{statistics.median(ratios):.2f}",
