@@ -383,10 +383,7 @@ class Cluster:
             InvalidTopicName, LimitExceeded: The topic would have to be created, and cannot be.
             Unavailable: Others have to be asked, and are out of reach.
         """
-        if self.broker.find(name) is None:
-            await self._wait_until_ready()
-            if self.must_create(name):
-                await self.create_missing(name)
+        await self.find_or_create(name)
         topic = self.broker.find(name)
         if topic is None:
             return
@@ -426,9 +423,7 @@ class Cluster:
             Unavailable: The topic keeps history or has to be created, and others are out of reach.
         """
         if not self.publishes_at_once(name):
-            await self._wait_until_ready()
-            if self.must_create(name):
-                await self.create_missing(name)
+            await self.find_or_create(name)
             if self.shares_order(name):
                 return await self.publish_kept(
                     name, message_id, payload, publisher=publisher, user=user, once=once
@@ -476,10 +471,17 @@ class Cluster:
         topic = self.broker.find(name)
         return topic is not None and topic.history is not None
 
+    def must_catch_up(self, name: str) -> bool:
+        """Return whether others may know a topic, or messages of it, that are unknown here."""
+        topic = self.broker.find(name)
+        return not self.is_ready if topic is None else topic.history is not None
+
     async def catch_up(self, name: str) -> None:
         """Get all messages of a topic with history that were accepted before this call.
 
         Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoHistory: The topic keeps no messages.
             Unavailable: Others are out of reach.
         """
         await self._wait_until_ready()
@@ -506,14 +508,18 @@ class Cluster:
 
     # --- Topics ---
 
-    def must_create(self, name: str) -> bool:
-        """Return whether a topic is missing that clients may create by using it."""
-        return self.broker.find(name) is None and self.broker.creates(name)
+    async def find_or_create(self, name: str) -> None:
+        """Wait until this process knows a topic, or that it is missing; create it if clients may.
 
-    async def create_missing(self, name: str) -> None:
-        """Create a topic, or find that somebody else has just created it; see `create_topic`."""
-        with suppress(TopicExists):
-            await self.create_topic(name)
+        Raises:
+            InvalidTopicName, LimitExceeded: The topic would have to be created, and cannot be.
+            Unavailable: Others have to be asked, and are out of reach.
+        """
+        if self.broker.find(name) is None:
+            await self._wait_until_ready()
+            if self.broker.find(name) is None and self.broker.creates(name):
+                with suppress(TopicExists):  # somebody else has just created it
+                    await self.create_topic(name)
 
     async def create_topic(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
         """Create a topic in all processes; see `Broker.create_topic`.

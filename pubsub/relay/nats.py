@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from nats.aio.msg import Msg
 
-from pubsub.core.options import MAX_HISTORY
 from pubsub.relay.base import TIMEOUT, Appended, Entry, Handler, OnEntry, Snapshot
 from pubsub.relay.configuration import RelayConfiguration
 from pubsub.relay.errors import Conflict, Unavailable
@@ -63,7 +62,7 @@ class NatsRelay:
         config: RelayConfiguration,
         *,
         history_bytes: int,
-        max_history: int = MAX_HISTORY,
+        max_history: int = 1000,
         once_seconds: float = 300.0,
         timings: Timings | None = None,
         marker_seconds: int = MARKER_SECONDS,
@@ -91,7 +90,7 @@ class NatsRelay:
                 "republish": {"src": f"{self._log}>", "dest": f"{self._live}>"},
                 "discard": "old",
                 "max_bytes": history_bytes,
-                "max_msgs_per_subject": max(max_history, MAX_HISTORY) + 1,
+                "max_msgs_per_subject": max_history + 1,
                 "duplicate_window": int(max(once_seconds, 0.1) * _NANOSECONDS),
             },
         )

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from pubsub.cluster.names import key_of
-from pubsub.cluster.topics import topics as module
 from pubsub.cluster.topics.records import Record, encode
+from pubsub.cluster.topics.topics import topics as module
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import (
     InvalidTopicName,
