@@ -1,6 +1,7 @@
 """The composition root: the broker of a process, its event loop, and its connections."""
 
 import asyncio
+import os
 import secrets
 import threading
 from collections.abc import Awaitable
@@ -111,6 +112,7 @@ class Runtime:
             history_bytes=config.history_bytes,
             max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
             once_seconds=config.once_seconds,
+            is_logged=serves,  # a worker or a cron job has no log of a server
         )
         return Cluster(
             self, nats, serves=serves, at_end_of_tick=lambda callback: self.at_end_of_tick(callback)
@@ -207,6 +209,16 @@ def get_runtime() -> Runtime:
                 conf.get_configuration(), conf.get_access(), conf.get_relay_configuration()
             )
         return _runtime
+
+
+def _forget_after_fork() -> None:
+    """Leave the parent's runtime alone: its event loop does not run here, and its id is taken."""
+    global _lock, _runtime
+    _lock = threading.Lock()
+    _runtime = None
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def on_setting_changed(*, setting: str, **kwargs: Any) -> None:

@@ -11,18 +11,18 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub import logs
-from pubsub.cluster.answers import Answers
-from pubsub.cluster.channels import Channels
-from pubsub.cluster.figures import Figures
+from pubsub.cluster.channels.channels import Channels
+from pubsub.cluster.figures.answers import Answers
+from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.gaps import tell_kept
-from pubsub.cluster.journals import Journals
-from pubsub.cluster.members import Members
+from pubsub.cluster.journals.journals import Journals
+from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.cluster.names import log_of
-from pubsub.cluster.presence import KIND as MEMBERS
-from pubsub.cluster.presence import RemotePresence
+from pubsub.cluster.presence.presence import KIND as MEMBERS
+from pubsub.cluster.presence.presence import RemotePresence
 from pubsub.cluster.statistics import ClusterStatistics
-from pubsub.cluster.topics import Topics
+from pubsub.cluster.topics.topics import Topics
 from pubsub.core.broker import Broker
 from pubsub.core.client import Publisher
 from pubsub.core.errors import TopicExists
@@ -192,6 +192,7 @@ class Cluster:
     def on_connected(self) -> None:
         """Catch up with the others, because the relay is connected, perhaps again."""
         self.channels.on_connected()
+        self.members.beat_now()
         self._synchronize_soon()
 
     def on_disconnected(self) -> None:
@@ -230,7 +231,8 @@ class Cluster:
         await self.topics.synchronize()
         await self.journals.synchronize()
         self.presence.on_connected()
-        self.members.beat_now()
+        if not self._has_been_ready:
+            await self.members.meet()
         self._has_been_ready = True
         self._synchronized.set()
 

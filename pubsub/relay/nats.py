@@ -52,6 +52,7 @@ class NatsRelay:
         once_seconds: Seconds in which an entry with ``once`` is appended no more than once.
         timings: Limits of time and size.
         marker_seconds: Seconds after which the deletion of a key is forgotten.
+        is_logged: Whether the log says when the connection is made and lost.
 
     Raises:
         ValueError: A file that the settings name cannot be used.
@@ -66,9 +67,10 @@ class NatsRelay:
         once_seconds: float = 300.0,
         timings: Timings | None = None,
         marker_seconds: int = MARKER_SECONDS,
+        is_logged: bool = True,
     ) -> None:
         room = config.relay_name
-        self._connection = NatsConnection(config, timings or Timings())
+        self._connection = NatsConnection(config, timings or Timings(), is_logged=is_logged)
         self._channel = f"{room}.channel."
         self._log = f"{room}.log."
         self._live = f"{room}.live."

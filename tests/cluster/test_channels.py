@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pubsub.cluster.batches import Batch, Item, decode_batch, encode_batch
+from pubsub.cluster.channels.batches import Batch, Item, decode_batch, encode_batch
 from pubsub.cluster.names import channel_of, partition_of
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Frame

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pubsub.cluster import topics as module
 from pubsub.cluster.names import key_of
-from pubsub.cluster.records import Record, encode
+from pubsub.cluster.topics import topics as module
+from pubsub.cluster.topics.records import Record, encode
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import (
     InvalidTopicName,

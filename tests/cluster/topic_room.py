@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pubsub.cluster.topics import Topics
+from pubsub.cluster.topics.topics import Topics
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration

@@ -3,7 +3,7 @@
 from itertools import islice
 
 from pubsub.cluster.names import partition_of
-from pubsub.cluster.presence_messages import (
+from pubsub.cluster.presence.messages import (
     SLICE,
     Changes,
     Said,
@@ -13,7 +13,7 @@ from pubsub.cluster.presence_messages import (
     encode,
     said_about,
 )
-from pubsub.cluster.timers import Timers
+from pubsub.cluster.presence.timers import Timers
 from pubsub.core.broker import Broker
 from pubsub.core.errors import TopicError
 from pubsub.core.presence import Presence, Who

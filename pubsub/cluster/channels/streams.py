@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from pubsub.cluster.batches import Batch, Item
+from pubsub.cluster.channels.batches import Batch, Item
 
 
 class Gap(NamedTuple):

@@ -3,9 +3,16 @@
 from collections import defaultdict
 from collections.abc import Callable
 
-from pubsub.cluster.batches import MAX_BATCH_BYTES, Batch, Item, encode_batch, item_of, split
+from pubsub.cluster.channels.batches import (
+    MAX_BATCH_BYTES,
+    Batch,
+    Item,
+    encode_batch,
+    item_of,
+    split,
+)
+from pubsub.cluster.channels.sent import SentLog
 from pubsub.cluster.names import channel_of, partition_of
-from pubsub.cluster.sent import SentLog
 from pubsub.core.publication import Publication
 from pubsub.relay.base import Relay
 

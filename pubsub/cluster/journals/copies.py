@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import msgspec
 
 from pubsub import fairness
-from pubsub.cluster import entries
-from pubsub.cluster.pace import Pace
-from pubsub.cluster.partitions import Partitions
+from pubsub.cluster.journals import entries
+from pubsub.cluster.journals.pace import Pace
+from pubsub.cluster.journals.partitions import Partitions
 from pubsub.core.broker import Broker
 from pubsub.core.timer import CallLater, Timer
 from pubsub.relay.base import Entry, Relay

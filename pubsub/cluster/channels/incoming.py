@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from pubsub.cluster.batches import Batch, decode_batch
-from pubsub.cluster.losses import MAX_HELD_BYTES, Ask, Losses
-from pubsub.cluster.streams import Held, Stream
+from pubsub.cluster.channels.batches import Batch, decode_batch
+from pubsub.cluster.channels.losses import MAX_HELD_BYTES, Ask, Losses
+from pubsub.cluster.channels.streams import Held, Stream
 from pubsub.core.broker import Broker
 from pubsub.core.timer import CallLater
 

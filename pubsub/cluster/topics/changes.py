@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from pubsub.cluster.catalogue import Catalogue
 from pubsub.cluster.names import key_of
-from pubsub.cluster.records import Known, Record, encode
-from pubsub.cluster.revisions import Revisions
+from pubsub.cluster.topics.catalogue import Catalogue
+from pubsub.cluster.topics.records import Known, Record, encode
+from pubsub.cluster.topics.revisions import Revisions
 from pubsub.core.errors import LimitExceeded, TopicExists, TopicNotFound
 from pubsub.relay.base import Relay
 from pubsub.relay.errors import Conflict, RelayError, Unavailable

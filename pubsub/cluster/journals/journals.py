@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pubsub.cluster import entries
-from pubsub.cluster.copies import Copy, Counts, LogLost, Surroundings
+from pubsub.cluster.journals import entries
+from pubsub.cluster.journals.copies import Copy, Counts, LogLost, Surroundings
+from pubsub.cluster.journals.pace import Pace
+from pubsub.cluster.journals.partitions import Partitions
 from pubsub.cluster.names import log_of
-from pubsub.cluster.pace import Pace
-from pubsub.cluster.partitions import Partitions
 from pubsub.core.broker import Broker
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.once import Repetition

@@ -8,12 +8,12 @@ from asyncio import Lock
 from collections import deque
 from collections.abc import Callable
 
-from pubsub.cluster.catalogue import SLICE, Catalogue
-from pubsub.cluster.concurrency import for_each
 from pubsub.cluster.names import key_of
-from pubsub.cluster.records import Record
-from pubsub.cluster.revisions import Revisions
-from pubsub.cluster.topic_changes import PATIENCE, LogFunction, TopicChanges
+from pubsub.cluster.topics.catalogue import SLICE, Catalogue
+from pubsub.cluster.topics.changes import PATIENCE, LogFunction, TopicChanges
+from pubsub.cluster.topics.concurrency import for_each
+from pubsub.cluster.topics.records import Record
+from pubsub.cluster.topics.revisions import Revisions
 from pubsub.core.broker import Broker
 from pubsub.core.errors import LimitExceeded, TopicExists
 from pubsub.core.names import validate_name

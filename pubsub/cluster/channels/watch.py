@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pubsub.cluster.streams import Stream
+from pubsub.cluster.channels.streams import Stream
 from pubsub.core.timer import CallLater, Timer
 
 GRACE = 1.0

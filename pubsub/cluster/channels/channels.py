@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pubsub.cluster.incoming import Incoming
-from pubsub.cluster.losses import MAX_HELD_BYTES, Ask
+from pubsub.cluster.channels.incoming import Incoming
+from pubsub.cluster.channels.losses import MAX_HELD_BYTES, Ask
+from pubsub.cluster.channels.outgoing import Outgoing
+from pubsub.cluster.channels.sent import SentLog
 from pubsub.cluster.names import channel_of, partition_of
-from pubsub.cluster.outgoing import Outgoing
-from pubsub.cluster.sent import SentLog
 from pubsub.core.broker import Broker
 from pubsub.core.errors import TopicNotFound
 from pubsub.core.publication import Publication

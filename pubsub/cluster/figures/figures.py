@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pubsub.cluster.answers import (
+from pubsub.cluster.figures.answers import (
     CLIENTS,
     DISCONNECT,
     TOPICS,
@@ -18,10 +18,10 @@ from pubsub.cluster.answers import (
     DisconnectAsked,
     counters_of,
 )
-from pubsub.cluster.beats import Totals
-from pubsub.cluster.members import Members
+from pubsub.cluster.figures.rows import ClientRow, FirstRows, Subscriber, end_of_page
+from pubsub.cluster.members.beats import Totals
+from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger
-from pubsub.cluster.rows import ClientRow, FirstRows, Subscriber, end_of_page
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.publication import Position
 from pubsub.relay.errors import Unavailable

@@ -11,8 +11,7 @@ from functools import partial
 from typing import Any
 
 from pubsub.cluster.names import partition_of
-from pubsub.cluster.own_members import OwnMembers, presence_of
-from pubsub.cluster.presence_messages import (
+from pubsub.cluster.presence.messages import (
     State,
     channel_of,
     decode_changes,
@@ -21,7 +20,8 @@ from pubsub.cluster.presence_messages import (
     slices,
     who_of,
 )
-from pubsub.cluster.timers import Timers
+from pubsub.cluster.presence.own import OwnMembers, presence_of
+from pubsub.cluster.presence.timers import Timers
 from pubsub.core.broker import Broker
 from pubsub.core.presence import Notice, Who
 from pubsub.core.timer import CallLater, on_running_loop

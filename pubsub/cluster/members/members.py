@@ -1,13 +1,14 @@
 """The processes of a room: which are alive, and what their heartbeats say."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from itertools import islice
 
 import msgspec
 
-from pubsub.cluster.beats import Beat, Member, Totals
-from pubsub.cluster.counts import Counts
+from pubsub.cluster.members.beats import Beat, Member, Totals
+from pubsub.cluster.members.counts import Counts
 from pubsub.cluster.messenger import Messenger
 from pubsub.core.broker import Broker
 from pubsub.core.timer import CallLater, Timer, on_running_loop
@@ -35,6 +36,9 @@ GRACE = 3.0
 
 MAX_COUNTS = 1000
 """Topics whose counts travel in one heartbeat; more of them take several, one after the other."""
+
+GREETING_TIME = 0.2
+"""Seconds in which the others answer the first heartbeat of a process with one of their own."""
 
 CHANNEL = "beat"
 
@@ -118,6 +122,11 @@ class Members:
             self._timer = self._call_later(INTERVAL, self._tick)
         await self._relay.subscribe(CHANNEL, self._on_beat)
         self.beat_now()
+
+    async def meet(self) -> None:
+        """Wait until the others have had time to say who they are, and their counts are known."""
+        await asyncio.sleep(GREETING_TIME)
+        await self._counts.settled()
 
     def stop(self) -> None:
         """Say that this process leaves, and neither send nor receive anything any longer."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pubsub.cluster.beats import Member
+from pubsub.cluster.members.beats import Member
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.core.broker import Broker
 from pubsub.turns import Turns
@@ -39,6 +39,11 @@ class Counts:
         """Wait for no answers any longer."""
         for task in self._tasks:
             task.cancel()
+
+    async def settled(self) -> None:
+        """Wait for the answers to all questions that have been asked."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def subscribers(self, topic: str) -> int:
         """Return the number of a topic's subscribers in all other processes."""

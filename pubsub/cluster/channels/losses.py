@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
-from pubsub.cluster.batches import Batch
+from pubsub.cluster.channels.batches import Batch
+from pubsub.cluster.channels.streams import Gap, Held, Stream
+from pubsub.cluster.channels.watch import Watch
 from pubsub.cluster.gaps import tell_bound, tell_count
-from pubsub.cluster.streams import Gap, Held, Stream
-from pubsub.cluster.watch import Watch
 from pubsub.core.broker import Broker
 from pubsub.core.timer import CallLater
 from pubsub.relay.errors import Unavailable

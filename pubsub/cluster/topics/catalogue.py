@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 
 from pubsub.cluster.names import key_of
-from pubsub.cluster.records import Known, Record, decode
+from pubsub.cluster.topics.records import Known, Record, decode
 from pubsub.core.broker import Broker
 from pubsub.logs import events as log
 from pubsub.protocol import replies

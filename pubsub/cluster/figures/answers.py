@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 
 from pubsub import fairness
-from pubsub.cluster.beats import Totals
+from pubsub.cluster.figures.rows import ClientRow, Subscriber
+from pubsub.cluster.members.beats import Totals
 from pubsub.cluster.messenger import Messenger
-from pubsub.cluster.rows import ClientRow, Subscriber
 from pubsub.core.broker import Broker
 from pubsub.core.counters import ClientStatistics, TopicStatistics
 from pubsub.core.errors import TopicNotFound
