@@ -7,6 +7,7 @@ from typing import Any
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import get_script_prefix
 from django.urls import path, re_path
 
@@ -79,10 +80,15 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
             limit of ``POST /messages`` is `MAX_BATCH_BYTES`.
 
     Raises:
-        ImproperlyConfigured: The setting ``CHATROOM`` is invalid.
+        ImproperlyConfigured: The setting ``CHATROOM`` is invalid, or the relay does not take the
+            largest message of a client.
     """
     runtime = get_runtime()
     config = runtime.config
+    try:
+        runtime.check_relay()
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
     daphne.install(
         daphne.HttpLimits(
             max_handshake_body=config.max_message_bytes,

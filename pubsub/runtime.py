@@ -11,7 +11,7 @@ from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
-from pubsub.cluster.cluster import Cluster
+from pubsub.cluster.cluster import Cluster, bytes_needed
 from pubsub.core.broker import Broker, Change
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import MAX_HISTORY
@@ -57,7 +57,8 @@ class Runtime:
         self.origins = Origins(self.access.config.allowed_origins)
         self.registry = Registry(config)
         self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
-        shares = relay is not None and relay.relay != ""
+        self._relay = relay or RelayConfiguration()
+        shares = self._relay.relay != ""
         self.broker = Broker(
             config,
             # Without tokens no event has a user, so not even the question is asked.
@@ -76,7 +77,7 @@ class Runtime:
         self.traffic = Traffic()
         self.lag = EventLoopLag()
         self._make_timers()
-        self.cluster = self._make_cluster(relay, serves) if relay and shares else None
+        self.cluster = self._make_cluster(self._relay, serves) if shares else None
         """The other processes of the room; ``None`` if there can be none."""
         self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
@@ -102,6 +103,25 @@ class Runtime:
                 self.cluster.start()
                 self._drain_before_stop()
         return self.broker
+
+    def check_relay(self) -> None:
+        """Check that the relay takes the messages of clients, unless it is out of reach.
+
+        It waits for a few seconds at most, and is for the start of a process.
+
+        Raises:
+            ValueError: They are too large for it.
+        """
+        if self.cluster is None:
+            return
+        from pubsub.relay.nats import ask_max_bytes
+
+        needed, offered = bytes_needed(self.config), ask_max_bytes(self._relay)
+        if offered is not None and offered < needed:
+            raise ValueError(
+                "CHATROOM_MAX_MESSAGE_BYTES is too large for CHATROOM_RELAY, which takes messages "
+                f"of {offered} bytes and would have to take {needed} bytes"
+            )
 
     def _make_cluster(self, relay: RelayConfiguration, serves: bool) -> Cluster:
         from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
