@@ -11,7 +11,7 @@ from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
-from pubsub.cluster.cluster import Cluster
+from pubsub.cluster.cluster import Cluster, bytes_needed
 from pubsub.core.broker import Broker, Change
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import MAX_HISTORY
@@ -216,6 +216,26 @@ def make_relay(
         once_seconds=config.once_seconds,
         is_logged=is_logged,
     )
+
+
+def check_relay(settings: RelayConfiguration, config: Configuration) -> None:
+    """Check that the relay takes the messages of clients, unless it is out of reach.
+
+    It waits for a few seconds at most, and is for the start of a process.
+
+    Raises:
+        ValueError: They are too large for it.
+    """
+    if not settings.relay:
+        return
+    from pubsub.relay.nats import ask_max_bytes
+
+    needed, offered = bytes_needed(config), ask_max_bytes(settings)
+    if offered is not None and offered < needed:
+        raise ValueError(
+            "CHATROOM_MAX_MESSAGE_BYTES is too large for CHATROOM_RELAY, which takes messages "
+            f"of {offered} bytes and would have to take {needed} bytes"
+        )
 
 
 _lock = threading.Lock()

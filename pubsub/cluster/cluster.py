@@ -25,6 +25,7 @@ from pubsub.cluster.statistics import ClusterStatistics
 from pubsub.cluster.topics.topics import Topics
 from pubsub.core.broker import Broker
 from pubsub.core.client import Publisher
+from pubsub.core.configuration import Configuration
 from pubsub.core.errors import TopicExists
 from pubsub.core.options import NOT_GIVEN, GivenOptions
 from pubsub.core.presence import Notice
@@ -56,6 +57,11 @@ OVERHEAD = 4096
 OUT_OF_REACH = "other servers are out of reach; try again"
 
 _COUNT, _POSITION, _RECHECK = "channels.count", "channels.position", "recheck"
+
+
+def bytes_needed(config: Configuration) -> int:
+    """Return the bytes that the relay has to take in one message."""
+    return config.max_message_bytes + OVERHEAD
 
 
 class Process(Protocol):
@@ -105,6 +111,8 @@ class Cluster:
         self._synchronizing: asyncio.Task[None] | None = None
         self._synchronized = asyncio.Event()
         self._has_been_ready = False
+        self._too_small: int | None = None
+        """What the relay takes at most, if that was found to be too little."""
         self._is_stopping = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -238,10 +246,13 @@ class Cluster:
 
     def _check_size(self) -> None:
         """Refuse to join where the relay does not take the largest message of a client."""
-        needed = self.broker.config.max_message_bytes + OVERHEAD
-        if self._relay.max_bytes < needed:
-            logs.relay_too_small(max_payload=self._relay.max_bytes, needed=needed)
-            raise errors.Unavailable("its largest message is too small")
+        needed, offered = bytes_needed(self.broker.config), self._relay.max_bytes
+        if offered >= needed:
+            return
+        if offered != self._too_small:
+            self._too_small = offered
+            logs.relay_too_small(max_payload=offered, needed=needed)
+        raise errors.Unavailable("its largest message is too small")
 
     def _regularly(self) -> None:
         """Release what no client here needs any more."""
