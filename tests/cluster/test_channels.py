@@ -117,7 +117,7 @@ async def test_malformed_message(caplog: pytest.LogCaptureFixture) -> None:
     one.publish("t", "1")
     await turns()
     assert told(client) == ["1"]
-    assert caplog.text.count("malformed") == 2
+    assert len(caplog.records) == 2
 
 
 async def test_topic_that_exists_elsewhere_only() -> None:
