@@ -16,6 +16,7 @@ from pubsub.cluster.figures.answers import Answers
 from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.gaps import tell_kept
 from pubsub.cluster.journals.journals import Journals
+from pubsub.cluster.members.beats import Count
 from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.cluster.names import log_of
@@ -46,7 +47,7 @@ RETRY = 0.5
 """Seconds between two attempts to synchronize."""
 
 REGULARLY = 5.0
-"""Seconds between two looks for what is no longer needed."""
+"""Seconds between two looks for what is no longer needed, or was lost."""
 
 GAP_TIMEOUT = 2.0
 """Seconds in which a process has to say what was lost of its publications."""
@@ -141,6 +142,7 @@ class Cluster:
             relay,
             begin_log=self.journals.begin,
             forget_log=lambda name, epoch: relay.forget(log_of(name, epoch)),
+            has_log=self._has_log,
             request_synchronization=self._synchronize_soon,
             on_removed=self._on_removed,
             on_begun_again=self.journals.on_begun_again,
@@ -255,10 +257,12 @@ class Cluster:
         raise errors.Unavailable("its largest message is too small")
 
     def _regularly(self) -> None:
-        """Release what no client here needs any more."""
+        """Release what no client here needs any more, and notice what the relay has lost."""
         self._timer = asyncio.get_running_loop().call_later(REGULARLY, self._regularly)
         self.channels.release_unused()
         self.journals.close_unused()
+        if self.is_ready:
+            self._run(self.topics.check())
 
     # --- Questions between processes ---
 
@@ -270,7 +274,9 @@ class Cluster:
             answer = await self.messenger.ask(process_id, _COUNT, body, GAP_TIMEOUT)
         except NoAnswer:
             return None
-        return msgspec.msgpack.decode(answer, type=dict[str, int] | None)
+        with suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(answer, type=dict[str, Count] | None)
+        return None
 
     def _answer_count(self, body: bytes) -> bytes:
         partition, first, last = msgspec.msgpack.decode(body, type=tuple[int, int, int])
@@ -283,10 +289,16 @@ class Cluster:
         alive = [member.id for member in self.members.alive]
         body = msgspec.msgpack.encode(partition)
         answers = await self.messenger.ask_all(_POSITION, body, alive)
-        return {process: msgspec.msgpack.decode(answer) for process, answer in answers.items()}
+        positions: dict[str, int] = {}
+        for process_id, answer in answers.items():
+            with suppress(msgspec.MsgspecError):
+                positions[process_id] = msgspec.msgpack.decode(answer, type=Count)
+        return positions
 
     def _answer_position(self, body: bytes) -> bytes:
-        return msgspec.msgpack.encode(self.channels.position(msgspec.msgpack.decode(body)))
+        return msgspec.msgpack.encode(
+            self.channels.position(msgspec.msgpack.decode(body, type=int))
+        )
 
     async def recheck(self, user: str) -> None:
         """Ask again what a user may do, in all other processes.
@@ -316,6 +328,9 @@ class Cluster:
 
     def _on_positions(self, process_id: str, positions: dict[int, int], uptime: float) -> None:
         self.channels.on_positions(process_id, positions, uptime=uptime)
+
+    async def _has_log(self, name: str, epoch: str) -> bool:
+        return await self._relay.last_offset(log_of(name, epoch)) > 0
 
     def _on_removed(self, name: str) -> None:
         self.journals.on_removed(name)

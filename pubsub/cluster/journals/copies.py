@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pubsub import fairness
-from pubsub.cluster.journals.journals import entries
+from pubsub.cluster.journals import entries
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
 from pubsub.core.broker import Broker

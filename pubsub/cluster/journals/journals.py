@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pubsub.cluster.journals import entries
 from pubsub.cluster.journals.copies import Copy, Counts, LogLost, Surroundings
-from pubsub.cluster.journals.journals import entries
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
 from pubsub.cluster.names import log_of
