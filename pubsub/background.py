@@ -21,7 +21,7 @@ class BackgroundMember:
 
     def __init__(self) -> None:
         config = conf.get_configuration()
-        relay = make_relay(conf.get_relay_configuration(), config)
+        relay = make_relay(conf.get_relay_configuration(), config, is_logged=False)
         self.runtime = Runtime(config, relay=relay, serves=False)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)

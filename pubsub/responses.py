@@ -33,6 +33,11 @@ def json_response(body: Any, *, status: int = 200) -> HttpResponse:
     return HttpResponse(content, content_type="application/json", status=status)
 
 
+def with_members(encoded: bytes, members: Mapping[str, Any]) -> bytes:
+    """Return an encoded JSON object, which has members, with some more at its end."""
+    return encoded[:-1] + b"," + msgspec.json.encode(members)[1:] if members else encoded
+
+
 def error_response(
     code: ErrorCode,
     message: str,

@@ -7,10 +7,11 @@ from typing import Any
 from channels.routing import URLRouter
 from channels.security.websocket import WebsocketDenier
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import get_script_prefix
 from django.urls import path, re_path
 
-from pubsub import __version__, logs, publishing
+from pubsub import __version__, conf, logs, publishing
 from pubsub.consumers import ChatConsumer
 from pubsub.events import EventStreams, is_stream, refuse_origin
 from pubsub.hosts import is_allowed_host
@@ -18,7 +19,7 @@ from pubsub.origins import is_own
 from pubsub.paths import below_mount, is_ours
 from pubsub.processes import neighbours
 from pubsub.protocol.batch import MAX_BATCH_BYTES
-from pubsub.runtime import Runtime, get_runtime
+from pubsub.runtime import Runtime, check_relay, get_runtime
 from pubsub.transport import daphne
 
 HTTP_ROUTES: Mapping[tuple[str, str], publishing.Application] = {
@@ -79,10 +80,15 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
             limit of ``POST /messages`` is `MAX_BATCH_BYTES`.
 
     Raises:
-        ImproperlyConfigured: The setting ``CHATROOM`` is invalid.
+        ImproperlyConfigured: The setting ``CHATROOM`` is invalid, or the relay does not take the
+            largest message of a client.
     """
     runtime = get_runtime()
     config = runtime.config
+    try:
+        check_relay(conf.get_relay_configuration(), config)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
     daphne.install(
         daphne.HttpLimits(
             max_handshake_body=config.max_message_bytes,

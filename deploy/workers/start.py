@@ -13,9 +13,11 @@ otherwise that of what failed.
 """
 
 import contextlib
+import io
 import math
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from supervisor.supervisord import Supervisor
 HERE = Path(__file__).resolve().parent
 MAX_WORKERS = 256
 MAX_PORT = 65535
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_TO_STOP = 8
 """How long a process may take to stop, above CHATROOM_DRAIN_SECONDS. Daphne takes 5 at most."""
 
@@ -98,39 +101,74 @@ def make_output_openable() -> None:
             cat.stdin.close()
 
 
+class Options(ServerOptions):
+    """supervisord's options and signal handlers; a start with ``nohup`` outlives the terminal."""
+
+    def setsignals(self) -> None:
+        """Handle all signals that supervisord handles, but SIGHUP if it is ignored."""
+        hangup = signal.getsignal(signal.SIGHUP)
+        super().setsignals()
+        if hangup is signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, hangup)
+
+
+class Errors(io.TextIOBase):
+    """Standard error. Once the terminal is closed, nothing is written, and nothing is raised.
+
+    supervisord reports here that it cannot write to its log; it would end before its processes.
+    """
+
+    def write(self, text: str) -> int:
+        """Write as much as possible."""
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())
+        return len(text)
+
+
 def supervise() -> None:
     """Run supervisord in this process, until a signal has stopped all others."""
     arguments = ["--configuration", str(HERE / "supervisord.conf")]
     if os.getuid() == 0:  # otherwise it would warn; `USER` of the image is not root
         arguments += ["--user", "0"]
-    options = ServerOptions()
+    options = Options()
     options.realize(arguments)
     options.first, options.test = True, False
     # supervisord's own `main` would start everything again on SIGHUP, when the terminal is closed.
-    with contextlib.suppress(asyncore_25.ExitNow):
+    with contextlib.suppress(asyncore_25.ExitNow), contextlib.redirect_stderr(Errors()):
         Supervisor(options).main()
+
+
+def set_variables(number: int, host: str, port: int, folder: str) -> None:
+    """Set what `supervisord.conf` refers to, and what all processes have to share."""
+    os.environ |= {
+        "CHATROOM_FOLDER": folder,
+        "CHATROOM_NATS_FOLDER": folder,
+        "CHATROOM_NATS_PORT": "0",
+        "CHATROOM_NATS_START": "false",
+        "HOST": host,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        "PORT": str(port),
+        "PYTHONUNBUFFERED": "1",
+        "WORKERS": str(number),
+    }
+    if not os.environ.get("DJANGO_SECRET_KEY"):
+        os.environ["DJANGO_SECRET_KEY"] = secrets.token_urlsafe(48)
+    if not os.environ.get("CHATROOM_RELAY"):
+        share_nats(folder)
 
 
 def main() -> None:
     """Check, prepare and run."""
+    # Until supervisord handles them. They wait until there is something to clean up.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    for signal_number in SIGNALS:
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, lambda *_: sys.exit())
     number = workers()
     host, port = os.environ.get("HOST", "0.0.0.0"), os.environ.get("PORT", "9090")
     with reserve(host, port) as reserved, tempfile.TemporaryDirectory(prefix="chatroom-") as folder:
-        own_nats = not os.environ.get("CHATROOM_RELAY")
-        os.environ |= {
-            "CHATROOM_NATS_START": "false",
-            "CHATROOM_NATS_PORT": "0",
-            "CHATROOM_NATS_FOLDER": folder,
-            "CHATROOM_FOLDER": folder,
-            "HOST": host,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-            "PORT": str(reserved.getsockname()[1]),
-            "PYTHONUNBUFFERED": "1",
-            "WORKERS": str(number),
-        }
-        os.environ.setdefault("DJANGO_SECRET_KEY", secrets.token_urlsafe(48))
-        if own_nats:
-            share_nats(folder)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        set_variables(number, host, reserved.getsockname()[1], folder)
         check_settings()
         drain = float(os.environ.get("CHATROOM_DRAIN_SECONDS") or 0)
         os.environ["CHATROOM_STOP_SECONDS"] = str(math.ceil(drain) + SECONDS_TO_STOP)

@@ -12,8 +12,8 @@ from pubsub.api.access import check_operator
 from pubsub.api.pages import PARAMETERS, Document, Page, collect, count, cut, read_page
 from pubsub.api.requests import SCOPE, about, get_broker, get_inquiry, get_turns
 from pubsub.api.schemas import ClientList, Disconnected, ErrorBody
-from pubsub.cluster.figures import Inquiry
-from pubsub.cluster.rows import ClientRow
+from pubsub.cluster.figures.figures import Inquiry
+from pubsub.cluster.figures.rows import ClientRow
 from pubsub.core.counters import ClientStatistics
 from pubsub.protocol.codes import Close
 from pubsub.protocol.errors import NotFound, Unavailable

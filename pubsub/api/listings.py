@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pubsub import fairness
 from pubsub.api.pages import Document, Page, collect, count, cut
-from pubsub.cluster.figures import Inquiry
+from pubsub.cluster.figures.figures import Inquiry
 from pubsub.core.broker import Broker, Visible
 from pubsub.core.counters import TopicStatistics
 from pubsub.turns import Turns

@@ -12,6 +12,7 @@ from pubsub.api.requests import SCOPE, about, get_broker, get_cluster, get_inqui
 from pubsub.api.room import RoomSubscriptionWriter
 from pubsub.api.schemas import ErrorBody, Health, Stats, Subscriptions
 from pubsub.processes import neighbours
+from pubsub.responses import json_response
 from pubsub.runtime import get_runtime
 
 router = Router(tags=["Monitoring"])
@@ -20,7 +21,6 @@ router = Router(tags=["Monitoring"])
 @router.get(
     "/health",
     response={200: Health, 400: ErrorBody},
-    exclude_none=True,
     openapi_extra={"parameters": [SCOPE]},
     summary="Check that the server works",
 )
@@ -31,17 +31,18 @@ async def health(request: HttpRequest) -> Any:
     problem = "" if get_cluster() is not None else neighbours().message
     status = "split" if problem else "ok"
     if get_runtime().access.is_on:  # everyone may ask, so this is all that anyone gets to know
-        return {"status": status}
+        return json_response({"status": status})
     totals = statistics if inquiry is None else await inquiry.totals()
-    return {
+    shown: dict[str, Any] = {
         "status": status,
         "uptime_sec": int(totals.uptime),
         "topics": totals.topics,
         "clients": totals.clients,
         "subscribers": totals.subscribers,
-        "problem": problem or None,
-        **about(inquiry),
     }
+    if problem:
+        shown["problem"] = problem
+    return json_response(shown | about(inquiry))
 
 
 @router.get(

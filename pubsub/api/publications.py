@@ -1,5 +1,6 @@
 """What the endpoints that publish messages do, for Django's views and for `pubsub.publishing`."""
 
+import asyncio
 import logging
 import uuid
 
@@ -16,11 +17,15 @@ from pubsub.core.client import Publisher
 from pubsub.core.errors import PubSubError
 from pubsub.core.publication import Publication as Accepted
 from pubsub.protocol import batch, bodies, results
+from pubsub.protocol.batch import BatchPublication
 from pubsub.protocol.errors import MessageTooLarge
 from pubsub.protocol.messages import Publication, is_message_id
 from pubsub.runtime import get_runtime
 
 logger = logging.getLogger(__name__)
+
+MAX_PUBLISHING = 64
+"""Items of one batch that wait for other processes at the same time."""
 
 _CLIENT_ID = "HTTP_X_CLIENT_ID"
 """The header ``X-Client-Id``, with which a connected client publishes over REST and gets no copy
@@ -57,7 +62,7 @@ async def publish_batch(request: HttpRequest) -> HttpResponse:
     publishing = _Batch(broker, publisher)
     for item in items:
         await publishing.add(item)
-    return _response(results.encode_results(publishing.results))
+    return _response(results.encode_results(await publishing.finish()))
 
 
 class _Publisher:
@@ -139,6 +144,8 @@ class _Batch:
         self.results: list[results.Result] = []
         self._broker = broker
         self._publisher = publisher
+        self._cluster = publisher.cluster
+        self._publishing: set[asyncio.Task[None]] = set()
         self._runtime = get_runtime()
         self._max_bytes = self._runtime.config.max_message_bytes
         self._allowed: dict[str, bool] = {}
@@ -150,21 +157,56 @@ class _Batch:
             await self._runtime.turns.wait()
             self._budget = fairness.BATCH_SLICE
         try:
-            result = await self._publish(item)
-        except PubSubError as error:
-            if isinstance(error, AccessError):
-                self._runtime.tally.count_access_error(error)
-            self.results.append(results.refused(error))
-        except Exception:
-            # The items before this one are published, so the others' results must not be lost.
-            logger.exception("Failed to publish an item of a batch")
-            self.results.append(results.failed())
+            publication = await self._check(item)
+            if self._cluster is not None and self._cluster.shares_order(publication.topic):
+                await self._publish_meanwhile(publication)
+                return
+            result = await self._publish(publication)
+        except Exception as error:
+            self.results.append(self._refusal(error))
         else:
             self._budget -= result.subscribers
             self.results.append(result)
         self._budget -= fairness.BATCH_ITEM
 
-    async def _publish(self, item: Raw) -> results.Published:
+    async def finish(self) -> list[results.Result]:
+        """Wait for what is still being published, and return all results."""
+        await asyncio.gather(*self._publishing)
+        return self.results
+
+    async def _publish_meanwhile(self, publication: BatchPublication) -> None:
+        """Begin to publish an item whose order other processes decide; several wait at once."""
+        if len(self._publishing) >= MAX_PUBLISHING:
+            await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
+        index = len(self.results)
+        self.results.append(results.failed())  # until the outcome is known
+
+        async def publish() -> None:
+            try:
+                self.results[index] = await self._publish(publication)
+            except Exception as error:
+                self.results[index] = self._refusal(error)
+
+        task = asyncio.ensure_future(publish())
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+        self._budget -= fairness.COMMAND
+
+    async def _publish(self, publication: BatchPublication) -> results.Published:
+        if self._cluster is None:
+            return self._publisher.publish_here(self._broker, publication.topic, publication)
+        return await self._publisher.publish(self._broker, publication.topic, publication)
+
+    def _refusal(self, error: Exception) -> results.Refused:
+        if isinstance(error, AccessError):
+            self._runtime.tally.count_access_error(error)
+        if isinstance(error, PubSubError):
+            return results.refused(error)
+        # The items before this one are published, so the others' results must not be lost.
+        logger.error("Failed to publish an item of a batch", exc_info=error)
+        return results.failed()
+
+    async def _check(self, item: Raw) -> BatchPublication:
         publisher, asker = self._publisher, self._publisher.asker
         publisher.count_one()
         size = memoryview(item).nbytes
@@ -180,9 +222,7 @@ class _Batch:
                 self._allowed[topic] = await asker.may_use(topic)
             if not self._allowed[topic]:
                 raise asker.refusal(asker.reason)
-        if publisher.cluster is None:
-            return publisher.publish_here(self._broker, topic, publication)
-        return await publisher.publish(self._broker, topic, publication)
+        return publication
 
 
 def _response(content: bytes) -> HttpResponse:

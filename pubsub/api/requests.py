@@ -6,7 +6,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from pubsub.cluster.cluster import Cluster
-from pubsub.cluster.figures import Inquiry
+from pubsub.cluster.figures.figures import Inquiry
 from pubsub.core.broker import Broker
 from pubsub.processes import WSGI_MESSAGE, is_wsgi, neighbours
 from pubsub.protocol.errors import BadRequest, MessageTooLarge, Unavailable, UnsupportedMediaType

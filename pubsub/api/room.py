@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pubsub import fairness
 from pubsub.api.listings import SubscriptionWriter, without_subscribers
 from pubsub.api.pages import MAX_LIMIT, Document, Page, collect
-from pubsub.cluster.figures import Inquiry
-from pubsub.cluster.rows import Subscriber
+from pubsub.cluster.figures.figures import Inquiry
+from pubsub.cluster.figures.rows import Subscriber
 from pubsub.core.broker import Broker
 from pubsub.core.counters import TopicStatistics
 from pubsub.turns import Turns

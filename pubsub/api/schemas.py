@@ -142,7 +142,7 @@ class Member(Schema):
     )
 
 
-class Presence(Schema):
+class Presence(OfRoom):
     type: Literal["presence"]
     topic: str = Field(examples=["orders"])
     ts: str
@@ -173,7 +173,10 @@ class Alive(Schema):
 
 
 class NotReady(Schema):
-    status: Literal["draining"] = Field(description="Why new clients should go elsewhere.")
+    status: Literal["draining", "degraded"] = Field(
+        description="Why new clients should go elsewhere: the server is stopping, or the other "
+        "processes of the room are out of reach."
+    )
 
 
 class TopicCounters(Schema):

@@ -11,20 +11,22 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub import logs
-from pubsub.cluster.answers import Answers
-from pubsub.cluster.channels import Channels
-from pubsub.cluster.figures import Figures
+from pubsub.cluster.channels.channels import Channels
+from pubsub.cluster.figures.answers import Answers
+from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.gaps import tell_kept
-from pubsub.cluster.journals import Journals
-from pubsub.cluster.members import Members
+from pubsub.cluster.journals.journals import Journals
+from pubsub.cluster.members.beats import Count
+from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.cluster.names import log_of
-from pubsub.cluster.presence import KIND as MEMBERS
-from pubsub.cluster.presence import RemotePresence
+from pubsub.cluster.presence.presence import KIND as MEMBERS
+from pubsub.cluster.presence.presence import RemotePresence
 from pubsub.cluster.statistics import ClusterStatistics
-from pubsub.cluster.topics import Topics
+from pubsub.cluster.topics.topics import Topics
 from pubsub.core.broker import Broker
 from pubsub.core.client import Publisher
+from pubsub.core.configuration import Configuration
 from pubsub.core.errors import TopicExists
 from pubsub.core.options import NOT_GIVEN, GivenOptions
 from pubsub.core.presence import Notice
@@ -45,7 +47,7 @@ RETRY = 0.5
 """Seconds between two attempts to synchronize."""
 
 REGULARLY = 5.0
-"""Seconds between two looks for what is no longer needed."""
+"""Seconds between two looks for what is no longer needed, or was lost."""
 
 GAP_TIMEOUT = 2.0
 """Seconds in which a process has to say what was lost of its publications."""
@@ -56,6 +58,11 @@ OVERHEAD = 4096
 OUT_OF_REACH = "other servers are out of reach; try again"
 
 _COUNT, _POSITION, _RECHECK = "channels.count", "channels.position", "recheck"
+
+
+def bytes_needed(config: Configuration) -> int:
+    """Return the bytes that the relay has to take in one message."""
+    return config.max_message_bytes + OVERHEAD
 
 
 class Process(Protocol):
@@ -105,6 +112,8 @@ class Cluster:
         self._synchronizing: asyncio.Task[None] | None = None
         self._synchronized = asyncio.Event()
         self._has_been_ready = False
+        self._too_small: int | None = None
+        """What the relay takes at most, if that was found to be too little."""
         self._is_stopping = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,6 +142,7 @@ class Cluster:
             relay,
             begin_log=self.journals.begin,
             forget_log=lambda name, epoch: relay.forget(log_of(name, epoch)),
+            has_log=self._has_log,
             request_synchronization=self._synchronize_soon,
             on_removed=self._on_removed,
             on_begun_again=self.journals.on_begun_again,
@@ -192,6 +202,7 @@ class Cluster:
     def on_connected(self) -> None:
         """Catch up with the others, because the relay is connected, perhaps again."""
         self.channels.on_connected()
+        self.members.beat_now()
         self._synchronize_soon()
 
     def on_disconnected(self) -> None:
@@ -230,22 +241,28 @@ class Cluster:
         await self.topics.synchronize()
         await self.journals.synchronize()
         self.presence.on_connected()
-        self.members.beat_now()
+        if not self._has_been_ready:
+            await self.members.meet()
         self._has_been_ready = True
         self._synchronized.set()
 
     def _check_size(self) -> None:
         """Refuse to join where the relay does not take the largest message of a client."""
-        needed = self.broker.config.max_message_bytes + OVERHEAD
-        if self._relay.max_bytes < needed:
-            logs.relay_too_small(max_payload=self._relay.max_bytes, needed=needed)
-            raise errors.Unavailable("its largest message is too small")
+        needed, offered = bytes_needed(self.broker.config), self._relay.max_bytes
+        if offered >= needed:
+            return
+        if offered != self._too_small:
+            self._too_small = offered
+            logs.relay_too_small(max_payload=offered, needed=needed)
+        raise errors.Unavailable("its largest message is too small")
 
     def _regularly(self) -> None:
-        """Release what no client here needs any more."""
+        """Release what no client here needs any more, and notice what the relay has lost."""
         self._timer = asyncio.get_running_loop().call_later(REGULARLY, self._regularly)
         self.channels.release_unused()
         self.journals.close_unused()
+        if self.is_ready:
+            self._run(self.topics.check())
 
     # --- Questions between processes ---
 
@@ -257,7 +274,9 @@ class Cluster:
             answer = await self.messenger.ask(process_id, _COUNT, body, GAP_TIMEOUT)
         except NoAnswer:
             return None
-        return msgspec.msgpack.decode(answer, type=dict[str, int] | None)
+        with suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(answer, type=dict[str, Count] | None)
+        return None
 
     def _answer_count(self, body: bytes) -> bytes:
         partition, first, last = msgspec.msgpack.decode(body, type=tuple[int, int, int])
@@ -270,10 +289,16 @@ class Cluster:
         alive = [member.id for member in self.members.alive]
         body = msgspec.msgpack.encode(partition)
         answers = await self.messenger.ask_all(_POSITION, body, alive)
-        return {process: msgspec.msgpack.decode(answer) for process, answer in answers.items()}
+        positions: dict[str, int] = {}
+        for process_id, answer in answers.items():
+            with suppress(msgspec.MsgspecError):
+                positions[process_id] = msgspec.msgpack.decode(answer, type=Count)
+        return positions
 
     def _answer_position(self, body: bytes) -> bytes:
-        return msgspec.msgpack.encode(self.channels.position(msgspec.msgpack.decode(body)))
+        return msgspec.msgpack.encode(
+            self.channels.position(msgspec.msgpack.decode(body, type=int))
+        )
 
     async def recheck(self, user: str) -> None:
         """Ask again what a user may do, in all other processes.
@@ -303,6 +328,9 @@ class Cluster:
 
     def _on_positions(self, process_id: str, positions: dict[int, int], uptime: float) -> None:
         self.channels.on_positions(process_id, positions, uptime=uptime)
+
+    async def _has_log(self, name: str, epoch: str) -> bool:
+        return await self._relay.last_offset(log_of(name, epoch)) > 0
 
     def _on_removed(self, name: str) -> None:
         self.journals.on_removed(name)

@@ -470,15 +470,20 @@ class Broker:
             topic.presence.join(client)
         return topic
 
-    def presence(self, name: str) -> Notice:
+    def presence(self, name: str, *, here: bool = False) -> Notice:
         """Return who is subscribed to a topic.
+
+        Args:
+            name: The topic.
+            here: Count only the connections to this process, if several share the topics.
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
             NoPresence: The topic has no presence.
         """
         self._check_caller()
-        return _presence_of(self._existing(name)).view()
+        presence = _presence_of(self._existing(name))
+        return presence.local_view() if here else presence.view()
 
     def unsubscribe(self, client: Client, name: str) -> None:
         """End a subscription.

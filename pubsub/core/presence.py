@@ -202,6 +202,16 @@ class Presence:
 
     # --- Other processes ---
 
+    def local_view(self) -> Notice:
+        """Return who is there with connections to this process."""
+        members = list(self.local_members())
+        return Notice(
+            topic=self._topic,
+            clients=sum(member.clients for member in members),
+            users=sum(member.who.user is not None for member in members),
+            members=None if len(members) > self._shared.max_members else members,
+        )
+
     def local(self, who: Who) -> Member | None:
         """Return a member with its connections to this process; ``None`` if it is none here."""
         entry = self._members.get(who)

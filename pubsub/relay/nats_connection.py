@@ -60,16 +60,20 @@ class NatsConnection:
     Args:
         config: The settings.
         timings: Limits of time and size.
+        is_logged: Whether the log says when it is made and lost.
 
     Raises:
         ValueError: A file that the settings name cannot be used.
     """
 
-    def __init__(self, config: RelayConfiguration, timings: Timings) -> None:
+    def __init__(
+        self, config: RelayConfiguration, timings: Timings, *, is_logged: bool = True
+    ) -> None:
         self.is_connected = False
         self.max_bytes = 1 << 20
         self._config = config
         self._timings = timings
+        self._is_logged = is_logged
         self._tls = config.tls()
         self._servers = deque(config.servers())
         random.shuffle(self._servers)
@@ -193,11 +197,13 @@ class NatsConnection:
         self.max_bytes = client.max_payload - HEADERS_BYTES
         self.is_connected = True
         self._connections += 1
-        logs.relay_connected(server=server.address, room=self._config.relay_name)
+        if self._is_logged:
+            logs.relay_connected(server=server.address, room=self._config.relay_name)
         self._handler.on_connected()
         reason = await self._wait_for_loss(client)
         self.is_connected = False
-        logs.relay_lost(server=server.address, reason=reason)
+        if self._is_logged:
+            logs.relay_lost(server=server.address, reason=reason)
         self._handler.on_disconnected()
 
     async def _wait_for_loss(self, client: NatsClient) -> str:
@@ -216,7 +222,7 @@ class NatsConnection:
 
     def _log_unreachable(self, server: RelayServer, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        if reason != self._last_reason:
+        if self._is_logged and reason != self._last_reason:
             logs.relay_unreachable(server=server.address, reason=reason)
         self._last_reason = reason
 

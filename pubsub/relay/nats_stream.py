@@ -27,6 +27,7 @@ LAG_PAUSE = 0.05
 
 OTHER_CONFIGURATION = 10058
 NO_MESSAGE = 10037
+NO_STREAM = 10059
 WRONG_LAST_SEQUENCE = (10071, 10164)
 
 _GROWING = ("max_bytes", "max_msgs_per_subject", "duplicate_window", "num_replicas")
@@ -41,6 +42,7 @@ class _Error(Struct):
 
 
 class _State(Struct):
+    messages: int = 0
     last_seq: int = 0
 
 
@@ -93,6 +95,7 @@ class NatsStream:
         self._created = ""
         self._losses = 0
         self._highest = 0
+        self._is_emptied = False
 
     def __repr__(self) -> str:
         return f"<NatsStream {self.name}>"
@@ -127,13 +130,31 @@ class NatsStream:
         if answer.created != self._created:
             self._created = answer.created
             self._highest = answer.state.last_seq
-        elif answer.state.last_seq < known:
+        elif answer.state.last_seq < known or self._is_emptied:
             # A cluster may bring a stream in memory back empty, as if it were the same.
             self._losses += 1
             self._highest = answer.state.last_seq
+        self._is_emptied = False
         self.note(answer.state.last_seq)
         store = f"{self._created}/{self._losses}"
         return StreamState(store, answer.state.last_seq)
+
+    async def is_intact(self, messages: int) -> bool:
+        """Return whether the stream is still there, and has so many messages at least.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        known = self._highest
+        answer = await self._ask("INFO")
+        if answer.error is not None and answer.error.err_code == NO_STREAM:
+            return False
+        _check(answer)
+        if answer.created != self._created:
+            return False
+        if answer.state.messages < messages or answer.state.last_seq < known:
+            self._is_emptied = True
+        return not self._is_emptied
 
     def _merged(self, existing: dict[str, Any]) -> dict[str, Any]:
         merged = existing | {name: self._config[name] for name in _NEEDED if name in self._config}

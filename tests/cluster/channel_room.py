@@ -6,9 +6,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from pubsub.cluster.channels import Channels
+from pubsub.cluster.channels.channels import Channels
+from pubsub.cluster.channels.sent import SentLog
 from pubsub.cluster.names import partition_of
-from pubsub.cluster.sent import SentLog
 from pubsub.core.broker import Broker, Change
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from pubsub.cluster.journals import Journals
+from pubsub.cluster.journals.journals import Journals
 from pubsub.cluster.names import log_of
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client

@@ -4,9 +4,9 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
-from pubsub.cluster.answers import Answers
-from pubsub.cluster.figures import Figures
-from pubsub.cluster.members import Members
+from pubsub.cluster.figures.answers import Answers
+from pubsub.cluster.figures.figures import Figures
+from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from pubsub.cluster.batches import Batch, Item, decode_batch, encode_batch, split
+from pubsub.cluster.channels.batches import Batch, Item, decode_batch, encode_batch, split
 
 
 def item(size: int, topic: str = "t") -> Item:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pubsub.cluster.concurrency import CONCURRENCY, for_each
+from pubsub.cluster.topics.concurrency import CONCURRENCY, for_each
 from pubsub.relay.errors import Unavailable
 
 

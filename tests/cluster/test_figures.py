@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pubsub.cluster.answers import MAX_ROWS, ClientsAsked
-from pubsub.cluster.figures import Inquiry
+from pubsub.cluster.figures.answers import MAX_ROWS, ClientsAsked
+from pubsub.cluster.figures.figures import Inquiry
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.publication import Position
 from tests.cluster.members_support import turns

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pubsub.cluster.members import MAX_COUNTS, Members
+from pubsub.cluster.members.members import MAX_COUNTS, Members
 from pubsub.cluster.messenger import Messenger
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from pubsub.cluster import own_members, presence_messages
 from pubsub.cluster.names import partition_of
-from pubsub.cluster.own_members import CONFIRM_AFTER, INTERVAL
-from pubsub.cluster.presence import KEEP, KIND, RETRY_AFTER, RemotePresence
-from pubsub.cluster.presence_messages import Changes, Said, State
+from pubsub.cluster.presence import messages as presence_messages
+from pubsub.cluster.presence import own as own_members
+from pubsub.cluster.presence.messages import Changes, Said, State
+from pubsub.cluster.presence.own import CONFIRM_AFTER, INTERVAL
+from pubsub.cluster.presence.presence import KEEP, KIND, RETRY_AFTER, RemotePresence
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration

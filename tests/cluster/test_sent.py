@@ -1,6 +1,6 @@
 """What a process remembers of its publications: bounds, and honest answers."""
 
-from pubsub.cluster.sent import MAX_ANSWER_BYTES, SentLog
+from pubsub.cluster.channels.sent import MAX_ANSWER_BYTES, SentLog
 
 
 def add(log: SentLog, topics: str, partition: int = 1) -> None:

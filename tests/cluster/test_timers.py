@@ -1,6 +1,6 @@
 """Calls that are due later."""
 
-from pubsub.cluster.timers import Timers
+from pubsub.cluster.presence.timers import Timers
 from tests.core.presence_room import Time
 
 

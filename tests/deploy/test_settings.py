@@ -9,8 +9,14 @@ from pubsub import conf
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
+FILES = [
+    "systemd/chatroom.env",
+    "kubernetes/configmap.yaml",
+    "kubernetes-cluster/configmap.patch.yaml",
+]
 
-@pytest.mark.parametrize("file", ["systemd/chatroom.env", "kubernetes/configmap.yaml"])
+
+@pytest.mark.parametrize("file", FILES)
 def test_settings_exist(file: str) -> None:
     """Every setting has a known name and a valid value."""
     found = re.findall(
@@ -20,3 +26,4 @@ def test_settings_exist(file: str) -> None:
     assert settings
     conf.configuration_from(settings)
     conf.access_from(settings)
+    conf.relay_from(settings)

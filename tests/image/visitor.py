@@ -7,6 +7,8 @@ import asyncio
 import json
 import re
 import sys
+import time
+import urllib.error
 import urllib.request
 from urllib.parse import urljoin
 
@@ -58,6 +60,8 @@ class Visitor(WebSocketClientProtocol):
             )
         elif message["type"] == "event":
             say(f"connected, {message['message']['payload']['text']}")
+        elif message["error"]["code"] == "TOPIC_NOT_FOUND":  # in this process, a moment ago
+            asyncio.get_running_loop().call_later(0.1, self.onOpen)
 
     def onClose(self, clean: bool, code: int, reason: str) -> None:  # noqa: N802
         """Report the close code."""
@@ -66,10 +70,21 @@ class Visitor(WebSocketClientProtocol):
 
 
 def post(path: str, body: object) -> None:
-    """Make a POST request; any status but 200 or 201 is an error."""
+    """Make a POST request; any status but 200 or 201 is an error.
+
+    With several processes, one may not know the topic yet, or not be ready. Then it is repeated.
+    """
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(urljoin(SITE, path), json.dumps(body).encode(), headers)
-    urllib.request.urlopen(request, timeout=30).close()
+    for attempt in range(100):
+        try:
+            urllib.request.urlopen(request, timeout=30).close()
+        except urllib.error.HTTPError as error:
+            if error.code not in (404, 503) or attempt == 99:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -55,6 +56,23 @@ def test_connections_spread(four: Workers, make: Callable[[Callable[[], None]], 
     wait_until(lambda: sum(accepted()) == 0, accepted)
     assert len(shares) == 4
     assert 0.15 <= min(shares) <= max(shares) <= 0.40, shares
+
+
+def test_processes_are_one_room(four: Workers) -> None:
+    """What one process accepts reaches the subscribers of all."""
+    wait_until(lambda: four.request("POST", "/topics", {"name": "t"})[0] in (201, 409))
+    clients = [four.connect() for _ in range(16)]
+    for client in clients:
+        wait_until(lambda client=client: client.ask(type="subscribe", topic="t")["type"] == "ack")
+
+    def is_known_to_all() -> bool:
+        answer = four.request("POST", "/topics/t/messages", {"payload": 1})[1]
+        return bool(answer.get("subscribers") == len(clients))
+
+    wait_until(is_known_to_all)
+    assert {client.receive()["type"] for client in clients} == {"event"}
+    assert four.request("GET", "/health")[1]["status"] == "ok"
+    four.reset_clients()
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM])
@@ -169,19 +187,71 @@ def start_in_vain(**variables: str) -> str:
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stop(tmp_path: Path, with_signal: int) -> None:
     """Every client of every process gets 3001, and no process and no file is left."""
-    with closing(Workers(tmp_path)) as workers:
+    with closing(Workers(tmp_path, WORKERS="2")) as workers:
         clients = [workers.connect() for _ in range(40)]
         for client in clients:
             client.ask(type="ping")
         processes = [*workers.serving(), *workers.nats()]
-        assert len(processes) == 5
+        assert len(processes) == 3
         # Ctrl-C in a terminal reaches the supervisor's process group only.
         assert os.getpgid(workers.pid) not in map(os.getpgid, processes)
         assert workers.stop(with_signal) == 0
         assert {client.receive_close() for client in clients} == {(3001, "shutdown")}
         assert not [pid for pid in processes if Path(f"/proc/{pid}").exists()]
         assert workers.leftovers() == []
-        assert "Traceback" not in workers.log()
+        assert workers.complaints() == []
+
+
+def test_stop_before_the_processes_start(tmp_path: Path) -> None:
+    """While the settings are being checked, a signal ends everything with status 0 as well."""
+    process = subprocess.Popen(
+        [sys.executable, STARTER],
+        cwd=PROJECT,
+        env={**os.environ, "WORKERS": "2", "PORT": "0", "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    wait_until(lambda: any(tmp_path.iterdir()))
+    process.terminate()
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output) == (0, b"")
+    assert not any(tmp_path.iterdir())
+
+
+def test_terminal_is_closed(tmp_path: Path) -> None:
+    """The processes end, although supervisord can no longer write its log."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, STARTER],
+        cwd=PROJECT,
+        env={**os.environ, "WORKERS": "2", "PORT": "0", "TMPDIR": str(tmp_path)},
+        preexec_fn=lambda: os.login_tty(theirs),
+    )
+    os.close(theirs)
+    output = b""
+    while output.count(b"Listening on TCP") < 2:
+        output += os.read(ours, 65536)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.close(ours)
+    assert process.wait(PATIENCE) == 0
+    assert not [pid for pid in children if Path("/proc", pid).exists()]
+
+
+def test_hangup_that_is_ignored(tmp_path: Path) -> None:
+    """What was started with ``nohup`` outlives the terminal, and still ends on SIGTERM."""
+    with closing(Workers(tmp_path, "-c", IGNORE_HANGUP, WORKERS="2")) as workers:
+        workers.send_signal(signal.SIGHUP)
+        clients = [workers.connect() for _ in range(8)]
+        assert {client.ask(type="ping")["type"] for client in clients} == {"pong"}
+        assert workers.stop() == 0
+        assert {client.receive_close() for client in clients} == {(3001, "shutdown")}
+
+
+IGNORE_HANGUP = f"""
+import runpy, signal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+runpy.run_path({STARTER!r}, run_name="__main__")
+"""
 
 
 def test_relay_of_ones_own(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ STARTER = "deploy/workers/start.py"
 class Workers(Server):
     """The processes, on a free port; ``WORKERS`` of them, four by default."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *command: str, **environment: str) -> None:
         self._folder = folder
         self._number = int(environment.setdefault("WORKERS", "4"))
         environment = {"HOST": "127.0.0.1", "PORT": "0", "TMPDIR": str(folder), **environment}
-        super().__init__(STARTER, **environment)
+        super().__init__(*(command or [STARTER]), **environment)
         self.wait_until_all_listen(self._number)
 
     @property

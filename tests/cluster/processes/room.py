@@ -1,5 +1,6 @@
 """One room: a NATS server, and several processes that serve it."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -46,7 +47,7 @@ class Room:
     def kill(self, server: Server) -> None:
         """End a process at once, as a crash does."""
         self.servers.remove(server)
-        server.close()
+        server.stop(signal.SIGKILL)
 
     def stop(self, server: Server) -> int:
         """Stop a process as an operator does; return its exit status."""

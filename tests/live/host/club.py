@@ -30,4 +30,5 @@ CHATROOM = {
     "JWT_SECRET": "a secret of the tests with 32 bytes or more",
     "AUTO_CREATE_TOPICS": True,
     "ALLOWED_ORIGINS": os.environ.get("CLUB_ORIGINS", ""),
+    "RELAY": os.environ.get("CLUB_RELAY", ""),
 }

@@ -1,0 +1,1 @@
+"""Publications of topics without history, between processes."""

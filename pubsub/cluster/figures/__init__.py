@@ -1,0 +1,1 @@
+"""What is asked of all processes, and answered for the room."""

@@ -1,0 +1,1 @@
+"""Topics with history: their messages live in logs that all processes share."""

@@ -1,0 +1,326 @@
+"""A copy of one topic's log: it is read, follows the log, and heals where entries were lost.
+
+It is loaded once, and then gets each new entry as it is appended. Where one is missing, later ones
+are held, and what is missing is read; so subscribers get all entries in the order of the log.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from pubsub import fairness
+from pubsub.cluster.journals import entries
+from pubsub.cluster.journals.pace import Pace
+from pubsub.cluster.journals.partitions import Partitions
+from pubsub.core.broker import Broker
+from pubsub.core.timer import CallLater, Timer
+from pubsub.relay.base import Entry, Relay
+from pubsub.relay.errors import Unavailable
+from pubsub.turns import Turns
+
+logger = logging.getLogger(__name__)
+
+MAX_HELD = 1000
+"""New entries that one copy holds while it reads. Those beyond are read later."""
+
+MAX_READ = 10_000
+"""Entries that are read at a time for subscribers. If they have missed more, they are told."""
+
+FIRST_RETRY = 0.5
+LAST_RETRY = 5.0
+"""Seconds from a failure to the next attempt, which double with each failure."""
+
+
+class LogLost(Unavailable):
+    """The log does not contain what it must contain: the relay has lost its contents."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What all copies of a process count together."""
+
+    received: int = 0
+    healed: int = 0
+    lost: int = 0
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all copies of a process have in common."""
+
+    broker: Broker
+    relay: Relay
+    partitions: Partitions
+    turns: Turns
+    call_later: CallLater
+    wall_clock: Callable[[], float]
+    tell_gap: Callable[[str, int], None]
+    on_failure: Callable[["Copy", Unavailable], None]
+    """Called when the copy could not be filled, after those who wait for it were told."""
+    counts: Counts
+    pace: Pace
+
+
+class Copy:
+    """The copy of one topic's log in the history of the broker's topic.
+
+    Args:
+        name: The topic, which exists in the broker and keeps history.
+        log: The name of its log.
+        around: What it has in common with others.
+        used: When it was needed last, in seconds.
+    """
+
+    __slots__ = (
+        *("_around", "_failures", "_filled", "_held", "_task", "_timer", "is_loaded", "is_lost"),
+        *("known", "log", "name", "seen", "used"),
+    )
+
+    def __init__(self, name: str, log: str, around: Surroundings, used: float) -> None:
+        self.name = name
+        self.log = log
+        self.used = used
+        self.known = 0
+        """The offset up to which the copy is complete; 0 before it was loaded."""
+        self.seen = 0
+        """The highest offset that is known to exist."""
+        self.is_loaded = False
+        """Whether it contains all that was in the log when it was opened, and follows the log."""
+        self.is_lost = False
+        """Whether the log was found to be lost; then it waits for a new one."""
+        self._around = around
+        self._held: deque[tuple[Entry, int]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._filled: asyncio.Future[None] | None = None
+        self._timer: Timer | None = None
+        self._failures = 0
+
+    @property
+    def partition(self) -> str:
+        """The partition of the log, which the copy needs."""
+        return self.log.partition(".")[0]
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether it is being loaded or healed."""
+        return self._task is not None
+
+    @property
+    def has_subscribers(self) -> bool:
+        """Whether anybody here is subscribed to the topic."""
+        return bool(self._around.broker.topic(self.name).subscribers)
+
+    def receive(self, entry: Entry, previous: int) -> None:
+        """Take a new entry of the log, with the offset of the one before it."""
+        if entry.offset <= self.known or self.is_lost:
+            return
+        self.seen = max(self.seen, entry.offset)
+        pace = self._around.pace
+        if self._task is None and previous == self.known and self.is_loaded and not pace.is_spent:
+            pace.spend(self._deliver(entry, is_new=True))
+            return
+        if len(self._held) < MAX_HELD:
+            self._held.append((entry, previous))
+        if self._timer is None:
+            self.fill()
+
+    def fill(self) -> asyncio.Future[None]:
+        """Read what is missing, and return what is done when nothing is.
+
+        It fails with `Unavailable`, or with `LogLost`.
+        """
+        if self._filled is None or self._filled.done():
+            self._filled = asyncio.get_running_loop().create_future()
+            self._filled.add_done_callback(_retrieve)
+        if self._task is None:
+            self._cancel_timer()
+            self._task = asyncio.ensure_future(self._run())
+        return self._filled
+
+    async def check(self) -> None:
+        """Return when the copy has everything that the log has now.
+
+        Raises:
+            Unavailable: From the relay.
+            LogLost: The log is not the one that was copied.
+        """
+        if not self.is_loaded:
+            await asyncio.shield(self.fill())
+            return
+        log, known = self.log, self.known
+        last = await self._around.relay.last_offset(log)
+        if self.log != log or not self.is_loaded:
+            return
+        if last < known:
+            self.lose()
+            raise LogLost("the log was lost")
+        if last > self.known:
+            self.seen = max(self.seen, last)
+            await asyncio.shield(self.fill())
+
+    def begin_again(self, log: str) -> None:
+        """Copy another log from now on, from its beginning."""
+        self._stop_filling()
+        self.log = log
+        self.known = self.seen = self._failures = 0
+        self.is_loaded = self.is_lost = False
+        self.fill()
+
+    def lose(self) -> None:
+        """Wait for another log, because this one was lost."""
+        self._stop_filling()
+        self._fail(LogLost("the log was lost"))
+
+    def close(self, error: Exception) -> None:
+        """Receive nothing any more; whoever waits gets ``error``."""
+        self._stop_filling()
+        self.is_loaded = False
+        if self._filled is not None and not self._filled.done():
+            self._filled.set_exception(error)
+
+    def _stop_filling(self) -> None:
+        self._cancel_timer()
+        self._held.clear()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _run(self) -> None:
+        try:
+            await self._fill()
+        except Unavailable as error:
+            self._task = None
+            self._fail(error)
+        except Exception:
+            logger.exception("the copy of topic %r failed", self.name)
+            self._task = None
+            self._fail(Unavailable("the copy failed"))
+        else:
+            self._task = None
+            self._failures = 0
+            if self._filled is not None and not self._filled.done():
+                self._filled.set_result(None)
+
+    def _fail(self, error: Unavailable) -> None:
+        """Tell those who wait, and try again if there are subscribers."""
+        self._held.clear()
+        if isinstance(error, LogLost):
+            self.is_loaded, self.is_lost = False, True
+        if self._filled is not None and not self._filled.done():
+            self._filled.set_exception(error)
+        self._around.on_failure(self, error)
+
+    def retry_later(self) -> None:
+        """Try again to fill it, after a time that doubles with each failure."""
+        delay = min(FIRST_RETRY * 2**self._failures, LAST_RETRY)
+        self._failures = min(self._failures + 1, 10)
+        self._cancel_timer()
+        self._timer = self._around.call_later(delay, self._retry)
+
+    def _retry(self) -> None:
+        self._timer = None
+        self.fill()
+
+    async def _fill(self) -> None:
+        must_read = not self.is_loaded
+        if must_read:
+            await self._around.partitions.follow(self.partition)
+        else:
+            await self._take_held()
+        while must_read or self.known < self.seen:
+            await self._read()
+            await self._take_held()
+            self._around.counts.healed += self.is_loaded
+            must_read = False
+        self.is_loaded, self.is_lost = True, False
+
+    async def _read(self) -> None:
+        """Take what the log has after the known offset, and tell of what it no longer has."""
+        around, known = self._around, self.known
+        topic = around.broker.topic(self.name)
+        limit = topic.options.history + 1
+        if topic.subscribers:
+            limit = max(limit, MAX_READ + 1)
+        # The known entry is read again: as long as it is there, so is all that follows it.
+        found = await around.relay.read(self.log, after=max(known - 1, 0), limit=limit)
+        if not found:
+            raise LogLost("the log was lost")
+        if found[-1].offset <= known < self.seen:
+            raise Unavailable("the log did not answer with its newest entries")
+        first = found[0]
+        if first.offset != known if known else first.data != entries.BIRTH:
+            around.broker.forget_kept(self.name, first.offset - 1)
+            if topic.subscribers:
+                self._tell_gap(first.offset - known - 1)
+        work = 0
+        for entry in found:
+            if entry.offset > self.known:
+                work += self._deliver(entry, is_new=False)
+                if work >= fairness.BATCH_SLICE:
+                    work = 0
+                    await around.turns.wait()
+
+    async def _take_held(self) -> None:
+        """Take the entries that came meanwhile, up to the next that is missing."""
+        held, work = self._held, 0
+        while held:
+            entry, previous = held[0]
+            if entry.offset > self.known:
+                if previous != self.known:
+                    return
+                work += self._deliver(entry, is_new=True)
+            held.popleft()
+            if work >= fairness.BATCH_SLICE:
+                work = 0
+                await self._around.turns.wait()
+
+    def _deliver(self, entry: Entry, *, is_new: bool) -> int:
+        """Put an entry into the broker's history and the outboxes; return how much work it was."""
+        around = self._around
+        around.counts.received += 1
+        self.known = entry.offset
+        if entry.data == entries.BIRTH:
+            return 1
+        try:
+            message = entries.decode(entry.data)
+        except msgspec.MsgspecError:
+            around.counts.unreadable += 1
+            around.broker.forget_kept(self.name, entry.offset)
+            self._tell_gap(1)
+            return fairness.BATCH_ITEM
+        # Clocks of machines differ, so that the age of a new entry counts as 0.
+        age = 0.0 if is_new else max(0.0, around.wall_clock() - message.time / 1000)
+        around.broker.deliver_kept(
+            self.name,
+            message.event_at(entry.offset),
+            offset=entry.offset,
+            publisher_id=message.publisher_id,
+            user=message.user,
+            age=age,
+        )
+        return fairness.BATCH_ITEM + len(around.broker.topic(self.name).subscribers)
+
+    def _tell_gap(self, at_most: int) -> None:
+        if at_most > 0:
+            self._around.counts.lost += at_most
+            self._around.tell_gap(self.name, at_most)
+
+    def __repr__(self) -> str:
+        state = "filling" if self.is_filling else "lost" if self.is_lost else "following"
+        return f"<Copy of {self.log}, {state} after {self.known}>"
+
+
+def _retrieve(filled: asyncio.Future[None]) -> None:
+    """Look at the exception, which whoever waits gets as well, so that none counts as ignored."""
+    if not filled.cancelled():
+        filled.exception()

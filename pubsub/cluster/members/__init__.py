@@ -1,0 +1,1 @@
+"""Which processes there are, and how many subscribers topics have in them."""

@@ -1,0 +1,114 @@
+"""How many subscribers each topic has in the other processes of a room."""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from pubsub.cluster.members.beats import Count, Member
+from pubsub.cluster.messenger import Messenger, NoAnswer
+from pubsub.core.broker import Broker
+from pubsub.turns import Turns
+
+TIMEOUT = 2.0
+"""Seconds to wait for all counts of another process."""
+
+_KIND = "counts"
+
+_APPLIED_AT_A_TIME = 1000
+
+
+class Counts:
+    """The counts of all other processes, and their sums.
+
+    Args:
+        messenger: Asks the others for all their counts, and answers them.
+        broker: The broker of this process.
+        turns: For slices of long work.
+    """
+
+    def __init__(self, messenger: Messenger, broker: Broker, turns: Turns) -> None:
+        self._messenger = messenger
+        self._broker = broker
+        self._turns = turns
+        self._subscribers: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        messenger.handle(_KIND, self._answer)
+
+    def stop(self) -> None:
+        """Wait for no answers any longer."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def settled(self) -> None:
+        """Wait for the answers to all questions that have been asked."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def subscribers(self, topic: str) -> int:
+        """Return the number of a topic's subscribers in all other processes."""
+        return self._subscribers.get(topic, 0)
+
+    def clear(self, member: Member) -> None:
+        """Forget the counts of a process. They must be asked for when it is back."""
+        member.must_ask = True
+        for topic in list(member.counts):
+            self._count(member, topic, 0)
+
+    def apply(self, member: Member, counts: Mapping[str, int]) -> None:
+        """Note the new counts of some topics, from a heartbeat."""
+        for topic, number in counts.items():
+            self._count(member, topic, number)
+        if member.recent is not None:
+            member.recent.update(counts)
+
+    def _count(self, member: Member, topic: str, number: int) -> None:
+        change = number - member.counts.get(topic, 0)
+        if number:
+            member.counts[topic] = number
+        else:
+            member.counts.pop(topic, None)
+        total = self._subscribers.get(topic, 0) + change
+        if total:
+            self._subscribers[topic] = total
+        else:
+            self._subscribers.pop(topic, None)
+
+    def ask(self, member: Member) -> None:
+        """Ask a process for all its counts. If that fails, ``must_ask`` of the member says so."""
+        member.must_ask = False
+        member.recent = set()
+        task = asyncio.ensure_future(self._replace(member, member.recent))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _replace(self, member: Member, recent: set[str]) -> None:
+        """Replace the counts of a process by its answer.
+
+        Those in heartbeats since the question are newer.
+        """
+        try:
+            answer = await self._messenger.ask(member.id, _KIND, timeout=TIMEOUT)
+            counts = msgspec.msgpack.decode(answer, type=dict[str, Count])
+            known = counts | dict.fromkeys(member.counts.keys() - counts.keys(), 0)
+            for done, (topic, number) in enumerate(known.items(), 1):
+                if not member.is_alive:
+                    return
+                if topic not in recent:
+                    self._count(member, topic, number)
+                if done % _APPLIED_AT_A_TIME == 0:
+                    await self._turns.wait()
+        except (NoAnswer, msgspec.MsgspecError):
+            member.must_ask = True
+        finally:
+            member.recent = None
+
+    async def _answer(self, body: bytes) -> bytes:
+        counts: dict[str, int] = {}
+        for topics in self._broker.topic_slices():
+            counts.update((name, each.subscribers) for name, each in topics if each.subscribers)
+            await self._turns.wait()
+        return msgspec.msgpack.encode(counts)
+
+    def __repr__(self) -> str:
+        return f"<Counts {len(self._subscribers)} topics>"

@@ -1,0 +1,260 @@
+"""The processes of a room: which are alive, and what their heartbeats say."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import islice
+
+import msgspec
+
+from pubsub.cluster.members.beats import Beat, Member, Totals
+from pubsub.cluster.members.counts import Counts
+from pubsub.cluster.messenger import Messenger
+from pubsub.core.broker import Broker
+from pubsub.core.timer import CallLater, Timer, on_running_loop
+from pubsub.relay.base import Relay
+from pubsub.turns import Turns
+
+INTERVAL = 1.0
+"""Seconds between two heartbeats."""
+
+GREETING_DELAY = 0.05
+"""Seconds until a new process gets a heartbeat of this one, so that many of them need only one."""
+
+ALIVE_SECONDS = 6.0
+"""A process that has been silent for longer is in no figures: it was killed, or hangs."""
+
+PRESENT_SECONDS = 18.0
+"""The clients of a process that has been silent for longer are no longer present. It is noticed at
+the next heartbeat, and told in the next notice of presence: 20 seconds after the last one."""
+
+CUT_OFF_SECONDS = 21.0
+"""The same while this process has no network, and for a moment after: the others probably live."""
+
+GRACE = 3.0
+"""Seconds after the network's return in which the others are heard again."""
+
+MAX_COUNTS = 1000
+"""Topics whose counts travel in one heartbeat; more of them take several, one after the other."""
+
+GREETING_TIME = 0.2
+"""Seconds in which the others answer the first heartbeat of a process with one of their own."""
+
+CHANNEL = "beat"
+
+_BYTES_OF_COUNT = 1024
+"""More than one count takes: the longest name has 128 characters, which are at most 512 bytes."""
+
+
+class Members:
+    """Sends a heartbeat each second, and keeps account of those of other processes.
+
+    A process is heard of at its first heartbeat (`on_joined`), which all others answer with one of
+    theirs. It is left out of all figures after `ALIVE_SECONDS` of silence (`on_left`), and is
+    forgotten after `PRESENT_SECONDS` (`on_gone`). One that stops says so, and is both at once.
+    Without the network everybody is silent, and is forgotten after `CUT_OFF_SECONDS`. Time in which
+    this process itself was held up does not count.
+
+    Subscribers are not counted for this: the broker notes the names of topics where their number
+    has changed, and a heartbeat has those counts. After a lost one all are asked for.
+
+    Args:
+        process_id: The id of this process.
+        relay: The way to the others.
+        messenger: Asks them for their counts.
+        broker: The broker of this process; it must be shared.
+        turns: For slices of long work.
+        serves: Whether clients can connect to this process.
+        positions: Returns the last sequence of this process in each partition.
+        on_positions: Called with a process, its positions and its age in seconds, at each of its
+            heartbeats.
+        on_joined: Called with a process that is heard for the first time, or again.
+        on_left: Called with one that is not alive any longer.
+        on_gone: Called with one whose clients are not present any longer, after `on_left`.
+        clock: Returns the time in seconds.
+        call_later: Sets the timer.
+    """
+
+    def __init__(
+        self,
+        process_id: str,
+        relay: Relay,
+        messenger: Messenger,
+        broker: Broker,
+        *,
+        turns: Turns,
+        serves: bool = True,
+        positions: Callable[[], dict[int, int]] = dict,
+        on_positions: Callable[[str, dict[int, int], float], None] | None = None,
+        on_joined: Callable[[str], None] | None = None,
+        on_left: Callable[[str], None] | None = None,
+        on_gone: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        call_later: CallLater = on_running_loop,
+    ) -> None:
+        self._process_id = process_id
+        self._relay = relay
+        self._broker = broker
+        self._serves = serves
+        self._positions = positions
+        self._on_positions = on_positions or _ignore
+        self._on_joined = on_joined or _ignore
+        self._on_left = on_left or _ignore
+        self._on_gone = on_gone or _ignore
+        self._clock = clock
+        self._call_later = call_later
+        self._members: dict[str, Member] = {}
+        self._counts = Counts(messenger, broker, turns)
+        self._number = 0
+        self._timer: Timer | None = None
+        self._greeting: Timer | None = None
+        self._looked = clock()
+        self._cut_off: float | None = None
+
+    async def start(self) -> None:
+        """Begin with the heartbeats. It may be called again, after it has failed.
+
+        Raises:
+            Unavailable: The relay did not take the subscription; the heartbeats have begun.
+        """
+        if self._timer is None:
+            self._looked = self._clock()
+            self._timer = self._call_later(INTERVAL, self._tick)
+        await self._relay.subscribe(CHANNEL, self._on_beat)
+        self.beat_now()
+
+    async def meet(self) -> None:
+        """Wait until the others have had time to say who they are, and their counts are known."""
+        await asyncio.sleep(GREETING_TIME)
+        await self._counts.settled()
+
+    def stop(self) -> None:
+        """Say that this process leaves, and neither send nor receive anything any longer."""
+        self._beat(is_leaving=True)
+        for timer in (self._timer, self._greeting):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._greeting = None
+        self._relay.unsubscribe(CHANNEL)
+        self._counts.stop()
+
+    # --- What is known of the others ---
+
+    @property
+    def alive(self) -> list[Member]:
+        """The other processes that count in figures, by id."""
+        alive = (member for member in self._members.values() if member.is_alive)
+        return sorted(alive, key=lambda member: member.id)
+
+    @property
+    def present(self) -> set[str]:
+        """The ids of the other processes whose clients count as present."""
+        return set(self._members)
+
+    def remote_subscribers(self, topic: str) -> int:
+        """Return the number of a topic's subscribers in other processes, as of a moment ago."""
+        return self._counts.subscribers(topic)
+
+    # --- Heartbeats of this process ---
+
+    def _tick(self) -> None:
+        self._timer = self._call_later(INTERVAL, self._tick)
+        self._look()
+        self.beat_now()
+
+    def beat_now(self) -> None:
+        """Send a heartbeat, besides those that are due."""
+        self._beat(is_leaving=False)
+
+    def _greet(self) -> None:
+        self._greeting = None
+        self.beat_now()
+
+    def _beat(self, *, is_leaving: bool) -> None:
+        counts = iter(self._broker.take_recounted().items())
+        if not self._relay.is_connected:
+            self._number += 1  # so that the others notice that they have missed the counts
+            return
+        totals = Totals.of(self._broker.statistics())
+        size = max(1, min(MAX_COUNTS, self._relay.max_bytes // _BYTES_OF_COUNT))
+        some = dict(islice(counts, size))
+        while True:
+            self._number += 1
+            beat = Beat(
+                self._process_id,
+                self._number,
+                self._serves,
+                is_leaving,
+                totals,
+                self._positions(),
+                some,
+            )
+            self._relay.publish(CHANNEL, msgspec.msgpack.encode(beat))
+            some = dict(islice(counts, size))
+            if not some:
+                return
+
+    def _look(self) -> None:
+        """Find those that have been silent for too long."""
+        now = self._clock()
+        held_up = now - self._looked - INTERVAL
+        self._looked = now
+        if not self._relay.is_connected:
+            self._cut_off = now
+        is_cut_off = self._cut_off is not None and now - self._cut_off <= GRACE
+        longest = CUT_OFF_SECONDS if is_cut_off else PRESENT_SECONDS
+        for member in list(self._members.values()):
+            if held_up > INTERVAL:  # then their heartbeats may wait to be read
+                member.silent_since += held_up
+            silence = now - member.silent_since
+            if member.is_alive and silence > ALIVE_SECONDS:
+                self._leave(member)
+            if silence > longest:
+                self._forget(member)
+
+    def _leave(self, member: Member) -> None:
+        member.is_alive = False
+        self._counts.clear(member)
+        self._on_left(member.id)
+
+    def _forget(self, member: Member) -> None:
+        del self._members[member.id]
+        self._on_gone(member.id)
+
+    # --- Heartbeats of others ---
+
+    def _on_beat(self, data: bytes) -> None:
+        try:
+            beat = msgspec.msgpack.decode(data, type=Beat)
+        except msgspec.MsgspecError:
+            return  # of another version of the program
+        member = self._members.get(beat.process)
+        if beat.is_leaving:
+            if member is not None:
+                if member.is_alive:
+                    self._leave(member)
+                self._forget(member)
+            return
+        if member is None:
+            member = self._members[beat.process] = Member(beat.process)
+        member.must_ask |= beat.number != member.number + 1
+        member.number = beat.number
+        member.heard = member.silent_since = self._clock()
+        member.serves, member.totals = beat.serves, beat.totals
+        has_joined = not member.is_alive
+        member.is_alive = True
+        self._counts.apply(member, beat.counts)
+        if has_joined:
+            self._on_joined(member.id)
+            if self._greeting is None:
+                self._greeting = self._call_later(GREETING_DELAY, self._greet)
+        self._on_positions(member.id, beat.positions, beat.totals.uptime)
+        if member.must_ask and member.recent is None:
+            self._counts.ask(member)
+
+    def __repr__(self) -> str:
+        return f"<Members {self._process_id}, {len(self._members)} others>"
+
+
+def _ignore(*arguments: object) -> None:
+    """Do nothing about it."""

@@ -1,0 +1,1 @@
+"""Members of topics in other processes."""

@@ -1,0 +1,1 @@
+"""The topics of the room, of which every process has a copy."""
