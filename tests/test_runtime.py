@@ -12,10 +12,12 @@ from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration, Auth
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning, TopicNotFound
+from pubsub.relay.configuration import RelayConfiguration
 from pubsub.runtime import Runtime, get_runtime
 from tests.auth.support import SECRET, token
 from tests.connection.support import open_room, turn
 from tests.connection.test_session import Authorizer, User
+from tests.relay.server import NatsServer
 
 
 class Other(User):
@@ -149,3 +151,15 @@ async def test_publishing_once() -> None:
     for again in (message_id, message_id.upper()):
         pubsub.publish("t", 1, message_id=again, once=True)
     assert broker.statistics().messages == 1
+
+
+def test_relay_that_takes_too_little() -> None:
+    """A limit of messages above that of NATS is refused at the start, if NATS answers."""
+    config = Configuration(max_message_bytes=100_000)
+    with NatsServer("max_payload: 100000") as nats:
+        relay = RelayConfiguration(relay=nats.url)
+        with pytest.raises(ValueError, match="CHATROOM_MAX_MESSAGE_BYTES is too large"):
+            Runtime(config, relay=relay).check_relay()
+        Runtime(Configuration(max_message_bytes=90_000), relay=relay).check_relay()
+    Runtime(config, relay=relay).check_relay()
+    Runtime(config).check_relay()

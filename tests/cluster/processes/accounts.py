@@ -27,22 +27,44 @@ class Account(NamedTuple):
         return self.lost <= missing <= self.lost + self.at_most
 
 
-def read_until(client: Client, last: Any) -> Account:
-    """Read what a subscriber is sent until the event with this payload."""
-    received: list[Any] = []
-    notices: list[str] = []
-    lost = at_most = 0
-    while last not in received[-1:]:
-        message = client.receive()
+class _Reading:
+    """Adds up what a subscriber is sent."""
+
+    def __init__(self) -> None:
+        self.received: list[Any] = []
+        self._notices: list[str] = []
+        self._lost = self._at_most = 0
+
+    def add(self, message: dict[str, Any]) -> None:
+        """Count a message."""
         if message["type"] == "event":
-            received.append(message["message"]["payload"])
+            self.received.append(message["message"]["payload"])
         elif message["type"] == "error":
             assert message["error"]["code"] in ("RELAY_GAP", "SLOW_CONSUMER"), message
-            lost += message.get("dropped", 0)
-            at_most += message.get("at_most", 0)
+            self._lost += message.get("dropped", 0)
+            self._at_most += message.get("at_most", 0)
         else:
-            notices.append(message["msg"])
-    return Account(received, lost, at_most, notices)
+            self._notices.append(message["msg"])
+
+    def account(self) -> Account:
+        """Return what has been counted."""
+        return Account(self.received, self._lost, self._at_most, self._notices)
+
+
+def read_until(client: Client, last: Any) -> Account:
+    """Read what a subscriber is sent until the event with this payload."""
+    reading = _Reading()
+    while last not in reading.received[-1:]:
+        reading.add(client.receive())
+    return reading.account()
+
+
+def read_until_explained(client: Client, published: int) -> Account:
+    """Read what a subscriber is sent until it has received, or lost, so many messages."""
+    reading = _Reading()
+    while not (account := reading.account()).explains(published):
+        reading.add(client.receive())
+    return account
 
 
 def assert_told(client: Client, lost: int) -> None:

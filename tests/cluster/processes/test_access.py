@@ -31,7 +31,11 @@ def guarded() -> Iterator[Room]:
         CHATROOM_API_KEYS=OPERATOR["X-API-Key"],
         CHATROOM_ANONYMOUS_SUBSCRIBE="public.*",
     ) as room:
-        for name, options in [("public.news", {}), ("kept", {"history": 10, "presence": True})]:
+        for name, options in [
+            ("public.news", {}),
+            ("kept", {"history": 10, "presence": True}),
+            ("present", {"presence": True}),
+        ]:
             body = {"name": name, **options}
             assert room.servers[0].request("POST", "/topics", body, headers=OPERATOR)[0] == 201
             wait_until(lambda path=f"/topics/{name}": _exists(room.servers[1], path))
@@ -96,15 +100,15 @@ def test_member_of_two_processes(guarded: Room) -> None:
     """A user that is connected to two processes is one member, until both have ended."""
     a, b = guarded.servers
     watcher = connect(a, "eve", subscribe=["*"])
-    watcher.ask(type="subscribe", topic="kept", presence=True)
+    watcher.ask(type="subscribe", topic="present", presence=True)
     before = watcher.receive()
     assert [member["user"] for member in before["members"]] == ["eve"]
     first, second = (connect(server, "dan", subscribe=["*"]) for server in (a, b))
-    first.ask(type="subscribe", topic="kept")
+    first.ask(type="subscribe", topic="present")
     joined = watcher.receive()
     assert [member["user"] for member in joined["joined"]] == ["dan"]
-    second.ask(type="subscribe", topic="kept")
-    path = "/topics/kept/presence"
+    second.ask(type="subscribe", topic="present")
+    path = "/topics/present/presence"
     wait_until(lambda: b.request("GET", path, headers=OPERATOR)[1]["clients"] == 3)
     wait_until(lambda: a.request("GET", path, headers=OPERATOR)[1]["clients"] == 3)
     assert a.request("GET", path, headers=OPERATOR)[1]["users"] == 2

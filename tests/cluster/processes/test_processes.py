@@ -77,7 +77,6 @@ def test_hung_and_killed(pair: Room) -> None:
         {"name": "kept", "subscribers": 0},
         {"name": "orders", "subscribers": 1},
     ]
-    assert watcher.receive()["clients"] == 1
 
 
 def test_nats_starts_last(pair: Room) -> None:

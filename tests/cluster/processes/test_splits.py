@@ -140,21 +140,3 @@ def test_nothing_is_lost_in_silence(split: Split) -> None:
     assert account.explains(count + 1)
     numbers = account.received[:-1]
     assert numbers == list(range(len(numbers)))
-
-
-def test_process_that_ends_alone(split: Split) -> None:
-    """What was accepted by a process that dies while it is cut off can only be bounded."""
-    together, room = split.together, split.room
-    together.create_topic("plain")
-    subscriber = together.subscriber("plain")
-    doomed = room.start(CHATROOM_RELAY=split.proxy.url)
-    publish(doomed, "plain", "first")
-    assert payloads(subscriber, 1) == ["first"]
-    split.proxy.swallow()
-    publish(doomed, "plain", *range(10))
-    room.kill(doomed)
-    split.heal()
-    wait_until(lambda: len(together.request("GET", "/health")[1]["processes"]) == 2)
-    publish(split.alone, "plain", "last")
-    account = read_until(subscriber, "last")
-    assert account.received == ["last"]
