@@ -109,6 +109,7 @@ class Cluster:
         self._process = process
         self._relay = relay
         self._turns = turns = Turns()
+        self._refusal = ""
         self._synchronizing: asyncio.Task[None] | None = None
         self._synchronized = asyncio.Event()
         self._has_been_ready = False
@@ -227,12 +228,19 @@ class Cluster:
             try:
                 await self._synchronize_once()
             except errors.Unavailable as error:
-                logger.debug("Synchronizing again: %s", error)
+                self._report_refusal(str(error))
             except Exception:
                 logger.exception("Failed to synchronize with other processes")
             else:
+                self._refusal = ""
                 return
             await asyncio.sleep(RETRY)
+
+    def _report_refusal(self, reason: str) -> None:
+        """Log why this process cannot join the others, once for each reason."""
+        if reason != self._refusal and self._relay.is_connected:
+            self._refusal = reason
+            logs.relay_refused(reason=reason)
 
     async def _synchronize_once(self) -> None:
         self._check_size()

@@ -33,6 +33,9 @@ WRONG_LAST_SEQUENCE = (10071, 10164)
 _GROWING = ("max_bytes", "max_msgs_per_subject", "duplicate_window", "num_replicas")
 """Limits that are raised where another process has set a lower one; -1 is no limit."""
 
+_FIXED = ("subjects", "retention", "discard")
+"""What makes a stream of the same name another one, which nobody may take for ours."""
+
 _NEEDED = ("republish", "allow_direct", "allow_msg_ttl")
 
 
@@ -106,7 +109,12 @@ class NatsStream:
 
     async def _ask(self, action: str, **fields: Any) -> _Answer:
         request = msgspec.json.encode(fields) if fields else b""
-        data = await self._connection.request(f"$JS.API.STREAM.{action}.{self.name}", request)
+        try:
+            data = await self._connection.request(f"$JS.API.STREAM.{action}.{self.name}", request)
+        except Unavailable as error:
+            if error.unknown_fate or not self._connection.is_connected:
+                raise
+            raise Unavailable(f"JetStream is out of reach ({error})") from None
         return _decode(data)
 
     async def ensure(self) -> StreamState:
@@ -116,15 +124,17 @@ class NatsStream:
         processes with different settings do not contend.
 
         Raises:
-            Unavailable: NATS does not answer, or refuses.
+            Unavailable: NATS does not answer, or refuses, or has another stream of this name.
         """
         known = self._highest
         answer = await self._ask("CREATE", **self._config)
         if answer.error is not None and answer.error.err_code == OTHER_CONFIGURATION:
             known = self._highest
             answer = await self._ask("INFO")
+            _check(answer)
+            self._check_kind(answer.config)
             merged = self._merged(answer.config)
-            if answer.error is None and merged != answer.config:
+            if merged != answer.config:
                 answer = await self._ask("UPDATE", **merged)
         _check(answer)
         if answer.created != self._created:
@@ -155,6 +165,12 @@ class NatsStream:
         if answer.state.messages < messages or answer.state.last_seq < known:
             self._is_emptied = True
         return not self._is_emptied
+
+    def _check_kind(self, existing: dict[str, Any]) -> None:
+        wanted = {"retention": "limits", **self._config}
+        for name in _FIXED:
+            if existing.get(name) != wanted[name]:
+                raise Unavailable(f"the stream {self.name} exists with other {name}")
 
     def _merged(self, existing: dict[str, Any]) -> dict[str, Any]:
         merged = existing | {name: self._config[name] for name in _NEEDED if name in self._config}

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from nats import connect
@@ -381,6 +382,51 @@ async def test_a_store_that_came_back_empty_is_another(nats_server: NatsServer) 
         assert after.registry_store != before.registry_store
         assert after.log_store == before.log_store
         assert await one.relay.snapshot() == after
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [({"subjects": ["other.>"]}, "subjects"), ({"retention": "workqueue"}, "retention")],
+)
+async def test_a_stream_of_another_kind(
+    nats_server: NatsServer, changed: dict[str, Any], complaint: str
+) -> None:
+    """A stream of the same name that serves something else is neither used nor changed."""
+    network = NatsNetwork(nats_server)
+    async with process(network.relay()) as one:
+        await one.until(lambda: one.connections)
+        stream = one.relay._logs
+        foreign = {"name": stream.name, "storage": "memory"}
+        foreign["subjects"] = stream._config["subjects"]
+        created = await stream._ask("CREATE", **{**foreign, **changed})
+        with pytest.raises(Unavailable, match=f"LOG_.* exists with other {complaint}"):
+            await one.relay.snapshot()
+        assert (await stream._ask("INFO")).config == created.config
+
+
+async def test_without_jetstream() -> None:
+    """A server that stores nothing is named as the reason."""
+    with NatsServer(jetstream=False) as server:
+        async with process(NatsNetwork(server).relay()) as one:
+            await one.until(lambda: one.connections)
+            with pytest.raises(Unavailable, match="JetStream is out of reach"):
+                await one.relay.snapshot()
+
+
+async def test_a_subscription_that_nats_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a permission that it needs a relay is not connected, and logs why once."""
+    permissions = '{ subscribe: ["_INBOX.>"] }'
+    user = f"{{ user: u, password: p, permissions: {permissions} }}"
+    with NatsServer(f"authorization {{ users: [ {user} ] }}") as server:
+        url = server.url.replace("//", "//u:p@")
+        async with process(NatsNetwork(server, relay=url).relay()) as one:
+            await poll(lambda: one.relay._connection._last_reason)
+            attempts = server.log().count("Subscription Violation")
+            await poll(lambda: server.log().count("Subscription Violation") > attempts)
+            assert not one.relay.is_connected
+            assert not one.connections
+    assert logged(caplog) == ["relay_unreachable"]
+    assert "permissions violation" in caplog.text.lower()
 
 
 @pytest.mark.parametrize("action", ["DELETE", "PURGE"])
