@@ -122,6 +122,15 @@ bench: $(BENCH) ## Measure everything against all peers and write docs/performan
 bench-quick: $(BENCH) ## Measure fan-out and rooms against the main peers (two minutes)
 	$(BIN)/python -m bench --quick --seconds 0.7
 
+RELAY := relay-fan-out-window-1 relay-fan-out-window-8 relay-fan-out-burst-8 relay-fan-out-window-32 relay-latency-100 relay-latency \
+	relay-unwanted relay-neighbour relay-wanted relay-history relay-topics
+
+.PHONY: bench-relay
+bench-relay: $(BENCH) ## Measure one room in two processes against its peers and write docs/scaling.md (10 minutes)
+	$(BIN)/python -m bench --scenario $(RELAY) connect idle --runs 5 --json docs/performance/relay.json \
+		--peer chatroom chatroom-relay group-send group-send-redis-two socketio-node socketio-node-redis
+	$(BIN)/python -m bench.scaling --page docs/scaling.md
+
 .PHONY: bench-against
 bench-against: $(BASE) ## Compare the speed with another checkout or commit (OTHER=HEAD~1 or OTHER=../folder; about 10 minutes)
 	$(BIN)/python -m bench --against $(or $(OTHER),HEAD)

@@ -97,7 +97,9 @@ def selected(
         chosen = args.scenario or [one.name for one in SCENARIOS if one.compared]
         return [*peers, *other], [one for one in SCENARIOS if one.name in chosen]
     peers = [peer for peer in PEERS if (peer.name in args.peer if args.peer else True)]
-    scenarios = [one for one in SCENARIOS if (one.name in args.scenario if args.scenario else True)]
+    scenarios = [
+        one for one in SCENARIOS if (one.name in args.scenario if args.scenario else not one.named)
+    ]
     if args.quick:
         peers = [peer for peer in peers if peer.quick or args.peer]
         scenarios = [scenario for scenario in scenarios if scenario.quick or args.scenario]

@@ -10,10 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench.peers.toolchains import SOCKET_IO, WS
+from bench.peers.toolchains import IOREDIS, SOCKET_IO, SOCKET_IO_ADAPTER, WS, nats_version
 
 PACKAGES = (
     *("daphne", "channels", "django", "twisted", "autobahn", "channels-redis", "redis"),
+    "nats-py",
     *("uvicorn", "uvloop", "httptools", "granian", "websockets", "python-socketio"),
 )
 TOOLS = {
@@ -61,7 +62,10 @@ def versions() -> dict[str, str]:
     for tool, command in TOOLS.items():
         if number := re.search(r"\d+(\.\d+)+", _output(*command)):
             found[tool] = number[0]
-    return found | dict(package.split("@") for package in (WS, SOCKET_IO))
+    if version := nats_version():
+        found["nats-server"] = version
+    npm = (WS, SOCKET_IO, SOCKET_IO_ADAPTER, IOREDIS)
+    return found | {name: version for name, _, version in (one.rpartition("@") for one in npm)}
 
 
 def _output(*command: str) -> str:

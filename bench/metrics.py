@@ -48,12 +48,29 @@ def latency(what: str, title: str, column: str, percent: str) -> Metric:
     return lower(key, f"{title}, p{percent}", f"{column} p{percent}, {unit}", unit)
 
 
+def share(key: str, title: str, column: str) -> Metric:
+    """Return a share of a processor core, in percent; lower is better."""
+    return lower(key, title, column, "%", 2, compared=False)
+
+
 DELIVERIES = Metric("deliveries_per_second", "deliveries a second", "deliveries/s")
 PUBLICATIONS = Metric("publications_per_second", "publications a second", "publications/s")
 REPLY = [latency("ack", "publication to reply", "reply", percent) for percent in PERCENTS]
 DELIVERY = [
     latency("event", "publication to delivery", "delivery", percent) for percent in PERCENTS
 ]
+PER_PROCESSOR_SECOND = Metric(
+    "deliveries_per_processor_second",
+    "deliveries for each processor second of the server",
+    "deliveries/processor s",
+)
+BROKER_COST = lower(
+    "broker_us", "processor time of NATS or Redis for a publication", "broker, µs", "µs", 1
+)
+OWN_COST = lower("own_us", "processor time of the publisher's process", "own, µs", "µs", 2)
+OTHER_COST = lower(
+    "other_us", "processor time of the other process", "other, µs", "µs", 2, compared=False
+)
 GROWTH = lower("growth_mb", "growth of the server", "growth, MB", "MB", 1, compared=False)
 
 SERVER_COST = lower("server_us", "processor time of the server for each", "processor, µs", "µs", 2)

@@ -145,6 +145,10 @@ class Runner:
         """
         name, *options = arguments
         options += ["--dialect", peer.dialect, "--pid", str(server.pid)]
+        for other in server.others:
+            options += ["--other-port", str(other.port), "--other-pid", str(other.pid)]
+        if server.broker_pid:
+            options += ["--broker-pid", str(server.broker_pid)]
         with subprocess.Popen(
             [sys.executable, "-m", "bench.load", name, str(server.port), *options],
             cwd=PROJECT,

@@ -5,16 +5,21 @@ from dataclasses import dataclass
 
 from bench.checkout import NAME
 from bench.metrics import (
+    BROKER_COST,
     DELIVERIES,
     DELIVERY,
     GROWTH,
+    OTHER_COST,
+    OWN_COST,
+    PER_PROCESSOR_SECOND,
     PUBLICATIONS,
     REPLY,
     SERVER_COST,
     Metric,
     lower,
+    share,
 )
-from bench.peers import Peer
+from bench.peers import RELAY, Peer
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Scenario:
     timeout: float = 60.0
     """Seconds that it may take in addition to the measurement itself."""
 
+    named: bool = False
+    """Whether it is measured only when the command line names it."""
+
     restarts: bool = False
     """Whether the load stops the server, which is then started again."""
 
@@ -76,6 +84,7 @@ GROUPS = {
     "jitter": "Jitter: 1,000 clients that are offline for up to 2 s, 50 messages a second",
     "avalanche": "Avalanche: a restart with 5,000 clients",
     "rest": "Publication over REST",
+    RELAY: "One room in two processes",
 }
 """The groups in which results are shown, in this order."""
 
@@ -108,6 +117,85 @@ def fanout(subscribers: int, window: int, *, quick: bool = False) -> Scenario:
         takes=lambda peer: subscribers < 5000 or window == 1 or not peer.by_group,
     )
 
+
+def in_several_processes(peer: Peer) -> bool:
+    """Return whether a peer takes part where a second process is needed."""
+    return peer.processes > 1
+
+
+def relay_fan_out(kind: str, count: int) -> Scenario:
+    """Return the scenario of 500 subscribers, of which each process has half.
+
+    Args:
+        kind: A ``window`` of publications in flight, or a ``burst``, of which the next one is sent
+            when all of the last one has arrived.
+        count: How many publications that is.
+    """
+    window, burst = (count, 1) if kind == "window" else (1, count)
+    return Scenario(
+        name=f"relay-fan-out-{kind}-{count}",
+        group=RELAY,
+        title=f"fan-out to 500 in all processes, {kind} {count}",
+        column=f"fan-out, {kind} {count}",
+        load=(
+            *("relay-fan-out", "--subscribers", "500"),
+            *("--window", str(window), "--burst", str(burst)),
+        ),
+        metrics=(PER_PROCESSOR_SECOND, BROKER_COST),
+        connections=500,
+        named=True,
+        takes=lambda peer: RELAY in peer.groups or peer.name in ALONE,
+    )
+
+
+def relay_interest(
+    wanted: str, title: str, takes: Callable[[Peer], bool] = in_several_processes
+) -> Scenario:
+    """Return the scenario of a second process whose client wants a topic or not."""
+    return Scenario(
+        name=f"relay-{wanted}",
+        group=RELAY,
+        title=title,
+        column=wanted,
+        load=(f"relay-{wanted}",),
+        metrics=(
+            OTHER_COST,
+            share("idle_percent", "the other process before", "other before, %"),
+            share("during_percent", "the other process meanwhile", "other meanwhile, %"),
+            OWN_COST,
+            BROKER_COST,
+            PUBLICATIONS,
+        ),
+        fresh_server=True,
+        named=True,
+        takes=takes,
+    )
+
+
+def relay_latency(rate: int, *, takes: Callable[[Peer], bool]) -> Scenario:
+    """Return the scenario of a subscriber in each process and a fixed rate of publications."""
+    return Scenario(
+        f"relay-latency-{rate}" if rate < FULL_RATE else "relay-latency",
+        RELAY,
+        f"latency across processes at {rate:,} publications a second",
+        f"latency at {rate:,}/s",
+        ("relay-latency", "--rate", str(rate)),
+        (
+            lower("added_p50_us", "added latency, p50", "added p50, µs", "µs", compared=False),
+            lower("added_p99_us", "added latency, p99", "added p99, µs", "µs", compared=False),
+            lower("near_p50_us", "delivery in the same process, p50", "same p50, µs", "µs"),
+            lower("near_p99_us", "delivery in the same process, p99", "same p99, µs", "µs"),
+        ),
+        named=True,
+        takes=takes,
+    )
+
+
+FULL_RATE = 1000
+"""Publications a second; `group_send` cannot keep up with so many."""
+
+ALONE = ("chatroom", "group-send", "group-send-redis")
+"""The peers that are compared with themselves in two processes, and have no groups."""
 
 SCENARIOS = (
     fanout(1, 1),
@@ -329,5 +417,50 @@ SCENARIOS = (
         (PUBLICATIONS, DELIVERIES, SERVER_COST),
         connections=11,
         takes=lambda peer: peer.batches,
+    ),
+    relay_fan_out("window", 1),
+    relay_fan_out("window", 8),
+    relay_fan_out("burst", 8),
+    relay_fan_out("window", 32),
+    relay_latency(100, takes=in_several_processes),
+    relay_latency(FULL_RATE, takes=lambda peer: in_several_processes(peer) and not peer.by_group),
+    relay_interest("unwanted", "publications that nobody elsewhere wants"),
+    relay_interest(
+        "neighbour",
+        "publications of a topic whose partition is wanted elsewhere",
+        lambda peer: peer.name == "chatroom-relay",
+    ),
+    relay_interest("wanted", "publications to one subscriber in each process"),
+    Scenario(
+        "relay-history",
+        RELAY,
+        "publications to a topic with history",
+        "history",
+        ("relay-history",),
+        (
+            PUBLICATIONS,
+            OWN_COST,
+            OTHER_COST,
+            BROKER_COST,
+        ),
+        named=True,
+        takes=lambda peer: peer.name == "chatroom-relay",
+    ),
+    Scenario(
+        "relay-topics",
+        RELAY,
+        "creation of 2,000 topics",
+        "topics",
+        ("relay-topics", "--count", "2000"),
+        (
+            Metric("creations_per_second", "creations a second", "creations/s"),
+            lower("own_kib_per_topic", "memory for each topic", "KiB each", "KiB", 1),
+            lower("other_kib_per_topic", "the same in the other process", "other, KiB", "KiB", 1),
+            OTHER_COST,
+            lower("start_mib", "memory of a process without clients", "at start, MiB", "MiB", 1),
+        ),
+        fresh_server=True,
+        named=True,
+        takes=lambda peer: peer.name == "chatroom-relay",
     ),
 )

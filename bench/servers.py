@@ -1,13 +1,14 @@
 """The server processes of peers: started on a free port, pinned to a core, and stopped."""
 
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from bench.load.processes import cpu_seconds
 from bench.peers import Peer
@@ -34,6 +35,10 @@ class Server:
         self._process = start()
         self._log = log
         self.port = port
+        self.others: Sequence[Server] = ()
+        """The other processes of the same server."""
+        self.broker_pid: int | None = None
+        """What carries messages between them, or whatever else the server needs."""
 
     @property
     def pid(self) -> int:
@@ -59,14 +64,17 @@ class Server:
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until it has finished with its last clients; return whether it has."""
         deadline = time.monotonic() + timeout
-        before = cpu_seconds(self.pid)
+        before = self._cpu_seconds()
         while self.alive() and time.monotonic() < deadline:
             time.sleep(0.1)
-            now = cpu_seconds(self.pid)
+            now = self._cpu_seconds()
             if now - before <= 0.01:
                 return True
             before = now
         return False
+
+    def _cpu_seconds(self) -> float:
+        return sum(cpu_seconds(server.pid) for server in (self, *self.others))
 
     def kill(self) -> None:
         """Terminate it, and kill whatever is left of it and its children."""
@@ -92,40 +100,66 @@ def free_port() -> int:
 def running(peer: Peer, server_core: int, other_core: int) -> Iterator[Server]:
     """Start a peer's server on one core, and any process that it needs on the other.
 
+    If the server has several processes, all share one core, with what carries messages between
+    them: only figures of processor time can be compared with those of a single process.
+
     Raises:
         ServerFailed: It does not start.
     """
+    companion_core = other_core if peer.processes == 1 else server_core
+    with (
+        tempfile.TemporaryFile() as log,
+        peer.companion(companion_core) as companion,
+        ExitStack() as stack,
+    ):
+        environment = {**peer.environment, **companion.environment}
+        servers = []
+        for _ in range(peer.processes):
+            servers.append(_start(peer, environment, server_core, log.fileno()))
+            stack.callback(servers[-1].kill)
+        for server in servers:
+            _wait_until_ready(server, peer.readiness)
+        first, *first.others = servers
+        first.broker_pid = companion.pid
+        yield first
+
+
+def _start(peer: Peer, environment: Mapping[str, str], core: int, log: int) -> Server:
     port = free_port()
     command = [word.format(port=port) for word in peer.command]
-    with tempfile.TemporaryFile() as log, peer.companion(other_core) as environment:
 
-        def start() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(
-                command,
-                cwd=peer.folder,
-                env={**os.environ, **peer.environment, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {server_core}),
-            )
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            cwd=peer.folder,
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        )
 
-        server = Server(start, port, log.fileno())
-        try:
-            _wait_until_it_listens(server)
-            yield server
-        finally:
-            server.kill()
+    return Server(start, port, log)
 
 
-def _wait_until_it_listens(server: Server) -> None:
+def _wait_until_ready(server: Server, path: str) -> None:
+    """Wait until a server listens and, if a path is given, answers it with 200."""
     deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", server.port), 1).close()
-        except OSError:
-            if not server.alive() or time.monotonic() > deadline:
-                raise ServerFailed(server.last_words()) from None
-            time.sleep(0.02)
-        else:
-            return
+    while not _answers(server.port, path):
+        if not server.alive() or time.monotonic() > deadline:
+            raise ServerFailed(server.last_words())
+        time.sleep(0.02)
+
+
+def _answers(port: int, path: str) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.connect()
+        if not path:
+            return True
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -10,7 +10,7 @@ import os
 import threading
 
 from pubsub import conf
-from pubsub.runtime import Runtime
+from pubsub.runtime import Runtime, make_relay
 
 STOP_TIMEOUT = 2.0
 """Seconds for what was published to leave when the process ends."""
@@ -20,9 +20,9 @@ class BackgroundMember:
     """A runtime without clients, on an event loop in a thread of its own."""
 
     def __init__(self) -> None:
-        self.runtime = Runtime(
-            conf.get_configuration(), relay=conf.get_relay_configuration(), serves=False
-        )
+        config = conf.get_configuration()
+        relay = make_relay(conf.get_relay_configuration(), config, is_logged=False)
+        self.runtime = Runtime(config, relay=relay, serves=False)
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="pubsub", daemon=True)
         self._thread.start()

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import get_script_prefix
 from django.urls import path, re_path
 
-from pubsub import __version__, logs, publishing
+from pubsub import __version__, conf, logs, publishing
 from pubsub.consumers import ChatConsumer
 from pubsub.events import EventStreams, is_stream, refuse_origin
 from pubsub.hosts import is_allowed_host
@@ -19,7 +19,7 @@ from pubsub.origins import is_own
 from pubsub.paths import below_mount, is_ours
 from pubsub.processes import neighbours
 from pubsub.protocol.batch import MAX_BATCH_BYTES
-from pubsub.runtime import Runtime, get_runtime
+from pubsub.runtime import Runtime, check_relay, get_runtime
 from pubsub.transport import daphne
 
 HTTP_ROUTES: Mapping[tuple[str, str], publishing.Application] = {
@@ -86,7 +86,7 @@ def websocket_application(*, whole_site: bool = False) -> "BrowserOriginValidato
     runtime = get_runtime()
     config = runtime.config
     try:
-        runtime.check_relay()
+        check_relay(conf.get_relay_configuration(), config)
     except ValueError as error:
         raise ImproperlyConfigured(str(error)) from None
     daphne.install(

@@ -24,6 +24,7 @@ from pubsub.protocol.codes import Close
 from pubsub.protocol.errors import TooManyConnections
 from pubsub.proxies import TrustedProxies
 from pubsub.registry import Connection, Registry
+from pubsub.relay.base import Relay
 from pubsub.relay.configuration import RelayConfiguration
 from pubsub.tally import Tally
 from pubsub.transport import on_stop
@@ -39,13 +40,19 @@ class Runtime:
     The adapters (the consumer, the REST views) call `enter` before they use the broker. The first
     call makes their event loop its owner. Once that loop is closed, the next one takes over; this
     happens in tests, where each request of Django's test client may have its own loop.
+
+    Args:
+        config: The bounds of topics, connections and messages.
+        access: Who may do what; by default everyone may do everything.
+        relay: The way to the other processes of the room; ``None`` if there can be none.
+        serves: Whether clients can connect to this process.
     """
 
     def __init__(
         self,
         config: Configuration,
         access: Access | None = None,
-        relay: RelayConfiguration | None = None,
+        relay: Relay | None = None,
         *,
         serves: bool = True,
     ) -> None:
@@ -57,8 +64,6 @@ class Runtime:
         self.origins = Origins(self.access.config.allowed_origins)
         self.registry = Registry(config)
         self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
-        self._relay = relay or RelayConfiguration()
-        shares = self._relay.relay != ""
         self.broker = Broker(
             config,
             # Without tokens no event has a user, so not even the question is asked.
@@ -70,14 +75,14 @@ class Runtime:
             ),
             describe_loss=replies.encode_loss,
             describe_presence=replies.encode_presence,
-            announce=self._announce if shares else None,
-            shared=shares,
+            announce=None if relay is None else self._announce,
+            shared=relay is not None,
         )
         self.tally = Tally()
         self.traffic = Traffic()
         self.lag = EventLoopLag()
         self._make_timers()
-        self.cluster = self._make_cluster(self._relay, serves) if shares else None
+        self.cluster = None if relay is None else self._make_cluster(relay, serves)
         """The other processes of the room; ``None`` if there can be none."""
         self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
@@ -104,38 +109,12 @@ class Runtime:
                 self._drain_before_stop()
         return self.broker
 
-    def check_relay(self) -> None:
-        """Check that the relay takes the messages of clients, unless it is out of reach.
-
-        It waits for a few seconds at most, and is for the start of a process.
-
-        Raises:
-            ValueError: They are too large for it.
-        """
-        if self.cluster is None:
-            return
-        from pubsub.relay.nats import ask_max_bytes
-
-        needed, offered = bytes_needed(self.config), ask_max_bytes(self._relay)
-        if offered is not None and offered < needed:
-            raise ValueError(
-                "CHATROOM_MAX_MESSAGE_BYTES is too large for CHATROOM_RELAY, which takes messages "
-                f"of {offered} bytes and would have to take {needed} bytes"
-            )
-
-    def _make_cluster(self, relay: RelayConfiguration, serves: bool) -> Cluster:
-        from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
-
-        config = self.config
-        nats = NatsRelay(
-            relay,
-            history_bytes=config.history_bytes,
-            max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
-            once_seconds=config.once_seconds,
-            is_logged=serves,  # a worker or a cron job has no log of a server
-        )
+    def _make_cluster(self, relay: Relay, serves: bool) -> Cluster:
         return Cluster(
-            self, nats, serves=serves, at_end_of_tick=lambda callback: self.at_end_of_tick(callback)
+            self,
+            relay,
+            serves=serves,
+            at_end_of_tick=lambda callback: self.at_end_of_tick(callback),
         )
 
     def _announce(self, change: Change) -> None:
@@ -216,6 +195,49 @@ class Runtime:
         return "ok" if self.cluster is None or self.cluster.is_ready else "degraded"
 
 
+def make_relay(
+    settings: RelayConfiguration, config: Configuration, *, is_logged: bool = True
+) -> Relay | None:
+    """Return the way to the other processes of the room, if the settings name one.
+
+    Args:
+        settings: Those of the relay.
+        config: Those of the broker.
+        is_logged: Whether the log says when the connection is made and lost.
+    """
+    if not settings.relay:
+        return None
+    from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
+
+    return NatsRelay(
+        settings,
+        history_bytes=config.history_bytes,
+        max_history=max(MAX_HISTORY, config.history_size, config.topics.max_history),
+        once_seconds=config.once_seconds,
+        is_logged=is_logged,
+    )
+
+
+def check_relay(settings: RelayConfiguration, config: Configuration) -> None:
+    """Check that the relay takes the messages of clients, unless it is out of reach.
+
+    It waits for a few seconds at most, and is for the start of a process.
+
+    Raises:
+        ValueError: They are too large for it.
+    """
+    if not settings.relay:
+        return
+    from pubsub.relay.nats import ask_max_bytes
+
+    needed, offered = bytes_needed(config), ask_max_bytes(settings)
+    if offered is not None and offered < needed:
+        raise ValueError(
+            "CHATROOM_MAX_MESSAGE_BYTES is too large for CHATROOM_RELAY, which takes messages "
+            f"of {offered} bytes and would have to take {needed} bytes"
+        )
+
+
 _lock = threading.Lock()
 _runtime: Runtime | None = None
 
@@ -225,9 +247,9 @@ def get_runtime() -> Runtime:
     global _runtime
     with _lock:
         if _runtime is None:
-            _runtime = Runtime(
-                conf.get_configuration(), conf.get_access(), conf.get_relay_configuration()
-            )
+            config = conf.get_configuration()
+            relay = make_relay(conf.get_relay_configuration(), config)
+            _runtime = Runtime(config, conf.get_access(), relay)
         return _runtime
 
 

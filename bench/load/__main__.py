@@ -18,6 +18,7 @@ from bench.load import (
     jitter,
     memory,
     questions,
+    relay,
     rest,
     roundtrip,
 )
@@ -118,6 +119,39 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
         ),
         {"clients": 5000, "rate": 2, "margin-ms": 2000, "seed": 1},
     ),
+    "relay-fan-out": (
+        "one publisher, subscribers on two processes",
+        lambda of: relay.fan_out(room(of), of.subscribers, of.window, of.burst, of.seconds),
+        {"subscribers": 500, "window": 8, "burst": 1},
+    ),
+    "relay-latency": (
+        "how much later messages arrive at the second process",
+        lambda of: relay.latency(room(of), of.rate, of.seconds),
+        {"rate": 1000},
+    ),
+    **{
+        f"relay-{wanted}": (
+            f"what publications cost the second process, whose client wants {what}",
+            # Each function keeps its own value of the loop variable.
+            lambda of, wanted=wanted: relay.interest(room(of), wanted, of.seconds),
+            {},
+        )
+        for wanted, what in (
+            ("unwanted", "nothing of their partition"),
+            ("neighbour", "another topic of their partition"),
+            ("wanted", "the same topic"),
+        )
+    },
+    "relay-history": (
+        "publications to a topic with history, with a subscriber on each process",
+        lambda of: relay.history(room(of), of.publishers, of.seconds),
+        {"publishers": 64},
+    ),
+    "relay-topics": (
+        "creation of topics, and the memory that each takes",
+        lambda of: relay.topics(room(of), of.count),
+        {"count": 2000},
+    ),
     "stop": (
         "SIGTERM with clients connected",
         lambda of: connections.stop(of.port, of.dialect, of.pid, of.count),
@@ -125,6 +159,11 @@ LOADS: dict[str, tuple[str, Load, dict[str, Any]]] = {
     ),
 }
 """Each load: a description, the function that runs it, and options with their defaults."""
+
+
+def room(of: argparse.Namespace) -> relay.Room:
+    """Return the processes that the command line names."""
+    return relay.Room(of.dialect, of.port, of.pid, of.other_port, of.other_pid, of.broker_pid)
 
 
 def main() -> None:
@@ -136,6 +175,9 @@ def main() -> None:
         command.set_defaults(load=load)
         command.add_argument("port", type=int)
         command.add_argument("--pid", type=int, help="of the server, to read its memory")
+        command.add_argument("--other-port", type=int, help="of a second process of the server")
+        command.add_argument("--other-pid", type=int, help="of that process")
+        command.add_argument("--broker-pid", type=int, help="of what carries messages between them")
         command.add_argument("--dialect", choices=DIALECTS, default="chatroom")
         command.add_argument("--seconds", type=float, default=3)
         for option, default in options.items():

@@ -2,6 +2,7 @@
 
 import select
 import time
+from collections.abc import Sequence
 
 from bench.load.dialects import ACK_MARK, TOPIC, Dialect
 from bench.load.drain import PATIENCE, drain
@@ -17,16 +18,30 @@ class Fanout:
     Args:
         window: How many publications may be in flight.
         pid: The server's process.
+        other_port: Where a second process of the server listens, if there is one; it gets half of
+            the subscribers, the last ones.
+        topics: What each of them subscribes to. A publication is a message to each of these.
     """
 
     def __init__(
-        self, port: int, dialect: Dialect, subscribers: int, window: int, pid: int | None = None
+        self,
+        port: int,
+        dialect: Dialect,
+        subscribers: int,
+        window: int,
+        pid: int | None = None,
+        other_port: int | None = None,
+        topics: Sequence[str] = (TOPIC,),
     ) -> None:
         self.window = window
         self.pid = pid
-        self.publication = dialect.publish(TOPIC, TEXT)
-        script = (*dialect.opening, dialect.subscribe(TOPIC))
-        self.subscribers = open_connections(port, [script] * subscribers)
+        self.messages = len(topics)
+        self.publication = b"".join(dialect.publish(topic, TEXT) for topic in topics)
+        script = (*dialect.opening, *map(dialect.subscribe, topics))
+        elsewhere = subscribers // 2 if other_port else 0
+        self.subscribers = open_connections(port, [script] * (subscribers - elsewhere))
+        if other_port:
+            self.subscribers += open_connections(other_port, [script] * elsewhere)
         (self.publisher,) = open_connections(port, [dialect.opening])
         self._measure_frames()
         self.poll = select.epoll()
@@ -41,8 +56,8 @@ class Fanout:
     def _measure_frames(self) -> None:
         """Publish once, and make sure that frames can be counted by their bytes."""
         self.publisher.sendall(self.publication)
-        ack = read_frame(self.publisher)
-        events = [read_frame(sock) for sock in self.subscribers]
+        ack, *_ = [read_frame(self.publisher) for _ in range(self.messages)]
+        events = [read_frame(sock) for sock in self.subscribers for _ in range(self.messages)]
         sizes = {len(event) for event in events}
         if len(sizes) != 1:
             raise ValueError(f"events differ in size: {sizes}")
@@ -58,7 +73,7 @@ class Fanout:
         Raises:
             ConnectionError: The server closed a connection, or lost a message.
         """
-        size_of_all = self.event_size * len(self.subscribers)
+        size_of_all = self.event_size * self.messages * len(self.subscribers)
         take = self._take_timed if self.window == 1 else self._take
         sent = received = 0
         meter = Meter(self.pid)
@@ -78,7 +93,7 @@ class Fanout:
         self._drain(sent * size_of_all - received)
         figures = {
             "deliveries_per_second": delivered / elapsed,
-            "deliveries": sent * len(self.subscribers),
+            "deliveries": sent * self.messages * len(self.subscribers),
             "event_bytes": self.event_size,
             "generator_share": share,
             **cost,

@@ -54,7 +54,28 @@ def run(port: int, dialect: Dialect, seconds: float, rate: int, percent: int) ->
 
 
 def at_rate(fanout: Fanout, rate: float, seconds: float) -> dict[str, float]:
-    """Publish at ``rate`` a second, and wait for every reply and every delivery."""
+    """Publish at ``rate`` a second; return the percentiles of replies and deliveries."""
+    acks, deliveries, share = arrivals_at_rate(fanout, rate, seconds)
+    events_seconds = [latency for arrivals in deliveries for latency in arrivals.latencies]
+    return {
+        "rate": rate,
+        "generator_share": share,
+        **latencies(acks.latencies, "ack", 50, 99, 99.9),
+        **latencies(events_seconds, "event", 50, 99, 99.9),
+    }
+
+
+def arrivals_at_rate(
+    fanout: Fanout, rate: float, seconds: float
+) -> tuple[Arrivals, list[Arrivals], float]:
+    """Publish at ``rate`` a second, and wait for every reply and every delivery.
+
+    Returns:
+        The replies, the deliveries to each subscriber, and the generator's share of its core.
+
+    Raises:
+        TimeoutError: The server does not keep up.
+    """
     acks = Arrivals(fanout.ack_size)
     deliveries = [Arrivals(fanout.event_size) for _ in fanout.subscribers]
     buffer = bytearray(1 << 18)
@@ -87,10 +108,4 @@ def at_rate(fanout: Fanout, rate: float, seconds: float) -> dict[str, float]:
             if now > deadline:
                 raise TimeoutError(f"the server does not keep up with {rate:,.0f} a second")
     _, share = meter.read()
-    events_seconds = [latency for arrivals in deliveries for latency in arrivals.latencies]
-    return {
-        "rate": rate,
-        "generator_share": share,
-        **latencies(acks.latencies, "ack", 50, 99, 99.9),
-        **latencies(events_seconds, "event", 50, 99, 99.9),
-    }
+    return acks, deliveries, share

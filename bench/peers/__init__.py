@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.load.dialects import KEPT_TOPIC, SECRET
 from bench.peers import toolchains
+from bench.peers.toolchains import Companion
 
 FOLDER = Path(__file__).parent
 PROJECT = FOLDER.parents[1]
@@ -25,9 +26,9 @@ SUBJECT = "chatroom"
 
 
 @contextmanager
-def nothing(core: int) -> Iterator[Mapping[str, str]]:
+def nothing(core: int) -> Iterator[Companion]:
     """Run no other process."""
-    yield {}
+    yield Companion()
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,17 @@ class Peer:
     folder: Path = PROJECT
     """The working directory of the server."""
 
-    companion: Callable[[int], AbstractContextManager[Mapping[str, str]]] = nothing
-    """Runs another process that the server needs, on the given core; gives environment variables
-    for the server."""
+    companion: Callable[[int], AbstractContextManager[Companion]] = nothing
+    """Runs another process that the server needs, on the given core."""
+
+    processes: int = 1
+    """How many processes the server has, each on a port of its own."""
+
+    alone: str = ""
+    """The peer that is the same server in one process, to compare with."""
+
+    readiness: str = ""
+    """The path that answers 200 when the server is ready, if listening is not enough."""
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -109,6 +118,9 @@ DRAIN_SECONDS = 5
 
 NODE_ENVIRONMENT = {"NODE_PATH": str(toolchains.NODE_MODULES), "NODE_ENV": "production"}
 
+RELAY = "relay"
+"""The group of scenarios of one room in two processes."""
+
 LOST_CONNECTIONS = ("jitter", "avalanche")
 """The groups of scenarios in which connections are lost."""
 
@@ -121,6 +133,19 @@ PEERS = (
         rest=True,
         batches=True,
         quick=True,
+    ),
+    Peer(
+        "chatroom-relay",
+        "two chat rooms, NATS",
+        daphne(CHAT_ROOM),
+        CHAT_ROOM_ENVIRONMENT,
+        rest=True,
+        groups=(RELAY, "connections"),
+        prepare=toolchains.find_nats,
+        companion=toolchains.nats_server,
+        processes=2,
+        alone=SUBJECT,
+        readiness="/readyz",
     ),
     Peer(
         "chatroom-token",
@@ -203,6 +228,17 @@ PEERS = (
         companion=toolchains.redis_server,
     ),
     Peer(
+        "group-send-redis-two",
+        "two group_send, Redis, Daphne",
+        daphne("bench.peers.group_send:application"),
+        by_group=True,
+        groups=(RELAY,),
+        prepare=toolchains.find_redis,
+        companion=toolchains.redis_server,
+        processes=2,
+        alone="group-send",
+    ),
+    Peer(
         "ordinary",
         "ordinary consumer, Daphne",
         daphne("bench.peers.ordinary:application"),
@@ -242,7 +278,7 @@ PEERS = (
         ("node", str(FOLDER / "socket_io.cjs"), "{port}"),
         NODE_ENVIRONMENT,
         dialect="socketio",
-        groups=LOST_CONNECTIONS,
+        groups=(*LOST_CONNECTIONS, RELAY),
         prepare=toolchains.install_socket_io,
     ),
     Peer(
@@ -253,6 +289,18 @@ PEERS = (
         dialect="socketio",
         groups=LOST_CONNECTIONS,
         prepare=toolchains.install_socket_io,
+    ),
+    Peer(
+        "socketio-node-redis",
+        "two Socket.IO, Redis adapter",
+        ("node", str(FOLDER / "socket_io.cjs"), "{port}"),
+        NODE_ENVIRONMENT,
+        dialect="socketio",
+        groups=(RELAY,),
+        prepare=toolchains.install_socket_io_adapter,
+        companion=toolchains.redis_server,
+        processes=2,
+        alone="socketio-node",
     ),
     Peer(
         "socketio",

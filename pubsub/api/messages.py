@@ -50,7 +50,7 @@ async def get_messages(request: HttpRequest, name: str) -> Any:
     await asker.check(name)
     since, limit = history.read_query(request)
     broker, cluster = get_broker(request), get_cluster()
-    if cluster is not None and cluster.shares_order(name):
+    if cluster is not None and cluster.must_catch_up(name):
         await cluster.catch_up(name)
     await get_turns().wait()
     page = broker.history(name, since=since, limit=limit)

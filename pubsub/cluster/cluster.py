@@ -16,6 +16,7 @@ from pubsub.cluster.figures.answers import Answers
 from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.gaps import tell_kept
 from pubsub.cluster.journals.journals import Journals
+from pubsub.cluster.members.beats import Count
 from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.cluster.names import log_of
@@ -46,7 +47,7 @@ RETRY = 0.5
 """Seconds between two attempts to synchronize."""
 
 REGULARLY = 5.0
-"""Seconds between two looks for what is no longer needed."""
+"""Seconds between two looks for what is no longer needed, or was lost."""
 
 GAP_TIMEOUT = 2.0
 """Seconds in which a process has to say what was lost of its publications."""
@@ -108,6 +109,7 @@ class Cluster:
         self._process = process
         self._relay = relay
         self._turns = turns = Turns()
+        self._refusal = ""
         self._synchronizing: asyncio.Task[None] | None = None
         self._synchronized = asyncio.Event()
         self._has_been_ready = False
@@ -141,6 +143,7 @@ class Cluster:
             relay,
             begin_log=self.journals.begin,
             forget_log=lambda name, epoch: relay.forget(log_of(name, epoch)),
+            has_log=self._has_log,
             request_synchronization=self._synchronize_soon,
             on_removed=self._on_removed,
             on_begun_again=self.journals.on_begun_again,
@@ -226,12 +229,19 @@ class Cluster:
             try:
                 await self._synchronize_once()
             except errors.Unavailable as error:
-                logger.debug("Synchronizing again: %s", error)
+                self._report_refusal(str(error))
             except Exception:
                 logger.exception("Failed to synchronize with other processes")
             else:
+                self._refusal = ""
                 return
             await asyncio.sleep(RETRY)
+
+    def _report_refusal(self, reason: str) -> None:
+        """Log why this process cannot join the others, once for each reason."""
+        if reason != self._refusal and self._relay.is_connected:
+            self._refusal = reason
+            logs.relay_refused(reason=reason)
 
     async def _synchronize_once(self) -> None:
         self._check_size()
@@ -256,10 +266,12 @@ class Cluster:
         raise errors.Unavailable("its largest message is too small")
 
     def _regularly(self) -> None:
-        """Release what no client here needs any more."""
+        """Release what no client here needs any more, and notice what the relay has lost."""
         self._timer = asyncio.get_running_loop().call_later(REGULARLY, self._regularly)
         self.channels.release_unused()
         self.journals.close_unused()
+        if self.is_ready:
+            self._run(self.topics.check())
 
     # --- Questions between processes ---
 
@@ -271,7 +283,9 @@ class Cluster:
             answer = await self.messenger.ask(process_id, _COUNT, body, GAP_TIMEOUT)
         except NoAnswer:
             return None
-        return msgspec.msgpack.decode(answer, type=dict[str, int] | None)
+        with suppress(msgspec.MsgspecError):
+            return msgspec.msgpack.decode(answer, type=dict[str, Count] | None)
+        return None
 
     def _answer_count(self, body: bytes) -> bytes:
         partition, first, last = msgspec.msgpack.decode(body, type=tuple[int, int, int])
@@ -284,10 +298,16 @@ class Cluster:
         alive = [member.id for member in self.members.alive]
         body = msgspec.msgpack.encode(partition)
         answers = await self.messenger.ask_all(_POSITION, body, alive)
-        return {process: msgspec.msgpack.decode(answer) for process, answer in answers.items()}
+        positions: dict[str, int] = {}
+        for process_id, answer in answers.items():
+            with suppress(msgspec.MsgspecError):
+                positions[process_id] = msgspec.msgpack.decode(answer, type=Count)
+        return positions
 
     def _answer_position(self, body: bytes) -> bytes:
-        return msgspec.msgpack.encode(self.channels.position(msgspec.msgpack.decode(body)))
+        return msgspec.msgpack.encode(
+            self.channels.position(msgspec.msgpack.decode(body, type=int))
+        )
 
     async def recheck(self, user: str) -> None:
         """Ask again what a user may do, in all other processes.
@@ -317,6 +337,9 @@ class Cluster:
 
     def _on_positions(self, process_id: str, positions: dict[int, int], uptime: float) -> None:
         self.channels.on_positions(process_id, positions, uptime=uptime)
+
+    async def _has_log(self, name: str, epoch: str) -> bool:
+        return await self._relay.last_offset(log_of(name, epoch)) > 0
 
     def _on_removed(self, name: str) -> None:
         self.journals.on_removed(name)
@@ -395,10 +418,7 @@ class Cluster:
             InvalidTopicName, LimitExceeded: The topic would have to be created, and cannot be.
             Unavailable: Others have to be asked, and are out of reach.
         """
-        if self.broker.find(name) is None:
-            await self._wait_until_ready()
-            if self.must_create(name):
-                await self.create_missing(name)
+        await self.find_or_create(name)
         topic = self.broker.find(name)
         if topic is None:
             return
@@ -438,9 +458,7 @@ class Cluster:
             Unavailable: The topic keeps history or has to be created, and others are out of reach.
         """
         if not self.publishes_at_once(name):
-            await self._wait_until_ready()
-            if self.must_create(name):
-                await self.create_missing(name)
+            await self.find_or_create(name)
             if self.shares_order(name):
                 return await self.publish_kept(
                     name, message_id, payload, publisher=publisher, user=user, once=once
@@ -488,10 +506,17 @@ class Cluster:
         topic = self.broker.find(name)
         return topic is not None and topic.history is not None
 
+    def must_catch_up(self, name: str) -> bool:
+        """Return whether others may know a topic, or messages of it, that are unknown here."""
+        topic = self.broker.find(name)
+        return not self.is_ready if topic is None else topic.history is not None
+
     async def catch_up(self, name: str) -> None:
         """Get all messages of a topic with history that were accepted before this call.
 
         Raises:
+            TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.
+            NoHistory: The topic keeps no messages.
             Unavailable: Others are out of reach.
         """
         await self._wait_until_ready()
@@ -518,14 +543,18 @@ class Cluster:
 
     # --- Topics ---
 
-    def must_create(self, name: str) -> bool:
-        """Return whether a topic is missing that clients may create by using it."""
-        return self.broker.find(name) is None and self.broker.creates(name)
+    async def find_or_create(self, name: str) -> None:
+        """Wait until this process knows a topic, or that it is missing; create it if clients may.
 
-    async def create_missing(self, name: str) -> None:
-        """Create a topic, or find that somebody else has just created it; see `create_topic`."""
-        with suppress(TopicExists):
-            await self.create_topic(name)
+        Raises:
+            InvalidTopicName, LimitExceeded: The topic would have to be created, and cannot be.
+            Unavailable: Others have to be asked, and are out of reach.
+        """
+        if self.broker.find(name) is None:
+            await self._wait_until_ready()
+            if self.broker.find(name) is None and self.broker.creates(name):
+                with suppress(TopicExists):  # somebody else has just created it
+                    await self.create_topic(name)
 
     async def create_topic(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
         """Create a topic in all processes; see `Broker.create_topic`.

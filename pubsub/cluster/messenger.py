@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from pubsub.cluster.names import ProcessId
 from pubsub.core.timer import CallLater, Timer, on_running_loop
 from pubsub.relay.base import Relay
 
@@ -39,7 +40,7 @@ class NoAnswer(Exception):
 
 
 class _Question(msgspec.Struct, array_like=True):
-    sender: str
+    sender: ProcessId
     number: int
     kind: str
     body: bytes
@@ -132,7 +133,8 @@ class Messenger:
     def handle(self, kind: str, handler: Handler) -> None:
         """Answer questions of a kind with what ``handler`` makes of their bodies.
 
-        It runs on the event loop. If it raises, this is logged, and the answer is a failure.
+        It runs on the event loop. If it raises, the answer is a failure, which is logged unless the
+        body could not be decoded.
         """
         self._handlers[kind] = handler
 
@@ -270,7 +272,11 @@ class Messenger:
         )
 
     def _log(self, question: _Question, error: Exception) -> None:
-        logger.error("Failed to answer a process's question: %s", question.kind, exc_info=error)
+        if isinstance(error, msgspec.MsgspecError | UnicodeDecodeError):
+            # Another version of the program has asked, or somebody who is no process.
+            logger.debug("A process's question is malformed: %s: %s", question.kind, error)
+        else:
+            logger.error("Failed to answer a process's question: %s", question.kind, exc_info=error)
         self._fail(question)
 
     def _fail(self, question: _Question) -> None:

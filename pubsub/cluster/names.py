@@ -2,9 +2,15 @@
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated
+
+from msgspec import Meta
 
 PARTITIONS = 256
 """Groups of topics. A process receives all topics of a group or none."""
+
+ProcessId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9-]{1,32}\Z")]
+"""The id of a process, as it is read from a message. It becomes a part of a channel's name."""
 
 
 def partition_of(topic: str) -> int:

@@ -53,8 +53,8 @@ def publish(issuer: Issuer, command: Publish) -> int:
         return publication.subscribers
 
     async def wait() -> int | None:
-        if cluster.must_create(topic):
-            await cluster.create_missing(topic)
+        if not cluster.shares_order(topic):
+            await cluster.find_or_create(topic)
             return None
         publication = await cluster.publish_kept(
             topic, message.id, message.payload, publisher=client, user=user, once=command.once
@@ -76,7 +76,7 @@ def history(issuer: Issuer, command: AskHistory) -> int:
     """Answer with past messages, including those that other processes have just accepted."""
     topic, cluster = command.topic, issuer.cluster
     _require(issuer, "subscribe", topic)
-    if not cluster.shares_order(topic):
+    if not cluster.must_catch_up(topic):
         return commands.history(issuer, command)
 
     async def wait() -> int:

@@ -347,6 +347,7 @@ class Broker:
         topic = self._topics[name]
         topic.begin_again(epoch)
         for outbox in topic.subscribers.values():
+            outbox.end_catch_up(topic.counters)  # it ends with the old order
             outbox.put_reply(notice)
 
     def export_presence(self, export: Export) -> None:

@@ -27,8 +27,8 @@ class Client(Publisher):
     back.
 
     ``topics`` is in the order of subscription, with the time of each in seconds. It mirrors
-    `Topic.subscribers`: it contains a name
-    exactly while this client is among the subscribers of that topic.
+    `Topic.subscribers`: it contains a name exactly while this client is among the subscribers of
+    that topic.
     """
 
     __slots__ = ("info", "joined", "outbox", "topics", "user")

@@ -372,7 +372,7 @@ class Outbox(asyncio.Queue[Frame]):
         if self._cursors is not None and isinstance(frame, KeptFrame):
             cursor = self._cursors.get(counters)
             if cursor is not None:
-                cursor.extend(frame.number)
+                cursor.extend(frame.number, frame.offset)
                 return
         if self._makes_room_for(counters.overflow):
             self._put(frame)

@@ -28,12 +28,13 @@ class Replay:
         counters: The counters of its topic.
         start: The number of the event after which the replay begins.
         end: The number of its last event.
+        last: The offset of its last event.
         own: The numbers between these of messages that the client has published and does not get,
             in ascending order.
         after: The offset after which the replay begins.
     """
 
-    __slots__ = ("_end", "_history", "_next", "_own", "after", "counters", "size")
+    __slots__ = ("_end", "_history", "_last", "_next", "_own", "after", "counters", "size")
 
     is_open = False
     """Whether it grows with each publication."""
@@ -46,12 +47,14 @@ class Replay:
         end: int,
         own: Iterable[int] = (),
         *,
+        last: int | None = None,
         after: int | None = None,
     ) -> None:
         self._history = history
         self.counters = counters
         self._next = start
         self._end = end
+        self._last = end if last is None else last
         self._own = array("Q", own)
         self.after = start if after is None else after
         """The offset after which the rest begins."""
@@ -75,7 +78,8 @@ class Replay:
                 found += 1
             number -= 1
         passed.reverse()
-        replay = cls(history, counters, number, history.end, passed, after=after)
+        end, last = history.end, history.offset
+        replay = cls(history, counters, number, end, passed, last=last, after=after)
         return replay if replay.remaining else None
 
     @classmethod
@@ -93,7 +97,8 @@ class Replay:
             for number, (_, publisher_id) in enumerate(events, start=start + 1)
             if publisher_id in own
         ]
-        replay = cls(history, counters, start, history.end, passed, after=offset)
+        end, last = history.end, history.offset
+        replay = cls(history, counters, start, end, passed, last=last, after=offset)
         return replay if replay.remaining else None
 
     @property
@@ -118,10 +123,8 @@ class Replay:
         lost = start - self._next - len(passed)
         # The offsets of what was evicted are not known: where they have holes, these are bounds.
         first += self.after - self._next
-        last += history.gone - history.start
-        self.after += start - self._next
-        if start == history.start:
-            self.after = history.gone
+        self.after = self._last if start == self._end else history.gone
+        last += self.after - start
         self._next = start
         if not lost:
             return None
@@ -182,18 +185,19 @@ class CatchUp(Replay):
     def __init__(
         self, history: History, counters: TopicCounters, number: int, offset: int | None = None
     ) -> None:
-        after = (number if offset is None else offset) - 1
-        super().__init__(history, counters, number - 1, number, after=after)
+        last = number if offset is None else offset
+        super().__init__(history, counters, number - 1, number, last=last, after=last - 1)
         self._lost: Loss | None = None
         self.is_open = True
 
-    def extend(self, number: int) -> None:
-        """Include the next event that the client is to get.
+    def extend(self, number: int, offset: int | None = None) -> None:
+        """Include the next event that the client is to get, with its offset if that is another.
 
         What its topic has accepted in between are the client's own messages.
         """
         self._own.extend(range(self._end + 1, number))
         self._end = number
+        self._last = number if offset is None else offset
         if len(self._own) > len(self._history):
             # Some are no longer kept. A client that never reads must not take memory for them.
             self._lost = self.skip_lost()

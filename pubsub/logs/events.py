@@ -153,6 +153,11 @@ def relay_unreachable(*, server: str, reason: str) -> None:
     event_log().write(logging.INFO, "relay_unreachable", server=server, reason=reason)
 
 
+def relay_refused(*, reason: str) -> None:
+    """NATS is connected, and does not let this process join the others; it keeps trying."""
+    event_log().write(logging.INFO, "relay_refused", reason=reason)
+
+
 def relay_too_small(*, max_payload: int, needed: int) -> None:
     """NATS does not take the largest message of a client, so this process does not join others."""
     event_log().write(logging.ERROR, "relay_too_small", max_payload=max_payload, needed=needed)

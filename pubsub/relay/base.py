@@ -50,6 +50,7 @@ class Relay(Protocol):  # the way to the other processes of a room
     async def last_offset(self, log: str) -> int: ...  # 0 if the log is empty
     async def forget(self, log: str) -> None: ...
     async def snapshot(self) -> Snapshot: ...  # also creates the stores if they are missing
+    async def is_intact(self, keys: int) -> bool: ...  # False: a snapshot shows what was lost
     async def create(self, key: str, value: bytes) -> int: ...  # returns the revision, or Conflict
     async def replace(self, key: str, value: bytes, revision: int) -> int: ...  # likewise
     async def delete(self, key: str, revision: int) -> int: ...  # likewise

@@ -62,6 +62,7 @@ class MemoryRelay:
         self.unknown_fate = False
         """Whether the answer to the next change is lost, though it is carried out."""
         self._network = network
+        self._store = ""
         self._handler: Handler | None = None
         self._channels: dict[str, Callable[[bytes], None]] = {}
         self._follows: dict[str, OnEntry] = {}
@@ -176,12 +177,17 @@ class MemoryRelay:
     async def snapshot(self) -> Snapshot:
         await self._reach()
         network = self._network
+        self._store = network.store
         present = {
             key: (value, revision)
             for key, (value, revision) in network.registry.items()
             if value is not None
         }
         return Snapshot(present, network.revision, network.store, network.store, network.offset)
+
+    async def is_intact(self, keys: int) -> bool:
+        await self._reach()
+        return self._store == self._network.store
 
     async def create(self, key: str, value: bytes) -> int:
         await self._reach()

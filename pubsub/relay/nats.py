@@ -7,12 +7,11 @@ subscribed to like any other, with headers that tell its place. See decision 30.
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from nats.aio.msg import Msg
 
-from pubsub.core.options import MAX_HISTORY
 from pubsub.relay.base import TIMEOUT, Appended, Entry, Handler, OnEntry, Snapshot
 from pubsub.relay.configuration import RelayConfiguration
 from pubsub.relay.errors import Conflict, Unavailable
@@ -63,7 +62,7 @@ class NatsRelay:
         config: RelayConfiguration,
         *,
         history_bytes: int,
-        max_history: int = MAX_HISTORY,
+        max_history: int = 1000,
         once_seconds: float = 300.0,
         timings: Timings | None = None,
         marker_seconds: int = MARKER_SECONDS,
@@ -91,7 +90,7 @@ class NatsRelay:
                 "republish": {"src": f"{self._log}>", "dest": f"{self._live}>"},
                 "discard": "old",
                 "max_bytes": history_bytes,
-                "max_msgs_per_subject": max(max_history, MAX_HISTORY) + 1,
+                "max_msgs_per_subject": max_history + 1,
                 "duplicate_window": int(max(once_seconds, 0.1) * _NANOSECONDS),
             },
         )
@@ -134,7 +133,9 @@ class NatsRelay:
 
         def on_change(message: Msg) -> None:
             headers = message.headers or {}
-            revision = int(headers["Nats-Sequence"])
+            revision = _sequence(headers, "Nats-Sequence")
+            if revision is None:
+                return
             self._registry.note(revision)
             value = None if "KV-Operation" in headers else message.data
             handler.on_change(message.subject[len(self._change) :], value, revision)
@@ -184,10 +185,13 @@ class NatsRelay:
 
         def deliver(message: Msg) -> None:
             headers = message.headers or {}
-            offset = int(headers["Nats-Sequence"])
+            offset = _sequence(headers, "Nats-Sequence")
+            previous = _sequence(headers, "Nats-Last-Sequence")
+            if offset is None or previous is None:
+                return
             self._logs.note(offset)
             log = message.subject[len(self._live) :]
-            on_entry(log, Entry(offset, message.data), int(headers["Nats-Last-Sequence"]))
+            on_entry(log, Entry(offset, message.data), previous)
 
         interest = Interest(f"{self._live}{prefix}.>", deliver, lossy=False)
         await self._connection.subscribe(interest)
@@ -266,6 +270,19 @@ class NatsRelay:
             revision = max(revision, page[-1].sequence)
         return Snapshot(entries, revision, registry.store, logs.store, logs.last_sequence)
 
+    async def is_intact(self, keys: int) -> bool:
+        """Return whether the stores are those of the last snapshot, and nobody has emptied them.
+
+        If they are not, the next snapshot tells them as others.
+
+        Args:
+            keys: The number of keys that are known to be in the registry.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        return await self._logs.is_intact(0) and await self._registry.is_intact(keys)
+
     async def create(self, key: str, value: bytes) -> int:
         """Add a key; return the revision.
 
@@ -314,3 +331,9 @@ class NatsRelay:
         expected = {_EXPECTED: str(revision), **(headers or {})}
         stored, _ = await self._registry.store(self._key + key, value, expected)
         return stored
+
+
+def _sequence(headers: Mapping[str, str], name: str) -> int | None:
+    """Return a sequence of a republished message; ``None`` if somebody else has published it."""
+    value = headers.get(name, "")
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else None

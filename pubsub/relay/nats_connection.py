@@ -146,6 +146,7 @@ class NatsConnection:
 
     async def _run(self) -> None:
         pause = self._timings.first_pause
+        clock = asyncio.get_running_loop().time
         while True:
             server = self._servers[0]
             self._servers.rotate(-1)
@@ -161,11 +162,17 @@ class NatsConnection:
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, self._timings.max_pause)
                 continue
-            pause = self._timings.first_pause
             self._last_reason = ""
             self._remember(client.discovered, server)
+            begin = clock()
             await self._serve(client, server)
             await self._abandon(client)
+            if clock() - begin < self._timings.max_pause:
+                # A server that ends each connection at once must not be asked all the time.
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+                pause = min(2 * pause, self._timings.max_pause)
+            else:
+                pause = self._timings.first_pause
 
     def _remember(self, discovered: list[tuple[str, int]], server: RelayServer) -> None:
         """Connect next time to other servers of the cluster too, with the same credentials."""
@@ -190,6 +197,8 @@ class NatsConnection:
                     await self._subscribe(client, interest)
             if not await client.round_trip(TIMEOUT):
                 raise Error("the server does not answer")
+        if self._lost is not None and self._lost.done():
+            raise Error(self._lost.result())  # it has refused a subscription
 
     async def _serve(self, client: NatsClient, server: RelayServer) -> None:
         """Report the connection, wait until it is lost, and report that."""

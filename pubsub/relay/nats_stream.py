@@ -27,10 +27,14 @@ LAG_PAUSE = 0.05
 
 OTHER_CONFIGURATION = 10058
 NO_MESSAGE = 10037
+NO_STREAM = 10059
 WRONG_LAST_SEQUENCE = (10071, 10164)
 
 _GROWING = ("max_bytes", "max_msgs_per_subject", "duplicate_window", "num_replicas")
 """Limits that are raised where another process has set a lower one; -1 is no limit."""
+
+_FIXED = ("subjects", "retention", "discard")
+"""What makes a stream of the same name another one, which nobody may take for ours."""
 
 _NEEDED = ("republish", "allow_direct", "allow_msg_ttl")
 
@@ -41,6 +45,7 @@ class _Error(Struct):
 
 
 class _State(Struct):
+    messages: int = 0
     last_seq: int = 0
 
 
@@ -93,6 +98,7 @@ class NatsStream:
         self._created = ""
         self._losses = 0
         self._highest = 0
+        self._is_emptied = False
 
     def __repr__(self) -> str:
         return f"<NatsStream {self.name}>"
@@ -103,7 +109,12 @@ class NatsStream:
 
     async def _ask(self, action: str, **fields: Any) -> _Answer:
         request = msgspec.json.encode(fields) if fields else b""
-        data = await self._connection.request(f"$JS.API.STREAM.{action}.{self.name}", request)
+        try:
+            data = await self._connection.request(f"$JS.API.STREAM.{action}.{self.name}", request)
+        except Unavailable as error:
+            if error.unknown_fate or not self._connection.is_connected:
+                raise
+            raise Unavailable(f"JetStream is out of reach ({error})") from None
         return _decode(data)
 
     async def ensure(self) -> StreamState:
@@ -113,27 +124,53 @@ class NatsStream:
         processes with different settings do not contend.
 
         Raises:
-            Unavailable: NATS does not answer, or refuses.
+            Unavailable: NATS does not answer, or refuses, or has another stream of this name.
         """
         known = self._highest
         answer = await self._ask("CREATE", **self._config)
         if answer.error is not None and answer.error.err_code == OTHER_CONFIGURATION:
             known = self._highest
             answer = await self._ask("INFO")
+            _check(answer)
+            self._check_kind(answer.config)
             merged = self._merged(answer.config)
-            if answer.error is None and merged != answer.config:
+            if merged != answer.config:
                 answer = await self._ask("UPDATE", **merged)
         _check(answer)
         if answer.created != self._created:
             self._created = answer.created
             self._highest = answer.state.last_seq
-        elif answer.state.last_seq < known:
+        elif answer.state.last_seq < known or self._is_emptied:
             # A cluster may bring a stream in memory back empty, as if it were the same.
             self._losses += 1
             self._highest = answer.state.last_seq
+        self._is_emptied = False
         self.note(answer.state.last_seq)
         store = f"{self._created}/{self._losses}"
         return StreamState(store, answer.state.last_seq)
+
+    async def is_intact(self, messages: int) -> bool:
+        """Return whether the stream is still there, and has so many messages at least.
+
+        Raises:
+            Unavailable: NATS does not answer.
+        """
+        known = self._highest
+        answer = await self._ask("INFO")
+        if answer.error is not None and answer.error.err_code == NO_STREAM:
+            return False
+        _check(answer)
+        if answer.created != self._created:
+            return False
+        if answer.state.messages < messages or answer.state.last_seq < known:
+            self._is_emptied = True
+        return not self._is_emptied
+
+    def _check_kind(self, existing: dict[str, Any]) -> None:
+        wanted = {"retention": "limits", **self._config}
+        for name in _FIXED:
+            if existing.get(name) != wanted[name]:
+                raise Unavailable(f"the stream {self.name} exists with other {name}")
 
     def _merged(self, existing: dict[str, Any]) -> dict[str, Any]:
         merged = existing | {name: self._config[name] for name in _NEEDED if name in self._config}

@@ -131,8 +131,7 @@ async def test_topic(site: Site) -> None:
 
 async def test_position(site: Site) -> None:
     """A topic's position is that of the order which all processes share."""
-    options = msgspec.json.encode({"name": "kept", "history": 10})
-    await site.client.post("/topics", options, content_type="application/json")
+    site.here.install("kept", history=10)
     site.here.positions["kept"] = Position("shared", 7)
     body = await site.get("/topics/kept")
     assert (body["epoch"], body["offset"]) == ("shared", 7)

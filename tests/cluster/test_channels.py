@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from pubsub.cluster.channels.batches import Batch, Item, decode_batch, encode_batch
+from pubsub.cluster.channels.incoming import COMPLAIN_EVERY
 from pubsub.cluster.names import channel_of, partition_of
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Frame
@@ -106,14 +107,17 @@ async def test_large_messages_are_split() -> None:
 
 
 async def test_malformed_message(caplog: pytest.LogCaptureFixture) -> None:
-    """A message that cannot be decoded is ignored, and logged."""
-    _, one, other = await two()
+    """A message that cannot be decoded is ignored, and logged once in a minute."""
+    room, one, other = await two()
     client = await other.join("t")
-    one.relay.publish(channel_of(partition_of("t")), b"\xc1")
+    for seconds in (0.0, 0.0, COMPLAIN_EVERY):
+        await room.time.pass_by(seconds)
+        one.relay.publish(channel_of(partition_of("t")), b"\xc1")
+        await turns()
     one.publish("t", "1")
     await turns()
     assert told(client) == ["1"]
-    assert "malformed" in caplog.text
+    assert len(caplog.records) == 2
 
 
 async def test_topic_that_exists_elsewhere_only() -> None:

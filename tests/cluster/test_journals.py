@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from pubsub.cluster.journals import entries
 from pubsub.cluster.journals.copies import MAX_HELD
-from pubsub.cluster.journals.journals import UNUSED_SECONDS
+from pubsub.cluster.journals.journals import UNUSED_SECONDS, entries
 from pubsub.cluster.names import log_of, partition_of
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.publication import Position

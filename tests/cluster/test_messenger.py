@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import msgspec
 import pytest
 
 from pubsub.cluster.messenger import (
@@ -232,3 +233,33 @@ async def test_what_is_no_message() -> None:
     await turns()
     room["b"].handle("echo", lambda body: body)
     assert await room["a"].ask("b", "echo", b"x") == b"x"
+
+
+async def test_malformed_questions(caplog: pytest.LogCaptureFixture) -> None:
+    """A question whose body cannot be decoded is answered as a failure, without a traceback."""
+    room = await Room("a", "b").start()
+
+    async def decode(body: bytes) -> bytes:
+        return msgspec.msgpack.decode(body, type=bytes)
+
+    room["b"].handle("later", decode)
+    room["b"].handle("now", lambda body: body.decode().encode())
+    caplog.set_level(logging.INFO)
+    for kind in ("later", "now"):
+        with pytest.raises(NoAnswer):
+            await room["a"].ask("b", kind, b"\xc1")
+    assert room["b"].statistics().failed == 2
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("sender", ["", "a b", "a\n", "*", ">", "a.b", "x" * 33])
+async def test_a_sender_that_is_no_process(sender: str) -> None:
+    """Nothing is sent to a subject that a question from outside names."""
+    room = await Room("a", "b").start()
+    room["b"].handle("echo", lambda body: body)
+    question = msgspec.msgpack.encode((sender, 1, "echo", b""))
+    assert room.relays["a"].publish("ask.b", question)
+    answers: list[bytes] = []
+    await room.relays["a"].subscribe(f"answer.{sender}", answers.append)
+    await turns()
+    assert not answers

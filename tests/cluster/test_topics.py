@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -595,6 +596,23 @@ async def test_lost_logs_begin_again() -> None:
     assert [process.begun_again for process in room] == [["orders"]] * 3
 
 
+async def test_lost_logs_are_noticed_late() -> None:
+    """A process that notices the loss of the logs last leaves those alone that are new already."""
+    network = Network()
+    first, second, _ = room = await processes(network)
+    await first.topics.create("orders", KEPT)
+    await turns()
+    network.log_store += 1
+    await first.topics.synchronize()
+    await turns()
+    epoch = first.topics.epoch_of("orders")
+    assert epoch is not None
+    second.logs.add(epoch)
+    await second.topics.synchronize()
+    await turns()
+    assert {process.topics.epoch_of("orders") for process in room} == {epoch}
+
+
 async def test_one_lost_log_begins_again_once() -> None:
     """However many processes notice that a log was lost, the topic begins again once."""
     room = await processes(Network())
@@ -703,6 +721,69 @@ async def test_configured_topics_beyond_the_limit(warnings: pytest.LogCaptureFix
     second = await Process(network, max_topics=1, topics=TopicRules({"b": KEPT})).connect()
     assert second.names == ["a"]
     assert warnings.messages == ["configured_topic_refused reason=max_topics topic=b"]
+
+
+async def test_stores_that_are_lost_without_a_reconnection() -> None:
+    """A regular look requests a synchronization if the stores were lost, and only then."""
+    network = Network()
+    process = await Process(network).connect()
+    await process.topics.create("a")
+    await process.topics.check()
+    assert process.requested == 0
+    network.lose_stores()
+    await process.topics.check()
+    assert process.requested == 1
+    await process.topics.synchronize()
+    assert process.names == ["a"]
+    assert list(network.registry) == [key_of("a")]
+    await process.topics.check()
+    process.relay.disconnect()
+    await process.topics.check()
+    assert process.requested == 1
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record("a/b", TopicOptions(), "abcdefgh"),
+        Record("a", TopicOptions(history=-1), "abcdefgh"),
+        Record("a", TopicOptions(history=10**9), "abcdefgh"),
+        Record("a", TopicOptions(history_seconds=math.nan), "abcdefgh"),
+        Record("a", TopicOptions(history=1), "x.>"),
+    ],
+)
+async def test_impossible_entries_are_ignored(
+    record: Record, warnings: pytest.LogCaptureFixture
+) -> None:
+    """An entry that nobody can have created as a topic makes none."""
+    network = Network()
+    process = await Process(network).connect()
+    network.change(key_of(record.name), encode(record))
+    await turns()
+    assert process.names == []
+    assert len(warnings.messages) == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_topic_in_place_of_an_invalid_entry(
+    is_known: bool, warnings: pytest.LogCaptureFixture
+) -> None:
+    """An entry that cannot be read does not prevent the creation of its topic, or its deletion."""
+    network = Network()
+    first, second, _ = await processes(network)
+    await first.topics.create("a")
+    network.change(key_of("a"), b"\xc1")
+    if is_known:
+        await turns()
+    else:
+        await first.topics.synchronize()
+    assert first.names == []
+    await first.topics.create("a")
+    await turns()
+    assert first.names == second.names == ["a"]
+    await second.topics.delete("a")
+    await first.topics.create("a")
+    assert first.names == ["a"]
 
 
 async def test_foreign_entries_are_ignored(warnings: pytest.LogCaptureFixture) -> None:

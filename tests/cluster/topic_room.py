@@ -63,6 +63,8 @@ class Process:
         self.broker = shared_broker(**config)
         self.relay = network.relay()
         self.begun: list[tuple[str, str]] = []
+        self.logs: set[str] = set()
+        """The epochs whose logs exist although the store of the logs was lost."""
         self.forgotten: list[tuple[str, str]] = []
         self.removed: list[str] = []
         self.begun_again: list[str] = []
@@ -73,6 +75,7 @@ class Process:
             self.relay,
             begin_log=self._begin_log,
             forget_log=self._forget_log,
+            has_log=self._has_log,
             request_synchronization=self._request,
             on_removed=self.removed.append,
             on_begun_again=self.begun_again.append,
@@ -83,6 +86,9 @@ class Process:
     async def _begin_log(self, name: str, epoch: str) -> None:
         self.before_log()
         self.begun.append((name, epoch))
+
+    async def _has_log(self, name: str, epoch: str) -> bool:
+        return epoch in self.logs
 
     async def _forget_log(self, name: str, epoch: str) -> None:
         self.forgotten.append((name, epoch))

@@ -3,18 +3,23 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pubsub.auth.access import Access
+from pubsub.cluster.cluster import Cluster
 from pubsub.connection.connection import Connection
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Frame
+from pubsub.relay.memory import MemoryNetwork, MemoryRelay
 from pubsub.runtime import Runtime
 from pubsub.transport.base import Message, Other, Peer, Reason
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
+
+PATIENCE = 20.0
+"""Seconds until a test fails that waits for something."""
 
 
 class MemoryTransport:
@@ -100,8 +105,11 @@ class MemoryTransport:
 class Room:
     """A runtime and the tasks that serve its connections."""
 
-    def __init__(self, access: Access | None = None, **config: Any) -> None:
-        self.runtime = Runtime(Configuration(**{"auto_create_topics": True, **config}), access)
+    def __init__(
+        self, access: Access | None = None, relay: MemoryRelay | None = None, **config: Any
+    ) -> None:
+        config = {"auto_create_topics": True, **config}
+        self.runtime = Runtime(Configuration(**config), access, relay)
         self.tasks: list[asyncio.Task[None]] = []
 
     async def connect(self, **credentials: Any) -> tuple[MemoryTransport, Connection]:
@@ -112,21 +120,77 @@ class Room:
         await turn()
         return transport, connection
 
+    async def close(self) -> None:
+        """Cancel the connections, and leave the other processes if there are any."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self.runtime.cluster is not None:
+            await self.runtime.cluster.stop()
+
 
 @asynccontextmanager
 async def open_room(access: Access | None = None, **config: Any) -> AsyncIterator[Room]:
     """Open a room, and cancel its connections at the end."""
     room = Room(access, **config)
     yield room
-    for task in room.tasks:
-        task.cancel()
-    await asyncio.gather(*room.tasks, return_exceptions=True)
+    await room.close()
+
+
+class ClusterRoom(Room):
+    """One process of a room that several share."""
+
+    def __init__(self, network: MemoryNetwork, access: Access | None, **config: Any) -> None:
+        self.relay = network.relay()
+        super().__init__(access, self.relay, **config)
+        self.runtime.enter()
+
+    @property
+    def cluster(self) -> Cluster:
+        """The other processes, as this one sees them."""
+        assert self.runtime.cluster is not None
+        return self.runtime.cluster
+
+    async def join(self) -> None:
+        """Connect to the network, perhaps again, and wait until this process is ready."""
+        self.relay.connect()
+        await until(lambda: self.cluster.is_ready)
+
+
+@asynccontextmanager
+async def open_cluster(
+    access: Access | None = None, *, joined: bool = True, **config: Any
+) -> AsyncIterator[tuple[ClusterRoom, ClusterRoom]]:
+    """Open a room of two processes over a network in memory, and close both at the end.
+
+    Args:
+        access: Who may do what in both of them.
+        joined: Whether they are connected to each other already.
+        config: The configuration of both of them.
+    """
+    network = MemoryNetwork()
+    here, there = (ClusterRoom(network, access, **config) for _ in range(2))
+    try:
+        if joined:
+            await here.join()
+            await there.join()
+        yield here, there
+    finally:
+        await here.close()
+        await there.close()
 
 
 async def turn() -> None:
     """Run the event loop until everything that is due has been done."""
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Run the event loop until a condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110  # a network in memory has no event
+            await asyncio.sleep(0)
 
 
 def publication(topic: str = "t", payload: Any = 1, **more: Any) -> dict[str, Any]:

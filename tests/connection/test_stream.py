@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration, Auth
@@ -13,13 +14,14 @@ from pubsub.auth.errors import Forbidden, InvalidKey, InvalidToken, Unauthorized
 from pubsub.connection.stream import Credentials, Stream, Unopened, Wanted
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import LimitExceeded, TopicNotFound
+from pubsub.core.options import GivenOptions
 from pubsub.core.publication import Frame
 from pubsub.protocol.codes import Close
 from pubsub.protocol.errors import TooManyConnections, Unavailable
 from pubsub.protocol.replies import encode_topic_deleted
 from pubsub.runtime import Runtime
 from tests.auth.support import SECRET, token
-from tests.connection.support import UUID, MemoryTransport, turn
+from tests.connection.support import UUID, ClusterRoom, MemoryTransport, open_cluster, turn, until
 
 NOBODY = Credentials()
 
@@ -27,8 +29,8 @@ NOBODY = Credentials()
 class Room:
     """A runtime and the tasks that serve its streams."""
 
-    def __init__(self, access: Access | None = None, **config: Any) -> None:
-        self.runtime = Runtime(Configuration(**{"auto_create_topics": True, **config}), access)
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
         self.tasks: list[asyncio.Task[None]] = []
 
     def stream(self) -> Stream:
@@ -61,7 +63,8 @@ class Room:
 @asynccontextmanager
 async def open_room(access: Access | None = None, **config: Any) -> AsyncIterator[Room]:
     """Open a room, and cancel its streams at the end."""
-    room = Room(access, **config)
+    config = {"auto_create_topics": True, **config}
+    room = Room(Runtime(Configuration(**config), access))
     room.runtime.enter()
     yield room
     for task in room.tasks:
@@ -361,3 +364,90 @@ async def test_closed_while_the_authorizer_is_asked() -> None:
             await preparing
         stream.abandon()
         assert room.is_empty()
+
+
+# --- In a room of several processes ---
+
+
+async def create(here: ClusterRoom, there: ClusterRoom, **options: Any) -> None:
+    """Create the topic `t`, and wait until both processes know it."""
+    await here.cluster.create_topic("t", GivenOptions(**options))
+    await until(lambda: there.runtime.broker.find("t"))
+
+
+async def test_stream_of_what_others_publish() -> None:
+    """A stream that is prepared gets what other processes accept from then on."""
+    async with open_cluster() as (here, there):
+        await create(here, there)
+        transport, _ = await Room(here.runtime).open("t")
+        there.runtime.broker.publish("t", UUID, b'"x"')
+        await until(lambda: len(transport.sent) == 2)
+        assert transport.sent[1]["message"]["payload"] == "x"
+
+
+async def test_stream_that_creates_a_topic() -> None:
+    """Where clients may create topics, a stream does in all processes."""
+    async with open_cluster() as (here, there):
+        await Room(here.runtime).open("t")
+        await until(lambda: there.runtime.broker.find("t"))
+
+
+@pytest.mark.parametrize("epochs", [("right", "wrong"), ("wrong",)])
+async def test_recovery_in_another_process(epochs: tuple[str, ...]) -> None:
+    """A stream recovers what another process accepted and this one has missed, if it can."""
+    async with open_cluster() as (here, there):
+        await create(here, there, history=10)
+        await there.cluster.prepare("t")
+        await Room(here.runtime).open("t")
+        here.relay.drops = 2
+        offsets = [
+            (await there.cluster.publish_kept("t", UUID, Raw(b"%d" % number))).offset
+            for number in range(2)
+        ]
+        epoch = here.runtime.broker.topic("t").epoch
+        since = {epoch if each == "right" else each: offsets[-1] for each in epochs}
+        transport, _ = await Room(here.runtime).open("t", since=since)
+        (ack,) = transport.sent
+        assert ack["recovered"] is ("right" in epochs)
+        assert (ack["offset"] == offsets[-1]) is ("right" in epochs)
+
+
+async def test_stream_that_others_do_not_answer() -> None:
+    """A stream is refused if its topic keeps history and the others are out of reach."""
+    async with open_cluster() as (here, there):
+        await create(here, there, history=10)
+        here.relay.disconnect()
+        stream = Stream(here.runtime)
+        with pytest.raises(Unavailable):
+            await stream.prepare(NOBODY, Wanted(topics=["t"]))
+        stream.abandon()
+        assert here.runtime.broker.client_count == 0
+
+
+async def test_stream_that_is_closed_while_it_waits_for_others() -> None:
+    """A stream that is closed before the others have answered is refused."""
+    async with open_cluster() as (here, there):
+        await create(here, there)
+        stream = Stream(here.runtime)
+        preparing = asyncio.create_task(stream.prepare(NOBODY, Wanted(topics=["t"])))
+        await asyncio.sleep(0)
+        stream.close(Close.SHUTDOWN)
+        with pytest.raises(Unavailable, match="shutdown"):
+            await preparing
+        assert here.runtime.broker.subscriber_counts() == {"t": 0}
+
+
+async def test_rights_that_end_while_a_stream_waits_for_others() -> None:
+    """A stream is refused if its user may not read the topic any more when the others answer."""
+    settings = AccessConfiguration(auth=Auth.REQUIRED, jwt_secret=SECRET)
+    async with open_cluster(Access(settings)) as (here, there):
+        await create(here, there)
+        stream = Stream(here.runtime)
+        credentials = Credentials(token=token("42", subscribe=["t"]))
+        preparing = asyncio.create_task(stream.prepare(credentials, Wanted(topics=["t"])))
+        await asyncio.sleep(0)
+        assert stream.session is not None
+        stream.session.identify(Credentials(token=token("42", subscribe=["u"])))
+        with pytest.raises(Forbidden):
+            await preparing
+        assert here.runtime.broker.subscriber_counts() == {"t": 0}

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from pubsub.core.broker import TIMED_EVERY, Broker, TopicCreated, TopicDeleted
-from pubsub.core.client import Client
+from pubsub.core.client import Client, Publisher
 from pubsub.core.errors import (
     InvalidTopicName,
     LimitExceeded,
@@ -303,6 +303,7 @@ def test_repr() -> None:
     broker.create_topic("t")
     client = join(broker, "t")
     assert repr(broker) == "<Broker 1 topics, 1 clients>"
+    assert repr(Publisher("x")) == "<Publisher x>"
     assert repr(client) == f"<Client {client.id}, 1 topics, <Outbox 0 frames, 0 bytes, 0 losses>>"
 
 

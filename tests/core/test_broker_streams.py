@@ -76,6 +76,9 @@ class Room:
     options: GivenOptions
     epoch: str
     base: int
+    end: int
+    """The offset of the newest message."""
+
     messages: list[Message] = field(default_factory=list)
     once: dict[str, Message] = field(default_factory=dict)
     deleted: bool = False
@@ -85,10 +88,9 @@ class Room:
         """The largest number of messages that are kept."""
         return self.options.history or 0
 
-    @property
-    def end(self) -> int:
-        """The offset of the newest message."""
-        return self.base + len(self.messages)
+    def after(self, offset: int) -> list[Message]:
+        """Return the messages after an offset."""
+        return [each for each in self.messages if each.offset > offset]
 
     def kept(self, now: float) -> list[Message]:
         """Return the messages that can still be had."""
@@ -130,6 +132,9 @@ class StreamsMachine(RuleBasedStateMachine):
 
     readers = Bundle("readers")
 
+    shared = False
+    """Whether other processes decide on the order of topics with history, so offsets have holes."""
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
@@ -140,12 +145,15 @@ class StreamsMachine(RuleBasedStateMachine):
             encode=encode,
             describe_loss=describe_loss,
             describe_presence=describe_presence,
+            shared=self.shared,
             clock=lambda: self.now,
         )
         self.rooms: dict[str, Room] = {}
         self.messages: list[Message] = []
         self.connected: list[Reader] = []
         self.replies = self.created = 0
+        self.holes: dict[str, int] = defaultdict(int)
+        """For each name: offsets that lie between two messages, until that is changed."""
 
     @initialize(
         target=readers, eager=st.lists(st.booleans(), min_size=3, max_size=3), overflow=POLICIES
@@ -174,13 +182,17 @@ class StreamsMachine(RuleBasedStateMachine):
 
     def create(self, name: str, options: GivenOptions) -> None:
         """Create a topic; everyone subscribes to it."""
-        self.broker.create_topic(name, options)
+        self.created += 1
+        if self.shared:
+            self.broker.install(name, self.broker.options_for(name, options), f"e{self.created}")
+        else:
+            self.broker.create_topic(name, options)
         topic = self.broker.topic(name)
         # No two topics share an offset here, so that a notice shows which one it is about.
-        self.created += 1
+        base = 1_000_000 * self.created
         if topic.history is not None:
-            topic.history.begin_after(1000 * self.created)
-        self.rooms[name] = Room(name, options, topic.epoch, 1000 * self.created)
+            topic.history.begin_after(base)
+        self.rooms[name] = Room(name, options, topic.epoch, base, base)
         for reader in self.connected:
             self.begin_subscription(reader, name, 0, None)
 
@@ -257,7 +269,7 @@ class StreamsMachine(RuleBasedStateMachine):
             past = past[-last_n:] if last_n else []
             if recover is not None and self.can_recover(room, recover.since):
                 recovered, own = True, (client.id, recover.client_id)
-                missed = room.messages[recover.since.offset - room.base :]
+                missed = room.after(recover.since.offset)
                 past = [each for each in missed if each.publisher not in own]
         assert (subscribed.recovered, subscribed.replayed) == (recovered, len(past))
         reader.rooms[name] = room
@@ -265,11 +277,13 @@ class StreamsMachine(RuleBasedStateMachine):
 
     def can_recover(self, room: Room, since: Position) -> bool:
         """Return whether all messages after a position are kept, and are not too many."""
-        missed = room.end - since.offset
+        missed = room.after(since.offset)
+        gone = len(room.messages) - len(room.kept(self.now))
         return (
             room.history > 0
             and since.epoch == room.epoch
-            and 0 <= missed <= min(RECOVERY_LIMIT, len(room.kept(self.now)))
+            and (room.messages[gone - 1].offset if gone else room.base) <= since.offset <= room.end
+            and len(missed) <= RECOVERY_LIMIT
         )
 
     @rule(reader=readers, name=NAMES)
@@ -288,6 +302,12 @@ class StreamsMachine(RuleBasedStateMachine):
         return reply(f"reply {self.replies}")
 
     # --- Messages ---
+
+    @rule(name=NAMES, size=st.sampled_from([1, 2, 100]))
+    def leave_a_hole(self, name: str, size: int) -> None:
+        """Let offsets pass that no message of the topic has."""
+        if self.shared and self.rooms[name].history:
+            self.holes[name] = size
 
     @rule(reader=st.none() | readers, name=NAMES, times=st.sampled_from([1, 3, 9]))
     def publish(self, reader: Reader | None, name: str, times: int) -> None:
@@ -310,7 +330,8 @@ class StreamsMachine(RuleBasedStateMachine):
         """Publish, and note to whom the message is due."""
         number, publisher = len(self.messages), reader.client if reader else None
         publisher_id = publisher.id if publisher else None
-        message = Message(number, room, room.end + 1, publisher_id, self.now)
+        offset = room.end + 1 + self.holes[room.name]
+        message = Message(number, room, offset, publisher_id, self.now)
         first = room.once.get(once_id, message)
         if first.time <= self.now - SECONDS:
             first = message
@@ -318,17 +339,34 @@ class StreamsMachine(RuleBasedStateMachine):
             self.accept(message, reader)
             if once_id:
                 room.once[once_id] = message
+        if self.shared and room.history:
+            if first is message:
+                self.deliver(message)
+            return
         publication = self.broker.publish(
             room.name, once_id or "id", number, publisher=publisher, once=bool(once_id)
         )
         assert publication.duplicate is (first is not message)
         assert publication.offset == (first.offset if room.history else None)
 
+    def deliver(self, message: Message) -> None:
+        """Bring the broker a message from the order that all processes share."""
+        name = message.room.name
+        self.broker.count_accepted(name, by_client=message.publisher is not None)
+        self.broker.deliver_kept(
+            name,
+            f"event {message.number} {message.offset}".encode(),
+            offset=message.offset,
+            publisher_id=message.publisher,
+            user=None,
+        )
+
     def accept(self, message: Message, publisher: Reader | None) -> None:
         """Note to whom a message is due."""
         room = message.room
         self.messages.append(message)
         room.messages.append(message)
+        room.end = message.offset
         for reader in self.connected:
             if room.name in reader.rooms and reader is not publisher:
                 reader.due[room].append(message)
@@ -397,8 +435,10 @@ class StreamsMachine(RuleBasedStateMachine):
             reader.reported[name].append(lost)
             return
         end = reader.done[room] + lost.dropped
-        messages = reader.due[room][reader.done[room] : end]
+        messages, rest = reader.due[room][reader.done[room] : end], reader.due[room][end:]
         self.explain(messages, [lost])
+        if rest and rest[0].number > messages[-1].number:  # or it is due again
+            assert rest[0].offset > lost.last
         reader.done[room] = end
         kept = room.kept(self.now)
         if room.options.overflow is Overflow.CATCH_UP or not reader.was_full:
@@ -412,7 +452,9 @@ class StreamsMachine(RuleBasedStateMachine):
                 offsets = [
                     each.offset for each in messages if lost.first <= each.offset <= lost.last
                 ]
-                assert (min(offsets), max(offsets)) == (lost.first, lost.last)
+                assert len(offsets) >= lost.dropped
+                if not self.shared:  # or they are bounds
+                    assert (min(offsets), max(offsets)) == (lost.first, lost.last)
 
     @invariant()
     def every_delivery_is_counted(self) -> None:
@@ -431,3 +473,15 @@ class TestStreams(StreamsMachine.TestCase):
     """Every subscriber gets what is due to it, and learns of what it does not get."""
 
     settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+
+
+class SharedStreamsMachine(StreamsMachine):
+    """The same in one process of several."""
+
+    shared = True
+
+
+class TestSharedStreams(SharedStreamsMachine.TestCase):
+    """That holds in each process of a room, where offsets have holes."""
+
+    settings = settings(max_examples=60, stateful_step_count=50, deadline=None)

@@ -1,7 +1,7 @@
 """The latest messages of a topic, and the bound that all histories share."""
 
 from pubsub.core.counters import TopicCounters
-from pubsub.core.history import OVERHEAD, Entry, History, HistoryBudget
+from pubsub.core.history import OVERHEAD, Entry, History, HistoryBudget, KeptFrame
 from tests.core.support import event, make_history
 
 COUNTERS = TopicCounters("t")
@@ -75,3 +75,52 @@ def test_a_message_larger_than_the_bound_is_not_kept() -> None:
     history = History(10, budget)
     history.append(event("x" * 11, COUNTERS), None)
     assert (len(history), history.end, budget.used, budget.evicted) == (0, 1, 0, 1)
+
+
+# --- Offsets with holes ---
+
+
+def with_holes(capacity: int, *offsets: int) -> History:
+    """Return a history of events with these offsets."""
+    history = make_history(capacity)
+    for offset in offsets:
+        history.append(KeptFrame(b"x", COUNTERS, history, offset), None)
+    return history
+
+
+def offsets(frames: list[KeptFrame]) -> list[int]:
+    """Return the offsets of events."""
+    return [frame.offset for frame in frames]
+
+
+def test_events_are_found_between_holes() -> None:
+    """Each offset belongs to the newest event up to it, however many were evicted before."""
+    for evicted in range(4):
+        history = with_holes(9, 3, 4, 10)
+        for _ in range(evicted):
+            history.evict_oldest()
+        found = [history.number_at(offset) for offset in (0, 2, 3, 4, 5, 9, 10, 99)]
+        assert found == [max(number, evicted) for number in (0, 0, 1, 2, 2, 2, 3, 3)]
+        assert history.gone == (0, 3, 4, 10)[evicted]
+        assert (history.offset, history.end) == (10, 3)
+
+
+def test_pages_after_an_offset() -> None:
+    """A page has the oldest events after an offset, up to a number and a size."""
+    history = with_holes(3, 3, 4, 10, 11)
+    assert offsets(history.oldest_after(3, 9, 1 << 20)) == [4, 10, 11]
+    assert offsets(history.oldest_after(7, 1, 1 << 20)) == [10]
+    assert offsets(history.oldest_after(4, 9, 1)) == [10]
+    assert history.oldest_after(11, 9, 1 << 20) == []
+    assert offsets(history.newest(2, 1 << 20)) == [10, 11]
+
+
+def test_a_history_that_begins_after_an_offset() -> None:
+    """What was kept before is evicted, and so counts all that nobody knows up to the offset."""
+    history = with_holes(3, 3, 4)
+    history.begin_after(7)
+    assert (len(history), history.size, history.gone, history.offset) == (0, 0, 7, 7)
+    frame = KeptFrame(b"x", COUNTERS, history, 12)
+    history.append(frame, None)
+    assert (frame.number, history.end, history.offset) == (3, 3, 12)
+    assert offsets(history.oldest_after(7, 9, 1)) == [12]

@@ -4,7 +4,7 @@ from typing import Any
 
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
-from pubsub.core.options import TopicOptions
+from pubsub.core.options import Overflow, TopicOptions
 from pubsub.core.publication import Position
 from pubsub.core.topic import Recover
 from tests.core.support import describe_loss, describe_presence, encode, join, read, reply
@@ -20,11 +20,11 @@ class Clock:
         return self.now
 
 
-def make(**options: Any) -> tuple[Broker, Clock]:
+def make(*, recovery_limit: int = 1000, **options: Any) -> tuple[Broker, Clock]:
     """Return a broker with the topic `t`."""
     clock = Clock()
     broker = Broker(
-        Configuration(),
+        Configuration(recovery_limit=recovery_limit),
         encode=encode,
         describe_loss=describe_loss,
         describe_presence=describe_presence,
@@ -117,3 +117,57 @@ def test_accepted_messages_are_counted_where_they_were_accepted() -> None:
         broker.count_accepted(name, by_client=by_client)
     statistics = broker.statistics()
     assert (statistics.messages, statistics.client_publications) == (2, 1)
+
+
+def page(broker: Broker, offset: int, limit: int = 10) -> tuple[bool, list[int]]:
+    """Return whether a page after an offset is complete, and the offsets in it."""
+    found = broker.history("t", since=Position("epoch001", offset), limit=limit)
+    return found.complete, [frame.offset for frame in found.frames]
+
+
+def test_recovery_over_holes() -> None:
+    """A position that no message has is recovered like any other, if what follows is kept."""
+    broker, _ = make()
+    deliver(broker, *range(100, 1300, 100))
+    assert broker.topic("t").position == ("epoch001", 1200)
+    found = [recovered(broker, offset) for offset in (199, 200, 201, 1200, 1201)]
+    assert found == [False, True, True, True, False]
+
+
+def test_recovery_limit_counts_messages() -> None:
+    """The limit is a number of messages, not of offsets."""
+    broker, _ = make(recovery_limit=2)
+    deliver(broker, 100, 200, 300)
+    assert (recovered(broker, 150), recovered(broker, 99)) == (True, False)
+
+
+def test_pages_over_holes() -> None:
+    """A page is complete if no message is missing, whatever offsets are."""
+    broker, _ = make()
+    deliver(broker, *range(100, 1300, 100))
+    assert page(broker, 1050) == (True, [1100, 1200])
+    assert page(broker, 200, limit=2) == (True, [300, 400])
+    assert page(broker, 199, limit=1) == (False, [300])
+    assert page(broker, 5000, limit=1) == (False, [300])
+
+
+def test_a_loss_has_the_offsets_of_what_was_lost() -> None:
+    """Events that a full outbox drops are reported with the offsets that all processes share."""
+    broker, _ = make()
+    client = join(broker, "t")
+    queued = broker.config.queue_size
+    deliver(broker, *range(10, 10 * queued + 50, 10))
+    lost = read(client)[-1]
+    assert lost == f"t lost 4, {10 * queued + 10} to {10 * queued + 40}"
+
+
+def test_catching_up_ends_with_the_epoch() -> None:
+    """What a slow subscriber has missed of a lost order is reported before the new one begins."""
+    broker, _ = make(overflow=Overflow.CATCH_UP)
+    client = join(broker, "t")
+    queued = broker.config.queue_size
+    deliver(broker, *range(10, 10 * queued + 30, 10))
+    broker.begin_again("t", "epoch002", reply("again"))
+    deliver(broker, 1)
+    lost = f"t lost 2, {10 * queued + 10} to {10 * queued + 20}"
+    assert read(client)[queued:] == [lost, "again", "1"]

@@ -87,3 +87,8 @@ def test_more_topics_than_allowed() -> None:
     """No more topics can exist from the start than are allowed at all."""
     with pytest.raises(ValueError, match="topics must be no more than max_topics, which is 1"):
         make_broker(topics=TopicRules({"a": NOT_GIVEN, "b": NOT_GIVEN}), max_topics=1)
+
+
+def test_longest_history() -> None:
+    """The rules know the largest number of messages that one of them has a topic keep."""
+    assert (RULES.max_history, TopicRules().max_history) == (7, 0)

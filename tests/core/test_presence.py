@@ -597,3 +597,19 @@ def test_unknown_members_of_other_processes() -> None:
     presence.set_remote("p", Who("ann", None), None, 0)
     presence.drop_process("q")
     assert room.broker.presence("t").clients == 0
+
+
+def test_members_of_one_process() -> None:
+    """The members of this process alone are listed up to the same number as those of all."""
+    room = Room(presence_max=2)
+    presence, _ = shared(room)
+    presence.set_remote("p", Who("bob", None), b"{}", 3)
+    room.join("ann")
+    other = room.join()
+    notice = room.broker.presence("t", here=True)
+    assert (notice.clients, notice.users) == (2, 1)
+    assert names(notice) == ["ann", other.id]
+    assert room.broker.presence("t").clients == 5
+    room.join()
+    notice = room.broker.presence("t", here=True)
+    assert (notice.clients, notice.users, notice.members) == (3, 1, None)

@@ -1,5 +1,7 @@
 """The cursors into a history, which feed a client as its socket drains."""
 
+import pytest
+
 from pubsub.core.counters import TopicCounters, TotalCounters
 from pubsub.core.history import History, KeptFrame
 from pubsub.core.loss import Loss
@@ -177,3 +179,85 @@ def test_events_lost_while_catching_up_are_not_delivered() -> None:
 def test_repr_of_a_loss() -> None:
     """The repr of a loss shows how many events of which topic it is."""
     assert repr(Loss("t", 3)) == "<Loss of 3 events of 't'>"
+
+
+# --- Offsets with holes ---
+
+
+def with_holes(capacity: int, publishers: str = "xxxxxx") -> History:
+    """Return a history of the events a to f with the offsets 10 to 60."""
+    history = make_history(capacity)
+    for number, publisher in enumerate(publishers, 1):
+        keep(history, 10 * number, publisher)
+    return history
+
+
+def keep(history: History, offset: int, publisher: str = "x") -> KeptFrame:
+    """Keep one more event, which is the letter of its number."""
+    letter = "abcdefghijkl"[history.end].encode()
+    frame = KeptFrame(letter, COUNTERS, history, offset)
+    history.append(frame, publisher)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"), [(0, "abcdef"), (19, "bcdef"), (20, "cdef"), (21, "cdef"), (59, "f")]
+)
+def test_events_after_an_offset_that_no_event_has(offset: int, expected: str) -> None:
+    """A replay begins with the next event, wherever the offset lies between two of them."""
+    replay = Replay.of_all_after(offset, with_holes(9), COUNTERS, ())
+    assert replay is not None
+    assert (replay.after, take(replay), replay.after) == (offset, expected, 60)
+
+
+def test_where_the_newest_events_begin() -> None:
+    """The rest of a replay begins after the offset of the event before it, or of what is gone."""
+    replay = newest(with_holes(4), 2)
+    assert (replay.after, take(replay, 1), replay.after, take(replay)) == (40, "e", 50, "f")
+    assert newest(with_holes(4), 9).after == 20
+    assert newest(with_holes(9), 9).after == 0
+
+
+def test_bounds_of_a_loss() -> None:
+    """A loss lies between what was received before it and the newest event that was evicted."""
+    history = with_holes(4)  # c to f
+    past = newest(history, 9)
+    assert take(past, 1) == "c"
+    keep(history, 70)
+    keep(history, 80)
+    assert (skip(past), past.after, take(past, 1)) == ((1, 31, 40), 40, "e")
+    keep(history, 90)
+    keep(history, 100)
+    keep(history, 110)
+    # All are gone up to 70, which comes live: the replay ends with 60.
+    assert (skip(past), past.after, past.remaining) == ((1, 51, 60), 60, 0)
+
+
+def test_bounds_of_a_loss_without_the_readers_own_events() -> None:
+    """The reader's own events at both ends of a loss take at least one offset each."""
+    past = newest(history := with_holes(6, "mxmxmx"), 9, reader="m")
+    for offset in (70, 80, 90, 100, 110):
+        keep(history, offset)
+    assert skip(past) == (2, 2, 49)
+    assert take(past) == "f"
+
+
+def test_bounds_of_a_loss_while_catching_up() -> None:
+    """A client that catches up is told of a loss up to the last event that it was offered."""
+    history = with_holes(2)
+    cursor = CatchUp(history, COUNTERS, 6, 60)
+    for offset in (70, 80):
+        cursor.extend(keep(history, offset).number, offset)
+    assert (skip(cursor), cursor.after, take(cursor), cursor.after) == ((1, 60, 60), 60, "gh", 80)
+    cursor.extend(keep(history, 90).number, 90)
+    cursor.close()
+    for offset in (100, 110):
+        keep(history, offset)
+    assert (skip(cursor), cursor.after) == ((1, 81, 90), 90)
+
+
+def test_everything_before_an_offset_is_lost_with_it() -> None:
+    """If a history begins again after a later offset, a replay knows where it would have ended."""
+    past = newest(history := with_holes(9), 9)
+    history.begin_after(1000)
+    assert (skip(past), past.after) == ((6, 1, 60), 60)

@@ -1,4 +1,4 @@
-"""A NATS server under test, with JetStream, on a port of its own."""
+"""A NATS server under test, on a port of its own."""
 
 import json
 import os
@@ -20,8 +20,11 @@ host: 127.0.0.1
 port: {port}
 ports_file_dir: {folder}
 pid_file: {folder}/nats.pid
-jetstream {{ store_dir: {folder}/store, max_memory_store: 16GiB, max_file_store: 16GiB }}
 {more}
+"""
+
+JETSTREAM = """
+jetstream { store_dir: {folder}/store, max_memory_store: 16GiB, max_file_store: 16GiB }
 """
 
 
@@ -32,11 +35,13 @@ class NatsServer:
 
     Args:
         configuration: More lines for its configuration file. ``{folder}`` is its folder.
+        jetstream: Whether it stores anything.
     """
 
-    def __init__(self, configuration: str = "") -> None:
+    def __init__(self, configuration: str = "", *, jetstream: bool = True) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="nats-"))
         self.port = 0
+        configuration += JETSTREAM if jetstream else ""
         self._configuration = configuration.replace("{folder}", str(self.folder))
         self._process: subprocess.Popen[bytes] | None = None
 

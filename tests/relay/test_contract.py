@@ -43,6 +43,7 @@ async def test_nothing_works_before_the_connection(network: Network) -> None:
     assert not error.value.unknown_fate
     for refused in (
         relay.snapshot(),
+        relay.is_intact(0),
         relay.create("key", b"1"),
         relay.replace("key", b"1", 1),
         relay.delete("key", 1),
@@ -298,6 +299,18 @@ async def test_snapshot(two: Two) -> None:
     assert snapshot.entries == {"a": (b"1", 1), "c-_": (b"3", 3)}
     assert (snapshot.revision, snapshot.last_offset) == (4, offset)
     assert snapshot[2:4] == empty[2:4]
+
+
+async def test_intact_stores(two: Two) -> None:
+    """Stores to which something was added, and from which something was deleted, are intact."""
+    one, other = two
+    for number in range(3):
+        await one.relay.create(f"k{number}", b"1")
+    await other.relay.delete("k0", 1)
+    await other.relay.append("7.a", b"1")
+    await other.relay.forget("7.a")
+    assert await one.relay.is_intact(2)
+    assert await other.relay.is_intact(2)
 
 
 async def test_a_snapshot_and_the_changes_after_it_are_complete(two: Two) -> None:

@@ -4,8 +4,10 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from nats import connect
 
 from pubsub.logs import events
 from pubsub.relay.errors import Unavailable
@@ -380,6 +382,110 @@ async def test_a_store_that_came_back_empty_is_another(nats_server: NatsServer) 
         assert after.registry_store != before.registry_store
         assert after.log_store == before.log_store
         assert await one.relay.snapshot() == after
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [({"subjects": ["other.>"]}, "subjects"), ({"retention": "workqueue"}, "retention")],
+)
+async def test_a_stream_of_another_kind(
+    nats_server: NatsServer, changed: dict[str, Any], complaint: str
+) -> None:
+    """A stream of the same name that serves something else is neither used nor changed."""
+    network = NatsNetwork(nats_server)
+    async with process(network.relay()) as one:
+        await one.until(lambda: one.connections)
+        stream = one.relay._logs
+        foreign = {"name": stream.name, "storage": "memory"}
+        foreign["subjects"] = stream._config["subjects"]
+        created = await stream._ask("CREATE", **{**foreign, **changed})
+        with pytest.raises(Unavailable, match=f"LOG_.* exists with other {complaint}"):
+            await one.relay.snapshot()
+        assert (await stream._ask("INFO")).config == created.config
+
+
+async def test_without_jetstream() -> None:
+    """A server that stores nothing is named as the reason."""
+    with NatsServer(jetstream=False) as server:
+        async with process(NatsNetwork(server).relay()) as one:
+            await one.until(lambda: one.connections)
+            with pytest.raises(Unavailable, match="JetStream is out of reach"):
+                await one.relay.snapshot()
+
+
+async def test_a_subscription_that_nats_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a permission that it needs a relay is not connected, and logs why once."""
+    permissions = '{ subscribe: ["_INBOX.>"] }'
+    user = f"{{ user: u, password: p, permissions: {permissions} }}"
+    with NatsServer(f"authorization {{ users: [ {user} ] }}") as server:
+        url = server.url.replace("//", "//u:p@")
+        async with process(NatsNetwork(server, relay=url).relay()) as one:
+            await poll(lambda: one.relay._connection._last_reason)
+            attempts = server.log().count("Subscription Violation")
+            await poll(lambda: server.log().count("Subscription Violation") > attempts)
+            assert not one.relay.is_connected
+            assert not one.connections
+    assert logged(caplog) == ["relay_unreachable"]
+    assert "permissions violation" in caplog.text.lower()
+
+
+@pytest.mark.parametrize("action", ["DELETE", "PURGE"])
+async def test_the_registry_is_deleted_by_hand(nats_server: NatsServer, action: str) -> None:
+    """A registry that somebody has deleted or emptied is noticed, and is another one then."""
+    async with connected(NatsNetwork(nats_server)) as one:
+        await one.relay.create("k", b"1")
+        before = await one.relay.snapshot()
+        await one.relay._registry._ask(action)
+        assert not await one.relay.is_intact(1)
+        after = await one.relay.snapshot()
+        assert after.entries == {}
+        assert after.registry_store != before.registry_store
+        assert after.log_store == before.log_store
+        assert await one.relay.is_intact(0)
+
+
+async def test_the_logs_are_deleted_by_hand(nats_server: NatsServer) -> None:
+    """Logs that somebody has deleted are noticed, even if somebody has made them again."""
+    network = NatsNetwork(nats_server)
+    async with connected(network) as one, connected(network) as other:
+        before = await one.relay.snapshot()
+        await one.relay._logs._ask("DELETE")
+        assert not await one.relay.is_intact(0)
+        await other.relay.snapshot()
+        assert not await one.relay.is_intact(0)
+        after = await one.relay.snapshot()
+        assert after.log_store != before.log_store
+        assert after.registry_store == before.registry_store
+        assert await one.relay.is_intact(0)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        None,
+        {"Nats-Sequence": "1"},
+        {"Nats-Sequence": "x", "Nats-Last-Sequence": "0"},
+        {"Nats-Sequence": "9" * 30, "Nats-Last-Sequence": "-1"},
+    ],
+)
+async def test_what_the_stores_have_not_published(
+    nats_server: NatsServer, headers: dict[str, str] | None
+) -> None:
+    """Messages that others publish on the subjects of the stores are ignored."""
+    network = NatsNetwork(nats_server)
+    async with connected(network) as one:
+        await receive_all(one)
+        nats = await connect(nats_server.url)
+        room = network.config.relay_name
+        await nats.publish(f"{room}.live.7.a", b"x", headers=headers)
+        if headers is None or headers["Nats-Sequence"] != "1":
+            await nats.publish(f"{room}.registry.k", b"x", headers=headers)
+        await nats.close()
+        await one.relay.append("7.b", b"1")
+        await one.relay.create("k", b"1")
+        await one.until(lambda: one.entries and one.changes)
+        assert [entry[0] for entry in one.entries] == ["7.b"]
+        assert len(one.changes) == 1
 
 
 async def test_statistics(nats_server: NatsServer) -> None:

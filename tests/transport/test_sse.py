@@ -30,8 +30,7 @@ def event(topic: str, offset: int | None = None) -> Frame:
     if offset is None:
         return Frame(payload, counters)
     history = History(1, HistoryBudget(1 << 20))
-    history.end = offset - 1
-    return KeptFrame(payload, counters, history)
+    return KeptFrame(payload, counters, history, offset)
 
 
 def test_type_and_data() -> None:

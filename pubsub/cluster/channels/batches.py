@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
+from pubsub.cluster.names import ProcessId
 from pubsub.core.publication import Publication
 
 MAX_BATCH_BYTES = 256 * 1024
@@ -27,7 +28,7 @@ class Batch(Struct, array_like=True):
     Without any, it says where those begin that a process could not send while it was cut off.
     """
 
-    process_id: str
+    process_id: ProcessId
     first: int
     """The sequence number of the first one. A process numbers its publications from 1, those of
     each partition by themselves."""

@@ -18,6 +18,9 @@ FORGET_AFTER = 3600.0
 MAX_GONE = 1_000
 """Processes that have left, and whose positions are remembered."""
 
+COMPLAIN_EVERY = 60.0
+"""Seconds in which no more than one malformed message is logged."""
+
 STARTED_LATER = 1.0
 """Seconds by which a process must have started after a subscription to be surely younger."""
 
@@ -62,6 +65,7 @@ class Incoming:
     ) -> None:
         self.received = 0
         """Publications that arrived."""
+        self._silent_until = float("-inf")
         self._process_id = process_id
         self._broker = broker
         self._is_connected = is_connected
@@ -126,7 +130,7 @@ class Incoming:
         try:
             batch = decode_batch(data)
         except msgspec.DecodeError as error:
-            _logger.warning("a message of another process is malformed: %s", error)
+            self._complain(error)
             return
         streams = self._streams.get(partition)
         if streams is None or batch.process_id == self._process_id:
@@ -147,6 +151,13 @@ class Incoming:
             self.losses.begin(stream, gap)
         else:
             self._deliver(stream, batch, now)
+
+    def _complain(self, error: msgspec.DecodeError) -> None:
+        """Log a malformed message, unless that was done a moment ago."""
+        now = self._clock()
+        if now >= self._silent_until:
+            self._silent_until = now + COMPLAIN_EVERY
+            _logger.warning("a message of another process is malformed: %s", error)
 
     def on_positions(
         self, process_id: str, positions: Mapping[int, int], *, uptime: float | None = None

@@ -1,22 +1,27 @@
 """Heartbeats: what a process tells the others each second, and what they know of it from that."""
 
+from typing import Annotated
+
 import msgspec
 
+from pubsub.cluster.names import ProcessId
 from pubsub.core.counters import Statistics
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Totals(msgspec.Struct, array_like=True, frozen=True):
     """The totals of one process; see `pubsub.core.counters.Statistics`."""
 
     uptime: float
-    topics: int
-    clients: int
-    subscribers: int
-    messages: int
-    delivered: int
-    dropped: int
-    history_bytes: int
-    history_evicted: int
+    topics: Count
+    clients: Count
+    subscribers: Count
+    messages: Count
+    delivered: Count
+    dropped: Count
+    history_bytes: Count
+    history_evicted: Count
 
     @classmethod
     def of(cls, statistics: Statistics) -> "Totals":
@@ -27,14 +32,14 @@ class Totals(msgspec.Struct, array_like=True, frozen=True):
 class Beat(msgspec.Struct, array_like=True):
     """A heartbeat."""
 
-    process: str
+    process: ProcessId
     number: int
     """It grows by one, so the gap that a lost heartbeat leaves is seen."""
     serves: bool
     is_leaving: bool
     totals: Totals
-    positions: dict[int, int]
-    counts: dict[str, int]
+    positions: dict[int, Count]
+    counts: dict[str, Count]
     """The new number of subscribers of topics where it has changed since the last heartbeat."""
 
 

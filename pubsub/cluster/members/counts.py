@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from pubsub.cluster.members.beats import Member
+from pubsub.cluster.members.beats import Count, Member
 from pubsub.cluster.messenger import Messenger, NoAnswer
 from pubsub.core.broker import Broker
 from pubsub.turns import Turns
@@ -89,7 +89,7 @@ class Counts:
         """
         try:
             answer = await self._messenger.ask(member.id, _KIND, timeout=TIMEOUT)
-            counts = msgspec.msgpack.decode(answer, type=dict[str, int])
+            counts = msgspec.msgpack.decode(answer, type=dict[str, Count])
             known = counts | dict.fromkeys(member.counts.keys() - counts.keys(), 0)
             for done, (topic, number) in enumerate(known.items(), 1):
                 if not member.is_alive:

@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from pubsub.cluster.names import ProcessId
 from pubsub.core.presence import Member, Who
 
 SLICE = 300
@@ -27,7 +28,7 @@ class Said(Struct, array_like=True, frozen=True):
 class Changes(Struct, array_like=True, frozen=True):
     """A message on a partition's channel. One without topics repeats the number of the last one."""
 
-    process: str
+    process: ProcessId
     sequence: int
     topics: dict[str, list[Said]]
 

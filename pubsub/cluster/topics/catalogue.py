@@ -46,6 +46,13 @@ class Catalogue:
         self._topics: dict[str, Known] = {}
         self._beyond: dict[str, Known] = {}
         """Entries beyond the limit, in the order of their creation."""
+        self._invalid: dict[str, int] = {}
+        """The revisions of entries that are ignored because they cannot be read."""
+
+    @property
+    def entry_count(self) -> int:
+        """The number of entries, those beyond the limit included."""
+        return len(self._topics) + len(self._beyond)
 
     @property
     def is_full(self) -> bool:
@@ -60,13 +67,18 @@ class Catalogue:
         """Return the entry of this name, if it is beyond the limit."""
         return self._beyond.get(key_of(name))
 
+    def find_invalid(self, name: str) -> int | None:
+        """Return the revision of the entry of this name, if it cannot be read."""
+        return self._invalid.get(key_of(name))
+
     def topics(self) -> list[Known]:
         """Return the entries of all topics."""
         return list(self._topics.values())
 
     def change(self, key: str, value: bytes | None, revision: int) -> None:
         """Apply the next change of the registry."""
-        record = None if value is None else _decode(key, value)
+        self._invalid.pop(key, None)
+        record = None if value is None else self._decode(key, value, revision)
         if record is None:
             self._beyond.pop(key, None)
             if key in self._topics:
@@ -94,8 +106,9 @@ class Catalogue:
                 topic that was created again by somebody else is the same topic then.
         """
         found: list[tuple[int, str, Known]] = []
+        self._invalid.clear()
         for number, (key, (value, revision)) in enumerate(entries.items(), 1):
-            record = _decode(key, value)
+            record = self._decode(key, value, revision)
             if record is not None:
                 known = Known(record, revision)
                 found.append((known.born, key, known))
@@ -147,13 +160,13 @@ class Catalogue:
         self._on_removed(name)
         return 1 + subscribers / SUBSCRIBERS
 
+    def _decode(self, key: str, value: bytes, revision: int) -> Record | None:
+        try:
+            return decode(key, value)
+        except ValueError as error:
+            self._invalid[key] = revision
+            log.registry_entry_invalid(key, message=str(error))
+            return None
+
     def __repr__(self) -> str:
         return f"<Catalogue of {len(self._topics)} topics, {len(self._beyond)} beyond the limit>"
-
-
-def _decode(key: str, value: bytes) -> Record | None:
-    try:
-        return decode(key, value)
-    except ValueError as error:
-        log.registry_entry_invalid(key, message=str(error))
-        return None

@@ -75,8 +75,12 @@ class TopicChanges:
     async def _create(self, record: Record) -> None:
         key, value = key_of(record.name), encode(record)
         while True:
+            invalid = self._catalogue.find_invalid(record.name)
             try:
-                revision = await self._relay.create(key, value)
+                if invalid is None:
+                    revision = await self._relay.create(key, value)
+                else:  # it is no topic, and must not stand in the way of one
+                    revision = await self._relay.replace(key, value, invalid)
             except Conflict:
                 # The other one is known here in a moment, unless it is gone again already.
                 self._check_new(record.name)

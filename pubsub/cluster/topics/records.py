@@ -1,12 +1,16 @@
 """The entries of the room's registry: one for each topic."""
 
+import math
+import re
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from pubsub.cluster.names import key_of
-from pubsub.core.options import TopicOptions
+from pubsub.core.errors import InvalidTopicName
+from pubsub.core.names import validate_name
+from pubsub.core.options import MAX_CONFIGURED_HISTORY, TopicOptions
 from pubsub.core.topic import new_epoch
 
 MAX_PREVIOUS = 8
@@ -52,6 +56,9 @@ class Known(NamedTuple):
         return self.record.born or self.revision
 
 
+_EPOCH = re.compile("[A-Za-z0-9-]{1,32}")
+"""What can be a part of a log's name."""
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
 
@@ -68,6 +75,17 @@ def decode(key: str, value: bytes) -> Record:
         ValueError: It is no entry of a topic.
     """
     record = _decoder.decode(value)
+    try:
+        validate_name(record.name)
+    except InvalidTopicName as error:
+        raise ValueError(str(error)) from None
     if key_of(record.name) != key:
         raise ValueError("the key and the name of the topic do not match")
+    options = record.options
+    if not (
+        0 <= options.history <= MAX_CONFIGURED_HISTORY
+        and 0 <= options.history_seconds < math.inf
+        and _EPOCH.fullmatch(record.epoch)
+    ):
+        raise ValueError("an option or the epoch of the topic is invalid")
     return record

@@ -6,7 +6,7 @@ it comes back from the registry, so all processes make the same changes in the s
 
 from asyncio import Lock
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pubsub.cluster.names import key_of
 from pubsub.cluster.topics.catalogue import SLICE, Catalogue
@@ -57,6 +57,7 @@ class Topics:
         relay: Has the registry.
         begin_log: Begins a log, before its topic is in the registry.
         forget_log: Forgets a log that no topic has any more. What it raises does no harm.
+        has_log: Returns whether the log of a topic with an epoch exists.
         request_synchronization: Called when a change was missed: `synchronize` must follow.
         on_removed: See `Catalogue`.
         on_begun_again: See `Catalogue`.
@@ -70,6 +71,7 @@ class Topics:
         *,
         begin_log: LogFunction,
         forget_log: LogFunction,
+        has_log: Callable[[str, str], Awaitable[bool]],
         request_synchronization: Callable[[], None],
         on_removed: Callable[[str], None] = ignore,
         on_begun_again: Callable[[str], None] = ignore,
@@ -77,6 +79,7 @@ class Topics:
     ) -> None:
         self._broker = broker
         self._relay = relay
+        self._has_log = has_log
         self._request_synchronization = request_synchronization
         self._catalogue = Catalogue(broker, on_removed=on_removed, on_begun_again=on_begun_again)
         self._revisions = Revisions()
@@ -178,7 +181,16 @@ class Topics:
         self._revisions.suspend()
         self._is_settled = False
 
-    # --- After each connection ---
+    # --- After each connection, and regularly ---
+
+    async def check(self) -> None:
+        """Request a synchronization if the registry or the logs were lost without a reconnection.
+
+        Raises:
+            Unavailable: The relay did not answer.
+        """
+        if self.is_synchronized and not await self._relay.is_intact(self._catalogue.entry_count):
+            self._request_synchronization()
 
     async def synchronize(self) -> None:
         """Make the broker's topics those of the room, and the room's those that were lost.
@@ -256,7 +268,9 @@ class Topics:
         return [record for record in records if record.keeps_history]
 
     async def _renew_lost(self, record: Record) -> None:
-        await self.renew(record.name, record.epoch)
+        # Another process may have noticed the loss first, so that the log is a new one already.
+        if not await self._has_log(record.name, record.epoch):
+            await self.renew(record.name, record.epoch)
 
     async def _complete(self) -> None:
         """Create the topics of the configuration, at the first time."""

@@ -12,7 +12,14 @@ from daphne.server import Server
 
 from pubsub.drain import Drain
 from pubsub.transport import on_stop
-from pubsub.transport.daphne import HttpLimits, drain_on_signals, foreign, install, is_running
+from pubsub.transport.daphne import (
+    HttpLimits,
+    drain_on_signals,
+    foreign,
+    install,
+    is_running,
+    start_when_running,
+)
 from pubsub.transport.daphne.server import SCOPE_KEY, refer_to_protocols
 from pubsub.transport.daphne.transport import DaphneTransport
 from tests.transport.daphne.support import installed_reactor, run, running_daphne
@@ -44,6 +51,7 @@ def test_daphne_is_not_even_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_running()
     install(LIMITS)
     drain_on_signals(Drain({}, 1.0))
+    start_when_running(lambda: pytest.fail("the start was awaited"))
     on_stop(fail)
     assert "daphne.server" not in sys.modules
 
@@ -113,7 +121,20 @@ def test_daphne_without_the_function_that_makes_applications(
     assert "create_application" in foreign.WEBSOCKET[foreign.SERVER]
 
 
-# --- How it stops ---
+# --- How it starts and stops ---
+
+
+def test_start_of_the_event_loop(reactor: Any) -> None:
+    """What is to be started with Daphne is called once, on its running event loop."""
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    def start() -> None:
+        loops.append(asyncio.get_running_loop())
+        reactor.callLater(0, reactor.stop)
+
+    start_when_running(start)
+    run(reactor, lambda: None)
+    assert loops == [reactor._asyncioEventloop]
 
 
 def test_stop_waits_for_the_drain(reactor: Any) -> None:

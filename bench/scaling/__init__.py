@@ -1,0 +1,1 @@
+"""What many clients take, calculated from measured unit costs: `python -m bench.scaling`."""
