@@ -157,6 +157,7 @@ class Cluster:
             serves=serves,
             positions=self.channels.positions,
             on_positions=self._on_positions,
+            on_joined=lambda process: self.presence.on_joined(),
             on_gone=self._on_gone,
         )
         self.presence = RemotePresence(self.process_id, broker, relay, self._ask_all)

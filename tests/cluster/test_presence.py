@@ -310,6 +310,21 @@ async def test_a_process_that_was_thought_dead() -> None:
     assert second.names == ["ann", "bob", "cid"]
 
 
+async def test_a_process_that_is_back_and_silent() -> None:
+    """When a process that was given up is heard again, its members are back without a change."""
+    room = Room()
+    first, second = room.processes
+    first.join("ann")
+    second.join("bob")
+    await room.elapse(INTERVAL)
+    second.presence.drop_process("0")
+    await turns()
+    assert second.names == ["bob"]
+    second.presence.on_joined()
+    await turns()
+    assert second.names == ["ann", "bob"]
+
+
 async def test_a_gap() -> None:
     """When a message was lost, the next one makes the process ask for all members."""
     room = Room()

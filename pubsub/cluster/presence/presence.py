@@ -140,6 +140,14 @@ class RemotePresence:
         for number, partition in self._partitions.items():
             self._learn(number, partition)
 
+    def on_joined(self) -> None:
+        """Ask for all members, because a process is heard for the first time, or again.
+
+        Until then no question waited for its answer, and what it said may have been missed.
+        """
+        for number, partition in self._partitions.items():
+            self._learn(number, partition)
+
     def on_removed(self, name: str) -> None:
         """Forget a topic that was deleted."""
         partition = self._partitions.get(partition_of(name))

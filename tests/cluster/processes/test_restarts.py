@@ -91,10 +91,13 @@ class Reader(threading.Thread):
         """
         client = Client(server.port)
         recover = {"recover": self._position} if self._position else {}
-        ack = client.ask(type="subscribe", topic=self._topic, **recover)
-        if ack["type"] != "ack":
-            client.close()
-            raise ValueError(ack)
+        try:
+            ack = client.ask(type="subscribe", topic=self._topic, **recover)
+            if ack["type"] != "ack":
+                raise ValueError(ack)
+        except REFUSED:
+            client.reset()
+            raise
         if "epoch" in ack and self._position is None:
             self._position = {"epoch": ack["epoch"], "offset": ack["offset"]}
         self.acks.append(ack)
@@ -119,7 +122,10 @@ class Reader(threading.Thread):
                 if self._position is not None:
                     self._position["offset"] = message["offset"]
 
+        self._client.reset()
+
     def _move(self) -> None:
+        self._client.reset()
         while True:
             for server in reversed(list(self._room.servers)):
                 try:
