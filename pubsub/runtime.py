@@ -11,7 +11,8 @@ from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
-from pubsub.cluster.cluster import Cluster, bytes_needed
+from pubsub.cluster.cluster import Cluster
+from pubsub.cluster.membership import bytes_needed
 from pubsub.core.broker import Broker, Change
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import MAX_HISTORY
