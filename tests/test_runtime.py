@@ -13,7 +13,7 @@ from pubsub.auth.configuration import AccessConfiguration, Auth
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import BrokerNotRunning, TopicNotFound
 from pubsub.relay.configuration import RelayConfiguration
-from pubsub.runtime import Runtime, get_runtime
+from pubsub.runtime import Runtime, check_relay, get_runtime
 from tests.auth.support import SECRET, token
 from tests.connection.support import open_room, turn
 from tests.connection.test_session import Authorizer, User
@@ -159,7 +159,7 @@ def test_relay_that_takes_too_little() -> None:
     with NatsServer("max_payload: 100000") as nats:
         relay = RelayConfiguration(relay=nats.url)
         with pytest.raises(ValueError, match="CHATROOM_MAX_MESSAGE_BYTES is too large"):
-            Runtime(config, relay=relay).check_relay()
-        Runtime(Configuration(max_message_bytes=90_000), relay=relay).check_relay()
-    Runtime(config, relay=relay).check_relay()
-    Runtime(config).check_relay()
+            check_relay(relay, config)
+        check_relay(relay, Configuration(max_message_bytes=90_000))
+    check_relay(relay, config)
+    check_relay(RelayConfiguration(), config)
