@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error, SlowConsumerError
 
 from pubsub.relay.configuration import RelayConfiguration, RelayServer
+from pubsub.relay.tasks import end
 
 logger = logging.getLogger(__name__)
 
@@ -226,9 +227,6 @@ class NatsClient:
             *(each._wait_for_msgs_task for each in (*client._subs.values(), *self._subscriptions)),
             *self._tasks,
         )
-        tasks = {task for task in candidates if task and task is not asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(task for task in candidates if task and task is not asyncio.current_task())
         # The aborted transport closes its socket in the next turn.
         await asyncio.sleep(0)

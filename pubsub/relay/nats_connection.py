@@ -16,6 +16,7 @@ from pubsub.relay.base import TIMEOUT, Handler
 from pubsub.relay.configuration import RelayConfiguration, RelayServer
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.nats_client import NatsClient
+from pubsub.relay.tasks import end
 from pubsub.relay.values import RelayStatistics
 
 MIN_VERSION = (2, 12)
@@ -117,8 +118,7 @@ class NatsConnection:
     async def stop(self) -> None:
         """Send what waits, for a second at most, and end. The handler is not called any more."""
         if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+            await end([self._running])
         client = self._client
         if client is not None:
             if self.is_connected:
