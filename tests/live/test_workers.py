@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.server import PROJECT
 from tests.live.waiting import PATIENCE, wait_until
-from tests.live.workers import STARTER, Workers, connect_raw, environment, sockets
+from tests.live.workers import STARTER, Workers, connect_raw, connections, environment
 
 CONNECTIONS = 400
 
@@ -44,10 +44,9 @@ def all_at_once(connect: Callable[[], None]) -> None:
 def test_connections_spread(four: Workers, make: Callable[[Callable[[], None]], None]) -> None:
     """Each of four processes gets 15 to 40 percent of the connections."""
     processes = four.serving()
-    before = [sockets(pid) for pid in processes]
 
     def accepted() -> list[int]:
-        return [sockets(pid) - old for pid, old in zip(processes, before, strict=True)]
+        return [connections(pid, four.port) for pid in processes]
 
     with ExitStack() as stack:
         make(lambda: connect_raw(stack, four.port))

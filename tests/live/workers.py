@@ -76,13 +76,18 @@ def environment(pid: int) -> dict[str, str]:
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
-def sockets(pid: int) -> int:
-    """Return how many sockets a process has open."""
+def connections(pid: int, port: int) -> int:
+    """Return how many connections to a port a process has accepted and not closed."""
+    inodes = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, address, _, state, *_, inode = line.split(maxsplit=10)[:10]
+        if state in ("01", "08") and address.endswith(f":{port:04X}"):
+            inodes.add(f"socket:[{inode}]")
     links = []
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):  # it was closed meanwhile
             links.append(str(descriptor.readlink()))
-    return sum(link.startswith("socket:") for link in links)
+    return sum(link in inodes for link in links)
 
 
 def connect_raw(stack: ExitStack, port: int) -> None:
