@@ -126,7 +126,7 @@ RELAY := relay-fan-out-window-1 relay-fan-out-window-8 relay-fan-out-burst-8 rel
 	relay-unwanted relay-neighbour relay-wanted relay-history relay-topics
 
 .PHONY: bench-relay
-bench-relay: $(BENCH) ## Measure one room in two processes against its peers and write docs/scaling.md (10 minutes)
+bench-relay: $(BENCH) ## Measure one room in two processes against its peers and write docs/scaling.md (each scenario takes a few minutes)
 	$(BIN)/python -m bench --scenario $(RELAY) connect idle --runs 5 --json docs/performance/relay.json \
 		--peer chatroom chatroom-relay group-send group-send-redis-two socketio-node socketio-node-redis
 	$(BIN)/python -m bench.scaling --page docs/scaling.md

@@ -60,7 +60,6 @@ class Process(Protocol):
     process_id: str
     broker: Broker
     registry: Registry
-    turns: Turns
 
     def recheck(self, user: str) -> None:
         """Ask again what a user may do, for each connection of this process."""
