@@ -45,19 +45,29 @@ def running_nats(path: Path, port: int, **environment: str) -> Iterator[None]:
 
 
 def ask(port: int, *lines: str, **options: Any) -> bytes:
-    """Return the greeting of a server, and all that it answers until it pongs or closes.
+    """Return the greeting of a server, its verdict on the credentials, and its answers to the rest.
+
+    Nothing more is sent to a server that has refused the credentials: it closes the connection at
+    once, and bytes that it has not read by then would reset it, with the verdict still unread.
 
     Args:
         port: The port for clients, on this machine.
         lines: What to send after ``CONNECT``, in NATS's own protocol.
         options: What to send with ``CONNECT``, such as ``user`` and ``pass``.
     """
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
-        answers = sock.makefile("rb")
+    with (
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as sock,
+        sock.makefile("rb") as answers,
+    ):
         received = answers.readline()
-        connect = json.dumps({"verbose": False, "pedantic": False, **options})
-        sock.sendall("".join(f"{line}\r\n" for line in (f"CONNECT {connect}", *lines)).encode())
-        sock.sendall(b"PING\r\n")
+        # NATS answers to this only if asked to be verbose.
+        connect = json.dumps({"verbose": True, "pedantic": False, **options})
+        sock.sendall(f"CONNECT {connect}\r\n".encode())
+        verdict = answers.readline()
+        received += verdict
+        if verdict != b"+OK\r\n":
+            return received
+        sock.sendall("".join(f"{line}\r\n" for line in (*lines, "PING")).encode())
         while line := answers.readline():
             received += line
             if line == b"PONG\r\n":
