@@ -90,7 +90,8 @@ class Runtime:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _make_timers(self) -> None:
-        self.at_end_of_tick = EndOfTick().call
+        end_of_tick = EndOfTick()
+        self.at_end_of_tick, self.before_writing = end_of_tick.call, end_of_tick.call_first
         self.turns = Turns()
         self.timeouts = Timeouts(
             write_timeout=self.config.write_timeout, ping_interval=self.config.ping_interval
@@ -115,7 +116,7 @@ class Runtime:
             self,
             relay,
             serves=serves,
-            at_end_of_tick=lambda callback: self.at_end_of_tick(callback),
+            at_end_of_tick=lambda callback: self.before_writing(callback),
         )
 
     def _announce(self, change: Change) -> None:

@@ -140,7 +140,7 @@ class NatsRelay:
             value = None if "KV-Operation" in headers else message.data
             handler.on_change(message.subject[len(self._change) :], value, revision)
 
-        self._connection.add(Interest(f"{self._change}>", on_change, lossy=False))
+        self._connection.add(Interest(f"{self._change}>", receive=on_change))
         self._connection.start(handler)
 
     async def stop(self) -> None:
@@ -155,11 +155,8 @@ class NatsRelay:
 
     async def subscribe(self, channel: str, on_message: Callable[[bytes], None]) -> None:
         """Receive a channel; see `base`."""
-
-        def deliver(message: Msg) -> None:
-            on_message(message.data)
-
-        await self._connection.subscribe(Interest(self._channel + channel, deliver, lossy=True))
+        interest = Interest(self._channel + channel, receive_data=on_message)
+        await self._connection.subscribe(interest)
 
     def unsubscribe(self, channel: str) -> None:
         """Receive a channel no more."""
@@ -193,7 +190,7 @@ class NatsRelay:
             log = message.subject[len(self._live) :]
             on_entry(log, Entry(offset, message.data), previous)
 
-        interest = Interest(f"{self._live}{prefix}.>", deliver, lossy=False)
+        interest = Interest(f"{self._live}{prefix}.>", receive=deliver)
         await self._connection.subscribe(interest)
 
     def unfollow(self, prefix: str) -> None:

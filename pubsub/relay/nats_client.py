@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error, SlowConsumerError
 
 from pubsub.relay.configuration import RelayConfiguration, RelayServer
+from pubsub.relay.nats_fast_path import FastClient
 from pubsub.relay.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -37,12 +38,11 @@ class NatsClient:
 
     Args:
         on_lost: Is called with the reason when the connection is lost, perhaps more than once.
-        on_dropped: Is called for an incoming message that was dropped, with the subject of the
-            subscription.
+        on_dropped: Is called for an incoming message that was dropped, because too many wait.
     """
 
-    def __init__(self, on_lost: Callable[[str], None], on_dropped: Callable[[str], None]) -> None:
-        self._client = Client()
+    def __init__(self, on_lost: Callable[[str], None], on_dropped: Callable[[], None]) -> None:
+        self._client = FastClient()
         self._on_lost = on_lost
         self._on_dropped = on_dropped
         self._connecting = True
@@ -128,9 +128,12 @@ class NatsClient:
     def publish(self, subject: str, data: bytes, reply: str = "") -> bool:
         """Publish at once, and return False if that is impossible.
 
-        nats-py's coroutine never waits, because ``pending_size`` is -1: it only appends to what
-        its own task writes. So it can be run to its end here, without a task.
+        If the fast path is not free, nats-py's coroutine publishes. It never waits, because
+        ``pending_size`` is -1: it only appends to what its own task writes. So it can be run to its
+        end here, without a task.
         """
+        if not reply and self._client.write(subject, data):
+            return True
         publishing = self._client.publish(subject, data, reply)
         try:
             publishing.send(None)
@@ -161,6 +164,12 @@ class NatsClient:
     ) -> Subscription:
         """Subscribe, with at most ``limit`` bytes waiting to be received."""
         subscription = await self._client.subscribe(subject, cb=receive, pending_bytes_limit=limit)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def receive(self, subject: str, receiver: Callable[[bytes], None]) -> Subscription:
+        """Subscribe, and have each message's data passed on at once; see `FastClient.receive`."""
+        subscription = await self._client.receive(subject, receiver)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -198,7 +207,7 @@ class NatsClient:
         if self._connecting:
             raise error  # otherwise nats-py goes on trying
         if isinstance(error, SlowConsumerError):
-            self._on_dropped(error.sub.subject)
+            self._on_dropped()
         elif isinstance(error, Error | OSError):
             self._on_lost(str(error))
         else:

@@ -43,15 +43,15 @@ class Timings:
 
 @dataclass(eq=False, slots=True)
 class Interest:
-    """A subscription that outlives connections.
+    """A subscription that outlives connections. `receive` or `receive_data` gets its messages.
 
-    ``lossy`` says that a dropped message is somebody else's concern. Otherwise the connection is
-    made again, so that everything is read again.
+    No message may be missed by `receive`. Where nats-py drops one, because too many wait, the
+    connection is made again, so that everything is read again.
     """
 
     subject: str
-    deliver: Callable[[Msg], None]
-    lossy: bool
+    receive: Callable[[Msg], None] | None = None
+    receive_data: Callable[[bytes], None] | None = None
     subscription: Subscription | None = field(default=None, repr=False)
 
 
@@ -129,7 +129,7 @@ class NatsConnection:
     async def ask_max_bytes(self) -> int | None:
         """Connect to each server in turn until one answers; return its `max_bytes`, or None."""
         for server in self._servers:
-            client = NatsClient(lambda reason: None, lambda subject: None)
+            client = NatsClient(lambda reason: None, lambda: None)
             try:
                 await client.connect(server, self._config, self._tls, self._timings.connect)
                 return client.max_payload - HEADERS_BYTES
@@ -281,19 +281,28 @@ class NatsConnection:
             self._client.unsubscribe(interest.subscription)
 
     async def _subscribe(self, client: NatsClient, interest: Interest) -> None:
-        async def receive(message: Msg) -> None:
+        def is_wanted() -> bool:
             # After an unsubscription, what nats-py holds already is of no interest.
-            if self._interests.get(interest.subject) is interest:
-                interest.deliver(message)
+            return self._interests.get(interest.subject) is interest
 
+        async def receive(message: Msg) -> None:
+            if interest.receive is not None and is_wanted():
+                interest.receive(message)
+
+        def receive_data(data: bytes) -> None:
+            if interest.receive_data is not None and is_wanted():
+                interest.receive_data(data)
+
+        if interest.receive_data is not None:
+            interest.subscription = await client.receive(interest.subject, receive_data)
+            return
         # nats-py drops a message that is as large as the limit, however few wait.
         limit = max(self._timings.incoming_bytes, 2 * client.max_payload)
         interest.subscription = await client.subscribe(interest.subject, receive, limit)
 
-    def _count_dropped(self, subject: str) -> None:
+    def _count_dropped(self) -> None:
         self._dropped["slow_consumer"] += 1
-        if not any(each.lossy and each.subject == subject for each in self._interests.values()):
-            self.lose("too much came at once")
+        self.lose("too much came at once")
 
     def client(self) -> NatsClient:
         """Return the present connection.

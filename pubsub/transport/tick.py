@@ -20,6 +20,7 @@ class EndOfTick:
     def __init__(self) -> None:
         self._due: list[Callable[[], None]] = []
         self._backlog: list[Callable[[], None]] = []
+        self._first: list[Callable[[], None]] = []
 
     def call(self, callback: Callable[[], None]) -> None:
         """Run ``callback`` at the end of this tick. It must not raise."""
@@ -28,7 +29,17 @@ class EndOfTick:
             asyncio.get_running_loop().call_soon(self._run)
         due.append(callback)
 
+    def call_first(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` like `call`, but before all that were given to `call`."""
+        if not (self._first or self._due or self._backlog):
+            asyncio.get_running_loop().call_soon(self._run)
+        self._first.append(callback)
+
     def _run(self) -> None:
+        if self._first:
+            first, self._first = self._first, []
+            for callback in first:
+                callback()
         due, self._due = self._due, []
         if self._backlog or len(due) > TICK_SLICE:
             due = self._slice(due)

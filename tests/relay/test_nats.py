@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -231,12 +232,14 @@ async def test_outgoing_flood(nats_server: NatsServer) -> None:
     network = NatsNetwork(nats_server, relay_buffer_bytes=100_000)
     async with connected(network) as one, connected(network) as other:
         await one.relay.subscribe("c", one.on_message)
-        sent = [b"%d " % number + b"x" * 1000 for number in range(1000)]
-        accepted = [data for data in sent if other.relay.publish("c", data)]
+        nats_server.pause()
+        accepted = [b"%d " % number + b"x" * 40_000 for number in range(1000)]
+        accepted = list(takewhile(lambda data: other.relay.publish("c", data), accepted))
         statistics = other.relay.statistics()
-        assert 0 < len(accepted) < 100
-        assert statistics.dropped == {"buffer_full": 1000 - len(accepted)}
-        assert 0 < statistics.buffered_bytes <= 50_000
+        assert 0 < len(accepted) < 1000
+        assert statistics.dropped == {"buffer_full": 1}
+        assert 0 <= statistics.buffered_bytes <= 50_000
+        nats_server.resume()
         with pytest.raises(Unavailable):
             for _ in range(100):
                 await asyncio.gather(*(other.relay.append("7.a", b"x" * 1000) for _ in range(100)))
@@ -252,19 +255,37 @@ def small() -> Iterator[NatsServer]:
 
 
 async def test_incoming_flood(small: NatsServer) -> None:
-    """Messages of a channel that come too fast are dropped and counted, and nothing else."""
+    """Messages of a channel that come too fast wait at NATS, and all arrive in order."""
     network = NatsNetwork(small, replace(PATIENT, incoming_bytes=8192))
     async with connected(network) as one, connected(network) as other:
         await one.relay.subscribe("c", one.on_message)
-        await one.relay.subscribe("end", one.on_message)
-        for _ in range(1000):
-            other.relay.publish("c", b"x" * 2000)
-        other.relay.publish("end", b"end")
-        await one.until(lambda: b"end" in one.messages)
-        dropped = one.relay.statistics().dropped["slow_consumer"]
-        assert dropped > 0
-        assert len(one.messages) + dropped == 1001
+        sent = [b"%d " % number + b"x" * 2000 for number in range(1000)]
+        for data in sent:
+            assert other.relay.publish("c", data)
+        await one.until(lambda: len(one.messages) == len(sent))
+        assert one.messages == sent
+        assert (one.connections, one.relay.statistics().dropped) == (1, {})
+
+
+async def test_a_handler_that_fails(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of a handler is logged, and the next message arrives on the same connection."""
+
+    def fail_once(data: bytes) -> None:
+        one.on_message(data)
+        if data == b"1":
+            raise ZeroDivisionError
+
+    network = NatsNetwork(nats_server)
+    async with connected(network) as one, connected(network) as other:
+        await one.relay.subscribe("c", fail_once)
+        other.relay.publish("c", b"1")
+        other.relay.publish("c", b"2")
+        await one.until(lambda: one.messages == [b"1", b"2"])
         assert one.connections == 1
+    (record,) = (each for each in caplog.records if each.levelname == "ERROR")
+    assert record.getMessage() == "a handler of the relay has failed"
 
 
 async def test_incoming_flood_of_a_log(small: NatsServer) -> None:
@@ -285,6 +306,24 @@ async def test_incoming_flood_of_a_log(small: NatsServer) -> None:
                 entries = await one.relay.read("7.a", after=0, limit=1000)
         assert entries[-1].offset == offset
         assert one.relay.statistics().dropped["slow_consumer"] > 0
+
+
+async def test_order_behind_a_full_socket(nats_server: NatsServer) -> None:
+    """Messages keep their order, whether they are written at once or have to wait."""
+    network = NatsNetwork(nats_server, relay_buffer_bytes=1 << 26)
+    async with connected(network) as one, connected(network) as other:
+        await one.relay.subscribe("c", one.on_message)
+        nats_server.pause()
+        sent = [b"%d " % number + b"x" * 100_000 for number in range(100)]
+        for data in sent:
+            assert other.relay.publish("c", data)
+        nats_server.resume()
+        for number in range(100, 200):
+            sent.append(b"%d" % number)
+            assert other.relay.publish("c", sent[-1])
+            await asyncio.sleep(0)
+        await one.until(lambda: len(one.messages) == len(sent))
+        assert one.messages == sent
 
 
 async def test_size_of_messages(small: NatsServer) -> None:

@@ -31,6 +31,23 @@ async def test_long_work_is_done_in_slices() -> None:
     assert done == list(range(2 * TICK_SLICE + 1))
 
 
+async def test_what_comes_first() -> None:
+    """Some work goes before all other work of the same tick, even before what is left of others."""
+    end_of_tick, done = EndOfTick(), []
+    end_of_tick.call_first(lambda: done.append("first"))
+    end_of_tick.call_first(lambda: done.append("second"))
+    await asyncio.sleep(0)
+    assert done == ["first", "second"]
+    for number in range(TICK_SLICE + 1):
+        end_of_tick.call(lambda number=number: done.append(number))
+    end_of_tick.call_first(lambda: done.append("third"))
+    await asyncio.sleep(0)
+    end_of_tick.call_first(lambda: done.append("fourth"))
+    await asyncio.sleep(0)
+    assert done[2:4] == ["third", 0]
+    assert done[-2:] == ["fourth", TICK_SLICE]
+
+
 async def test_nested_work() -> None:
     """Work deferred by deferred work runs in the next tick."""
     end_of_tick, done = EndOfTick(), []

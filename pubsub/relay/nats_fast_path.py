@@ -1,0 +1,67 @@
+"""A shorter way through nats-py for messages of channels, which are nearly all messages.
+
+nats-py writes in a task of its own, and calls a subscription's callback in another, behind a queue.
+Each of these is one more turn of the event loop and about 10 µs for every message. Here a message
+is written at once if nothing waits to be written before it, and is received while nats-py parses.
+"""
+
+import logging
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+
+class FastClient(Client):
+    """nats-py's client, with `write` and `receive`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._receivers: dict[int, Callable[[bytes], None]] = {}
+
+    def write(self, subject: str, data: bytes) -> bool:
+        """Give a message to the operating system now.
+
+        Returns:
+            False, and nothing is done, if there is no connection, or if something that was sent
+            before still waits: then only `publish` keeps the order, and the bound of what waits.
+        """
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is None or not self.is_connected or self._pending:
+            return False
+        transport = writer.transport
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += len(data)
+        transport.write(b"PUB %b %d\r\n%b\r\n" % (subject.encode(), len(data), data))
+        return True
+
+    async def receive(self, subject: str, receiver: Callable[[bytes], None]) -> Subscription:
+        """Subscribe, and have each message's data passed to a function as soon as it is parsed.
+
+        There is no queue: while the function runs, nothing is read from the server.
+        """
+        subscription = await self.subscribe(subject)
+        self._receivers[subscription._id] = receiver
+        return subscription
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        super()._remove_sub(sid, max_msgs)
+        self._receivers.pop(sid, None)
+
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        receiver = self._receivers.get(sid)
+        if receiver is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        try:
+            receiver(data)
+        except Exception:
+            logger.exception("a handler of the relay has failed")
