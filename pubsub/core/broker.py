@@ -288,7 +288,7 @@ class Broker:
 
     def deliver(
         self, name: str, event: bytes, *, publisher_id: str | None, user: str | None
-    ) -> None:
+    ) -> int:
         """Deliver an event of a topic without history that another process has accepted.
 
         Args:
@@ -297,11 +297,16 @@ class Broker:
             publisher_id: The id that the publisher gives as its own; the client with that id gets
                 no copy, if it is of the same user.
             user: The authenticated user who publishes, if there is one.
+
+        Returns:
+            The number of subscribers that it was offered to.
         """
         self._check_caller()
         topic = self._topics.get(name)
-        if topic is not None:
-            self._deliver(topic.deliver, event, self._own_client(publisher_id, user))
+        if topic is None:
+            return 0
+        count: int = self._deliver(topic.deliver, event, self._own_client(publisher_id, user))
+        return count
 
     def deliver_kept(
         self,
@@ -365,10 +370,10 @@ class Broker:
         client = self.find_client(client_id)
         return client if client is not None and client.user == user else None
 
-    def _deliver(self, deliver: Callable[..., None], *arguments: Any) -> None:
+    def _deliver(self, deliver: Callable[..., Any], *arguments: Any) -> Any:
         self._delivering = True
         try:
-            deliver(*arguments)
+            return deliver(*arguments)
         finally:
             self._delivering = False
 

@@ -161,9 +161,9 @@ class Topic:
 
     # --- What other processes have accepted ---
 
-    def deliver(self, event: bytes, publisher: Publisher | None) -> None:
-        """Offer an event that another process has accepted and encoded."""
-        self._offer(Frame(event, self.counters), publisher)
+    def deliver(self, event: bytes, publisher: Publisher | None) -> int:
+        """Offer an event that another process has accepted; return the number of subscribers."""
+        return self._offer(Frame(event, self.counters), publisher)
 
     def deliver_kept(
         self,

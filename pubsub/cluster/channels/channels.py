@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from pubsub.cluster.channels.arrivals import Arrivals
 from pubsub.cluster.channels.incoming import Incoming
 from pubsub.cluster.channels.losses import MAX_HELD_BYTES, Ask
 from pubsub.cluster.channels.outgoing import Outgoing
@@ -82,6 +83,7 @@ class Channels:
         clock: The clock of the broker, in seconds.
         call_later: Sets a timer.
         log: Remembers publications, for the questions of others.
+        arrivals: Makes what delivers the messages of others, with a budget and bounds.
         max_held_bytes: Bytes of messages of others that may wait for the answer to such a question.
     """
 
@@ -97,6 +99,7 @@ class Channels:
         clock: Callable[[], float],
         call_later: CallLater,
         log: SentLog | None = None,
+        arrivals: Callable[[Broker], Arrivals] = Arrivals,
         max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self._broker = broker
@@ -105,9 +108,11 @@ class Channels:
         self._clock = clock
         self._partitions: dict[int, _Partition] = {}
         self._outgoing = Outgoing(process_id, relay, at_end_of_tick=at_end_of_tick, log=log)
+        self._arrivals = arrivals(broker)
         self._incoming = Incoming(
             process_id,
             broker,
+            self._arrivals,
             ask=ask,
             is_connected=lambda: relay.is_connected,
             topics_of=self._topics_of,
@@ -238,6 +243,7 @@ class Channels:
             if partition.task is not None:
                 partition.task.cancel()
         self._incoming.close()
+        self._arrivals.close()
 
     def statistics(self) -> ChannelStatistics:
         """Return a snapshot of the counters."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from pubsub.cluster.channels.arrivals import Arrivals
 from pubsub.cluster.channels.batches import Batch, decode_batch
 from pubsub.cluster.channels.losses import MAX_HELD_BYTES, Ask, Losses
 from pubsub.cluster.channels.streams import Held, Stream
@@ -42,7 +43,8 @@ class Incoming:
 
     Args:
         process_id: The id of this process.
-        broker: Delivers.
+        broker: Has the subscribers.
+        arrivals: Delivers.
         ask: Asks another process what was lost.
         is_connected: Whether the relay is connected.
         topics_of: Returns the topics of a partition that may have subscribers.
@@ -55,6 +57,7 @@ class Incoming:
         self,
         process_id: str,
         broker: Broker,
+        arrivals: Arrivals,
         *,
         ask: Ask,
         is_connected: Callable[[], bool],
@@ -64,10 +67,10 @@ class Incoming:
         max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self.received = 0
-        """Publications that arrived."""
+        """Publications that arrived and are delivered."""
         self._silent_until = float("-inf")
         self._process_id = process_id
-        self._broker = broker
+        self._arrivals = arrivals
         self._is_connected = is_connected
         self._clock = clock
         self._streams: dict[int, dict[str, Stream]] = {}
@@ -76,6 +79,7 @@ class Incoming:
         self._gone: dict[str, float] = {}
         self.losses = Losses(
             broker,
+            arrivals,
             deliver=self._deliver,
             ask=ask,
             is_connected=is_connected,
@@ -136,7 +140,6 @@ class Incoming:
         if streams is None or batch.process_id == self._process_id:
             return
         now = self._clock()
-        self.received += len(batch.items)
         stream = streams.get(batch.process_id)
         if stream is None:
             # Nobody knows since when the process has been at this position.
@@ -144,13 +147,17 @@ class Incoming:
             streams[batch.process_id] = stream
         if not batch.items:
             return
-        if stream.gap is not None:
-            self.losses.hold(stream, Held(batch, len(data), now))
-        elif gap := stream.gap_before(batch, now):
-            self.losses.hold(stream, Held(batch, len(data), now))
-            self.losses.begin(stream, gap)
-        else:
+        if self._arrivals.is_full:
+            self.losses.expect(stream, batch.last)
+            return
+        gap = stream.gap_before(batch, now) if stream.gap is None else None
+        if stream.gap is None and gap is None:
             self._deliver(stream, batch, now)
+            return
+        work = self._arrivals.work_of(batch.items)
+        self.losses.hold(stream, Held(batch, len(data), work, now))
+        if gap is not None:
+            self.losses.begin(stream, gap)
 
     def _complain(self, error: msgspec.DecodeError) -> None:
         """Log a malformed message, unless that was done a moment ago."""
@@ -214,9 +221,9 @@ class Incoming:
             self.end(partition)
 
     def _deliver(self, stream: Stream, batch: Batch, arrived: float) -> None:
-        deliver = self._broker.deliver
-        for item in stream.take(batch, arrived):
-            deliver(item.topic, item.event, publisher_id=item.publisher_id, user=item.user)
+        items = stream.take(batch, arrived)
+        self.received += len(items)
+        self._arrivals.add(items)
 
     def _forget_gone(self) -> None:
         """Forget the positions of the processes that left first."""

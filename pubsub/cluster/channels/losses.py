@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
+from pubsub.cluster.channels.arrivals import Arrivals
 from pubsub.cluster.channels.batches import Batch
 from pubsub.cluster.channels.streams import Gap, Held, Stream
 from pubsub.cluster.channels.watch import Watch
@@ -29,7 +30,8 @@ class Losses:
 
     Args:
         broker: Has the subscribers.
-        deliver: Delivers a batch of a stream that arrived at a time.
+        arrivals: Delivers; its bound of work holds for what waits behind losses, too.
+        deliver: Passes a batch of a stream, which arrived at a time, to ``arrivals``.
         ask: Asks another process what was lost.
         is_connected: Whether the relay is connected.
         topics_of: Returns the topics of a partition that may have subscribers.
@@ -41,6 +43,7 @@ class Losses:
     def __init__(
         self,
         broker: Broker,
+        arrivals: Arrivals,
         *,
         deliver: Callable[[Stream, Batch, float], None],
         ask: Ask,
@@ -57,6 +60,7 @@ class Losses:
         self.gaps = 0
         """Losses, each of one or more publications in a row."""
         self._broker = broker
+        self._arrivals = arrivals
         self._deliver = deliver
         self._ask = ask
         self._is_connected = is_connected
@@ -64,14 +68,17 @@ class Losses:
         self._clock = clock
         self._max_held_bytes = max_held_bytes
         self._held_bytes = 0
+        self._held_work = 0
         self._watch = Watch(self._accept, clock=clock, call_later=call_later)
 
     def hold(self, stream: Stream, held: Held) -> None:
         """Keep a batch that follows a loss."""
-        if self._held_bytes + held.size > self._max_held_bytes:
+        is_full = self._held_bytes + held.size > self._max_held_bytes
+        if is_full or self._held_work > self._arrivals.max_work:
             stream.awaited = max(stream.awaited, held.batch.last)
         else:
             self._held_bytes += held.size
+            self._held_work += held.work
             stream.held.append(held)
 
     def expect(self, stream: Stream, position: int) -> None:
@@ -106,8 +113,14 @@ class Losses:
         """Forget what a stream holds and awaits."""
         self._watch.discard(stream)
         self._stop_asking(stream)
-        self._held_bytes -= sum(held.size for held in stream.held)
+        for held in stream.held:
+            self._uncount(held)
         stream.held.clear()
+        stream.gap = None
+
+    def _uncount(self, held: Held) -> None:
+        self._held_bytes -= held.size
+        self._held_work -= held.work
 
     def _accept(self, stream: Stream) -> None:
         """Accept that what did not arrive is lost."""
@@ -129,8 +142,12 @@ class Losses:
         with suppress(Unavailable, TimeoutError):
             counts = await self._ask(stream.process_id, stream.partition, gap.first, gap.last)
         stream.task = None
-        if counts is not None or self._is_connected():
-            self._end(stream, gap, counts)
+
+        def end() -> None:
+            if stream.gap is gap and (counts is not None or self._is_connected()):
+                self._end(stream, gap, counts)
+
+        self._arrivals.after(end)
 
     def _end(self, stream: Stream, gap: Gap, counts: Mapping[str, int] | None) -> None:
         if counts is not None and sum(counts.values()) == gap.size:
@@ -147,13 +164,13 @@ class Losses:
     def _release(self, stream: Stream) -> None:
         """Deliver what was held, up to the next loss."""
         while stream.held:
-            batch, size, arrived = stream.held[0]
-            if gap := stream.gap_before(batch, arrived):
+            held = stream.held[0]
+            if gap := stream.gap_before(held.batch, held.arrived):
                 self.begin(stream, gap)
                 return
             stream.held.popleft()
-            self._held_bytes -= size
-            self._deliver(stream, batch, arrived)
+            self._uncount(held)
+            self._deliver(stream, held.batch, held.arrived)
         if stream.awaited > stream.settled:
             self._watch.add(stream)
 

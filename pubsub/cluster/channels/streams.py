@@ -27,6 +27,8 @@ class Held(NamedTuple):
     batch: Batch
     size: int
     """Bytes of the encoded batch."""
+    work: int
+    """Work of delivering it, in the unit of `pubsub.fairness`."""
     arrived: float
 
 

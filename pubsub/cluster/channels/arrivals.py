@@ -1,0 +1,115 @@
+"""What other processes have sent, until the event loop has time to deliver it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from pubsub.cluster.channels.batches import Item
+from pubsub.core.broker import Broker
+from pubsub.fairness import BUDGET, RELAYED_EVENT
+
+MAX_WAITING_BYTES = 8 * 1024 * 1024
+"""Bytes of publications that may wait, of all processes together."""
+
+MAX_WAITING_WORK = 5_000_000
+"""Work of the publications that may wait, in the unit of `pubsub.fairness`: about a second."""
+
+
+class Arrivals:
+    """Delivers publications of other processes in their order, in slices of bounded work.
+
+    A publication is delivered at once, unless all other processes together have spent the budget
+    of a client in this turn of the event loop: then it waits for the next turns, in which clients
+    are served too. Events that fill one process are so no burden to the clients of another.
+
+    What waits is bounded, because nothing can slow the other processes down: while `is_full`, the
+    caller must not add anything, and lets it be lost.
+
+    Args:
+        broker: Delivers.
+        budget: Work in one turn of the event loop.
+        max_bytes: Bytes that may wait, besides the last batch that was added.
+        max_work: Work that may wait, likewise.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        budget: int = BUDGET,
+        max_bytes: int = MAX_WAITING_BYTES,
+        max_work: int = MAX_WAITING_WORK,
+    ) -> None:
+        self._broker = broker
+        self._budget = budget
+        self._max_bytes = max_bytes
+        self.max_work = max_work
+        """Work that may wait."""
+        self._spent = 0
+        self._waiting: deque[tuple[Item, int] | Callable[[], None]] = deque()
+        self._bytes = 0
+        self._work = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may be added for now."""
+        return self._bytes > self._max_bytes or self._work > self.max_work
+
+    def work_of(self, items: Iterable[Item]) -> int:
+        """Return the work of delivering items to the present subscribers."""
+        return sum(map(self._work_of, items))
+
+    def _work_of(self, item: Item) -> int:
+        topic = self._broker.find(item.topic)
+        return RELAYED_EVENT + (len(topic.subscribers) if topic is not None else 0)
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Deliver items, now or in the next turns."""
+        if not self._spent:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        for item in items:
+            if self._waiting or self._spent >= self._budget:
+                self._wait(item)
+            else:
+                self._deliver(item)
+
+    def after(self, callback: Callable[[], None]) -> None:
+        """Call a function when everything is delivered that has been added before."""
+        if self._waiting:
+            self._waiting.append(callback)
+        else:
+            callback()
+
+    def _wait(self, item: Item) -> None:
+        work = self._work_of(item)
+        self._waiting.append((item, work))
+        self._bytes += len(item.event)
+        self._work += work
+
+    def _deliver(self, item: Item) -> None:
+        self._spent += RELAYED_EVENT + self._broker.deliver(
+            item.topic, item.event, publisher_id=item.publisher_id, user=item.user
+        )
+
+    def _next_turn(self) -> None:
+        self._spent = 0
+        waiting = self._waiting
+        while waiting and self._spent < self._budget:
+            entry = waiting.popleft()
+            if isinstance(entry, tuple):
+                item, work = entry
+                self._bytes -= len(item.event)
+                self._work -= work
+                self._deliver(item)
+            else:
+                entry()
+        if self._spent:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def close(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+        self._bytes = self._work = 0
+
+    def __repr__(self) -> str:
+        return f"<Arrivals, {len(self._waiting)} waiting>"
