@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server, which can swallow everything."""
+"""A TCP proxy in front of a server, which can swallow everything, or only some words."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,6 +15,10 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.port = 0
         self.swallows = False
+        self.unheard: bytes | None = None
+        """What no one hears, in either direction."""
+        self.swallowed = 0
+        """How often that was said."""
         self._target = target
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -30,6 +34,9 @@ class Proxy:
     async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await source.read(65536):
+                if self.unheard is not None:
+                    self.swallowed += data.count(self.unheard)
+                    data = data.replace(self.unheard, b"")
                 if not self.swallows:
                     sink.write(data)
                     await sink.drain()

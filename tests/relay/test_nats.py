@@ -224,6 +224,32 @@ async def test_black_hole(nats_server: NatsServer) -> None:
             assert len(await one.relay.read("7.log", after=0, limit=9)) == 1
 
 
+async def test_late_answer_behind_a_flood(nats_server: NatsServer) -> None:
+    """While messages arrive, the server is alive, even if it seems to answer nothing else."""
+    async with proxy_to(nats_server.port) as proxy:
+        network = NatsNetwork(nats_server)
+        address = f"nats://127.0.0.1:{proxy.port}"
+        timings = replace(QUICK, ping_timeout=0.2)
+        behind = NatsNetwork(
+            nats_server, timings, relay=address, relay_name=network.config.relay_name
+        )
+        async with connected(behind) as one, connected(network) as other:
+            await one.relay.subscribe("c", one.on_message)
+            proxy.unheard = b"PONG\r\n"
+
+            async def flood() -> None:
+                while True:
+                    other.relay.publish("c", b"x")
+                    await asyncio.sleep(0)
+
+            async with asyncio.TaskGroup() as tasks:
+                flooding = tasks.create_task(flood())
+                await poll(lambda: proxy.swallowed >= 3)
+                assert one.disconnections == 0
+                flooding.cancel()
+            await one.until(lambda: one.disconnections)
+
+
 # --- Bounds ---
 
 
