@@ -22,9 +22,9 @@ from pubsub.cluster.presence.presence import RemotePresence
 from pubsub.cluster.questions import Questions
 from pubsub.cluster.statistics import ClusterStatistics
 from pubsub.cluster.topics.topics import Topics
-from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Position
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import on_running_loop
 from pubsub.protocol.errors import Unavailable
 from pubsub.registry import Registry
@@ -58,7 +58,6 @@ class Process(Protocol):
     """The runtime, as the cluster sees it."""
 
     process_id: str
-    broker: Broker
     registry: Registry
 
     def recheck(self, user: str) -> None:
@@ -73,7 +72,8 @@ class Membership:
     as lost.
 
     Args:
-        process: The runtime of this process; its broker must be shared.
+        process: The runtime of this process.
+        broker: Its broker.
         relay: The way to the others.
         serves: Whether clients can connect to this process.
         at_end_of_tick: Calls a function at the end of the event-loop tick.
@@ -82,13 +82,14 @@ class Membership:
     def __init__(
         self,
         process: Process,
+        broker: SharedBroker,
         relay: Relay,
         *,
         serves: bool,
         at_end_of_tick: Callable[[Callable[[], None]], None],
     ) -> None:
         self.process_id = process.process_id
-        self.broker = broker = process.broker
+        self.broker = broker
         self._relay = relay
         self._turns = turns = Turns()
         self._refusal = ""
@@ -111,7 +112,7 @@ class Membership:
             clock=time.monotonic,
             call_later=on_running_loop,
         )
-        self.announce = self.channels.publish
+        broker.announce_to(self.channels.publish)
         self.journals = Journals(
             broker,
             relay,

@@ -13,6 +13,7 @@ from pubsub.core.timer import on_running_loop
 from pubsub.runtime import get_runtime
 from tests.auth.support import SECRET
 from tests.cluster.room import Process, Room
+from tests.cluster.topic_room import shared_broker
 from tests.core.support import publish
 
 
@@ -33,12 +34,13 @@ class Site(Room):
 
     async def start(self) -> "Site":
         """Start three processes with the topics "t" and "u"."""
-        broker = self.runtime.enter()
-        for name in "tu":
-            broker.create_topic(name)
+        broker = self.runtime.broker = shared_broker()
+        self.runtime.enter()
         await self.add("a", broker=broker, registry=self.runtime.registry)
         for name in "bc":
-            (await self.add(name)).install("t", "u")
+            await self.add(name)
+        for process in self.processes:
+            process.install("t", "u")
         self.runtime.cluster = self.processes[0].cluster  # type: ignore[attr-defined]
         return self
 

@@ -9,11 +9,10 @@ from typing import Any
 from pubsub.cluster.channels.channels import Channels
 from pubsub.cluster.channels.sent import SentLog
 from pubsub.cluster.names import partition_of
-from pubsub.core.broker import Broker, Change
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import TopicOptions
-from pubsub.core.publication import Publication
+from pubsub.core.shared import SharedBroker
 from pubsub.relay.memory import MemoryNetwork
 from tests.core.support import describe_loss, describe_presence, encode, read
 
@@ -84,13 +83,11 @@ class Process:
         self.id = name * 16
         self.started = room.time()
         self.relay = room.network.relay()
-        self.broker = Broker(
+        self.broker = SharedBroker(
             Configuration(**options.pop("config", {})),
             encode=encode,
             describe_loss=describe_loss,
             describe_presence=describe_presence,
-            announce=self._announce,
-            shared=True,
             clock=room.time,
             call_later=room.time.call_later,
         )
@@ -105,14 +102,11 @@ class Process:
             call_later=room.time.call_later,
             **options,
         )
+        self.broker.announce_to(self.channels.publish)
         self.asked: list[tuple[str, int, int, int]] = []
         self.answers = True
         self.alive = True
         self.relay.start(self)
-
-    def _announce(self, change: Change) -> None:
-        if isinstance(change, Publication):
-            self.channels.publish(change)
 
     def on_connected(self) -> None:
         """Send a heartbeat at once, behind what the channels send."""

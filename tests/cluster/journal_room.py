@@ -9,11 +9,11 @@ from msgspec import Raw
 
 from pubsub.cluster.journals.journals import Journals
 from pubsub.cluster.names import log_of
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Publication
+from pubsub.core.shared import SharedBroker
 from pubsub.core.topic import Recover, Subscribed
 from pubsub.protocol import replies
 from pubsub.relay.memory import MemoryNetwork, MemoryRelay
@@ -84,12 +84,11 @@ class Process:
 
     def __init__(self, network: MemoryNetwork, **config: Any) -> None:
         self.clock = Clock()
-        self.broker = Broker(
+        self.broker = SharedBroker(
             Configuration(**config),
             encode=replies.encode_event,
             describe_loss=replies.encode_loss,
             describe_presence=replies.encode_presence,
-            shared=True,
             clock=self.clock,
         )
         self.relay: MemoryRelay = network.relay()

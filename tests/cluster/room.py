@@ -8,17 +8,17 @@ from pubsub.cluster.figures.answers import Answers
 from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Position
+from pubsub.core.shared import SharedBroker
 from pubsub.protocol.codes import Close
 from pubsub.registry import Registry
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
 from pubsub.turns import Turns
 from tests.cluster.members_support import Time, connected_relay, turns
-from tests.core.support import make_broker
+from tests.core.support import make_shared_broker
 
 
 class FakeConnection:
@@ -52,14 +52,14 @@ class Process:
         room: "Room",
         name: str,
         *,
-        broker: Broker | None = None,
+        broker: SharedBroker | None = None,
         registry: Registry | None = None,
         timers: Any = None,
         serves: bool = True,
     ) -> None:
         self.process_id = name
         self.relay = connected_relay(room.network)
-        self.broker = broker or make_broker(shared=True)
+        self.broker = broker or make_shared_broker()
         self.registry = Registry(Configuration()) if registry is None else registry
         self.positions: dict[str, Position] = {}
         call_later = timers or room.time.call_later

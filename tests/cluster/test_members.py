@@ -8,13 +8,12 @@ import pytest
 
 from pubsub.cluster.members.members import MAX_COUNTS, Members
 from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
 from pubsub.turns import Turns
 from tests.cluster.members_support import Time, connected_relay, turns
-from tests.core.support import join, make_broker, reply
+from tests.core.support import join, make_shared_broker, reply
 
 
 class Process:
@@ -23,7 +22,7 @@ class Process:
     def __init__(self, room: "Room", name: str, topics: tuple[str, ...], **options: Any) -> None:
         self.name = name
         self.relay = connected_relay(room.network)
-        self.broker: Broker = make_broker(shared=True, max_subscriptions=100_000)
+        self.broker = make_shared_broker(max_subscriptions=100_000)
         for topic in topics:
             self.install(topic)
         self.heard: list[tuple[str, str]] = []

@@ -12,12 +12,12 @@ from pubsub.cluster.presence import own as own_members
 from pubsub.cluster.presence.messages import Changes, Said, State
 from pubsub.cluster.presence.own import CONFIRM_AFTER, INTERVAL
 from pubsub.cluster.presence.presence import KEEP, KIND, RETRY_AFTER, RemotePresence
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import NoPresence, TopicNotFound
 from pubsub.core.options import TopicOptions
 from pubsub.core.presence import Notice
+from pubsub.core.shared import SharedBroker
 from pubsub.protocol import replies
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
@@ -52,12 +52,11 @@ class Process:
         self.name = name
         self.questions = 0
         self.before_answers: Callable[[], None] = lambda: None
-        self.broker = Broker(
+        self.broker = SharedBroker(
             room.config,
             encode=replies.encode_event,
             describe_loss=replies.encode_loss,
             describe_presence=replies.encode_presence,
-            shared=True,
             clock=room.time,
             call_later=room.time.call_later,
         )

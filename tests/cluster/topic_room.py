@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pubsub.cluster.topics.topics import Topics
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
+from pubsub.core.shared import SharedBroker
 from pubsub.protocol import replies
 from pubsub.relay.base import Snapshot
 from pubsub.relay.memory import MemoryNetwork, MemoryRelay
@@ -18,15 +18,14 @@ PATIENCE = 60.0
 """Seconds until a change counts as of unknown fate, for tests in which none is."""
 
 
-def shared_broker(**config: Any) -> Broker:
+def shared_broker(**config: Any) -> SharedBroker:
     """Return a broker whose topics other processes share."""
-    return Broker(
+    return SharedBroker(
         Configuration(**config),
         encode=replies.encode_event,
         encode_kept=replies.encode_event_with_offset,
         describe_loss=replies.encode_loss,
         describe_presence=replies.encode_presence,
-        shared=True,
     )
 
 

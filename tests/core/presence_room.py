@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.options import GivenOptions
-from pubsub.core.presence import Notice, Who
+from pubsub.core.options import GivenOptions, TopicOptions
+from pubsub.core.presence import Notice, Presence, Who
 from pubsub.core.publication import Frame
-from tests.core.support import join, make_broker, reply
+from pubsub.core.shared import SharedBroker
+from tests.core.support import join, make_broker, make_shared_broker, reply
 
 INTERVAL = 1.0
 LINGER = 5.0
@@ -61,13 +63,18 @@ class Room:
     def __init__(self, **config: Any) -> None:
         self.time = Time()
         self.notices: list[Notice] = []
-        self.broker = make_broker(
+        self.broker = self.make_broker(
             clock=self.time,
             call_later=self.time.call_later,
             describe_presence=self.describe,
             **{"presence_interval": INTERVAL, "presence_linger": LINGER, **config},
         )
-        self.broker.create_topic("t", GivenOptions(presence=True))
+
+    def make_broker(self, **arguments: Any) -> Broker:
+        """Return a broker with the topic."""
+        broker = make_broker(**arguments)
+        broker.create_topic("t", GivenOptions(presence=True))
+        return broker
 
     def describe(self, notice: Notice) -> Frame:
         """Encode a notice as its number."""
@@ -114,6 +121,30 @@ class Room:
     def present(self) -> list[str]:
         """Return the members at present."""
         return names(self.broker.presence("t"))
+
+
+class SharedRoom(Room):
+    """A room whose broker shares its topics, and the members whose changes it has exported."""
+
+    broker: SharedBroker
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.exported: list[Who] = []
+        self.broker.export_presence(lambda topic, who: self.exported.append(who))
+
+    def make_broker(self, **arguments: Any) -> SharedBroker:
+        """Return a broker with the topic."""
+        broker = make_shared_broker(**arguments)
+        broker.install("t", TopicOptions(presence=True), "")
+        return broker
+
+    @property
+    def presence(self) -> Presence:
+        """The presence of the topic."""
+        presence = self.broker.topic("t").presence
+        assert presence is not None
+        return presence
 
 
 def name(who: Who) -> str:

@@ -9,9 +9,9 @@ from pubsub import fairness
 from pubsub.cluster.figures.rows import ClientRow, Subscriber
 from pubsub.cluster.members.beats import Totals
 from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
 from pubsub.core.counters import ClientStatistics, TopicStatistics
 from pubsub.core.errors import TopicNotFound
+from pubsub.core.shared import SharedBroker
 from pubsub.protocol.codes import Close
 from pubsub.registry import Registry
 from pubsub.turns import Turns
@@ -72,7 +72,7 @@ class Answers:
         turns: For slices of long work.
     """
 
-    def __init__(self, broker: Broker, registry: Registry, turns: Turns) -> None:
+    def __init__(self, broker: SharedBroker, registry: Registry, turns: Turns) -> None:
         self._broker = broker
         self._registry = registry
         self._turns = turns

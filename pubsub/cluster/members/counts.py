@@ -7,7 +7,7 @@ import msgspec
 
 from pubsub.cluster.members.beats import Count, Member
 from pubsub.cluster.messenger import Messenger, NoAnswer
-from pubsub.core.broker import Broker
+from pubsub.core.shared import SharedBroker
 from pubsub.turns import Turns
 
 TIMEOUT = 2.0
@@ -27,7 +27,7 @@ class Counts:
         turns: For slices of long work.
     """
 
-    def __init__(self, messenger: Messenger, broker: Broker, turns: Turns) -> None:
+    def __init__(self, messenger: Messenger, broker: SharedBroker, turns: Turns) -> None:
         self._messenger = messenger
         self._broker = broker
         self._turns = turns

@@ -10,7 +10,7 @@ import msgspec
 from pubsub.cluster.members.beats import Beat, Member, Totals
 from pubsub.cluster.members.counts import Counts
 from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, Timer, on_running_loop
 from pubsub.relay.base import Relay
 from pubsub.turns import Turns
@@ -80,7 +80,7 @@ class Members:
         process_id: str,
         relay: Relay,
         messenger: Messenger,
-        broker: Broker,
+        broker: SharedBroker,
         *,
         turns: Turns,
         serves: bool = True,
@@ -171,7 +171,7 @@ class Members:
         self.beat_now()
 
     def _beat(self, *, is_leaving: bool) -> None:
-        counts = iter(self._broker.take_recounted().items())
+        counts = iter(self._broker.take_changed_counts().items())
         if not self._relay.is_connected:
             self._number += 1  # so that the others notice that they have missed the counts
             return

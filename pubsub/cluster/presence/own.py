@@ -14,9 +14,9 @@ from pubsub.cluster.presence.messages import (
     said_about,
 )
 from pubsub.cluster.presence.timers import Timers
-from pubsub.core.broker import Broker
 from pubsub.core.errors import TopicError
 from pubsub.core.presence import Presence, Who
+from pubsub.core.shared import SharedBroker
 from pubsub.relay.base import Relay
 from pubsub.turns import Turns
 
@@ -44,7 +44,7 @@ class OwnMembers:
         timers: Calls functions later.
     """
 
-    def __init__(self, process: str, broker: Broker, relay: Relay, timers: Timers) -> None:
+    def __init__(self, process: str, broker: SharedBroker, relay: Relay, timers: Timers) -> None:
         self._process = process
         self._broker = broker
         self._relay = relay
@@ -128,7 +128,7 @@ class OwnMembers:
         return f"<OwnMembers of {self._process}, {len(self._changed)} topics have changed>"
 
 
-def presence_of(broker: Broker, name: str) -> Presence | None:
+def presence_of(broker: SharedBroker, name: str) -> Presence | None:
     """Return the presence of a topic; ``None`` if there is none, or no such topic."""
     try:
         return broker.topic(name).presence

@@ -22,8 +22,8 @@ from pubsub.cluster.presence.messages import (
 )
 from pubsub.cluster.presence.own import OwnMembers, presence_of
 from pubsub.cluster.presence.timers import Timers
-from pubsub.core.broker import Broker
 from pubsub.core.presence import Notice, Who
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.relay.base import Relay
 from pubsub.relay.errors import RelayError
@@ -74,7 +74,7 @@ class RemotePresence:
 
     Args:
         process: The id of this process.
-        broker: A shared one, whose changes of presence are exported to here.
+        broker: The broker of this process; its changes of presence are exported to here.
         relay: Carries the messages.
         ask: Asks all other processes; see `Ask`.
         call_later: Calls a function after some seconds.
@@ -83,7 +83,7 @@ class RemotePresence:
     def __init__(
         self,
         process: str,
-        broker: Broker,
+        broker: SharedBroker,
         relay: Relay,
         ask: Ask,
         *,
