@@ -11,8 +11,8 @@ from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
+from pubsub.cluster.capacity import bytes_needed
 from pubsub.cluster.cluster import Cluster
-from pubsub.cluster.membership import bytes_needed
 from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import MAX_HISTORY

@@ -1,18 +1,17 @@
 """One room from several processes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from msgspec import Raw
 
-from pubsub.cluster.membership import OUT_OF_REACH, Membership
+from pubsub.cluster.membership import Membership
+from pubsub.cluster.reach import OUT_OF_REACH, reaching
 from pubsub.core.client import Publisher
 from pubsub.core.errors import TopicExists
 from pubsub.core.options import NOT_GIVEN, GivenOptions
 from pubsub.core.presence import Notice
 from pubsub.core.publication import Publication
 from pubsub.protocol.errors import Unavailable
-from pubsub.relay import errors
 
 
 class Cluster(Membership):
@@ -58,7 +57,7 @@ class Cluster(Membership):
         topic = self.broker.find(name)
         if topic is None:
             return
-        with _reaching():
+        with reaching():
             if topic.history is None:
                 await self.channels.want(name)
             elif not (self.journals.is_open(name) and since <= topic.history.offset):
@@ -121,7 +120,7 @@ class Cluster(Membership):
         """
         await self.wait_until_ready()
         self.broker.topic(name)
-        with _reaching():
+        with reaching():
             return await self.journals.publish(
                 name,
                 message_id,
@@ -156,7 +155,7 @@ class Cluster(Membership):
             Unavailable: Others are out of reach.
         """
         await self.wait_until_ready()
-        with _reaching():
+        with reaching():
             await self.journals.catch_up(name)
 
     # --- Presence ---
@@ -201,7 +200,7 @@ class Cluster(Membership):
             Unavailable: Others are out of reach. The topic may have been created nevertheless.
         """
         await self.wait_until_ready()
-        with _reaching():
+        with reaching():
             await self.topics.create(name, given)
 
     async def delete_topic(self, name: str) -> None:
@@ -213,7 +212,7 @@ class Cluster(Membership):
         """
         await self.wait_until_ready()
         self.broker.topic(name)
-        with _reaching():
+        with reaching():
             await self.topics.delete(name)
 
     # --- Access ---
@@ -227,12 +226,3 @@ class Cluster(Membership):
         await self.wait_until_ready()
         if not await self._questions.recheck(user):
             raise Unavailable(OUT_OF_REACH, unknown_fate=True)
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """Convert what a relay raises to what clients get."""
-    try:
-        yield
-    except errors.Unavailable as error:
-        raise Unavailable(OUT_OF_REACH, unknown_fate=error.unknown_fate) from None

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from pubsub.cluster.capacity import bytes_needed
 from pubsub.cluster.cluster import Cluster
-from pubsub.cluster.membership import bytes_needed
 from pubsub.core.configuration import Configuration
 from pubsub.logs import events
 from pubsub.registry import Registry
