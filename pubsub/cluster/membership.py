@@ -16,7 +16,7 @@ from pubsub.cluster.journals.journals import Journals
 from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger import Messenger
 from pubsub.cluster.names import log_of
-from pubsub.cluster.presence.presence import KIND as MEMBERS
+from pubsub.cluster.presence.others import KIND as MEMBERS
 from pubsub.cluster.presence.presence import RemotePresence
 from pubsub.cluster.questions import Questions
 from pubsub.cluster.statistics import ClusterStatistics

@@ -10,8 +10,9 @@ from pubsub.cluster.names import partition_of
 from pubsub.cluster.presence import messages as presence_messages
 from pubsub.cluster.presence import own as own_members
 from pubsub.cluster.presence.messages import Changes, Said, State
+from pubsub.cluster.presence.others import KIND, RETRY_AFTER
 from pubsub.cluster.presence.own import CONFIRM_AFTER, INTERVAL
-from pubsub.cluster.presence.presence import KEEP, KIND, RETRY_AFTER, RemotePresence
+from pubsub.cluster.presence.presence import KEEP, RemotePresence
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.errors import NoPresence, TopicNotFound
