@@ -14,7 +14,7 @@ from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.gaps import tell_kept
 from pubsub.cluster.journals.journals import Journals
 from pubsub.cluster.members.members import Members
-from pubsub.cluster.messenger import Messenger
+from pubsub.cluster.messenger.messenger import Messenger
 from pubsub.cluster.names import log_of
 from pubsub.cluster.presence.others import KIND as MEMBERS
 from pubsub.cluster.presence.presence import RemotePresence

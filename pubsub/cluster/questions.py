@@ -6,7 +6,7 @@ from contextlib import suppress
 import msgspec
 
 from pubsub.cluster.members.beats import Count, Member
-from pubsub.cluster.messenger import Messenger, NoAnswer
+from pubsub.cluster.messenger.messenger import Messenger, NoAnswer
 
 GAP_TIMEOUT = 2.0
 """Seconds in which a process has to say what was lost of its publications."""

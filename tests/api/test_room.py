@@ -56,7 +56,8 @@ class Site(Room):
 
     def be_impatient(self) -> None:
         """Let time pass for those that ask the processes that do not answer."""
-        self.here.messenger._call_later = lambda delay, call: on_running_loop(delay / 10, call)
+        asking = self.here.messenger._asking
+        asking._call_later = lambda delay, call: on_running_loop(delay / 10, call)
 
     async def request(self, path: str, method: str = "get", **query: Any) -> Answer:
         """Send a request to the process "a"."""

@@ -7,7 +7,7 @@ from typing import Any
 from pubsub.cluster.figures.answers import Answers
 from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.members.members import Members
-from pubsub.cluster.messenger import Messenger
+from pubsub.cluster.messenger.messenger import Messenger
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Position

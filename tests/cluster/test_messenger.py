@@ -6,14 +6,10 @@ import logging
 import msgspec
 import pytest
 
-from pubsub.cluster.messenger import (
-    MAX_OPEN,
-    MAX_PARTS,
-    MAX_RUNNING,
-    PART_BYTES,
-    Messenger,
-    NoAnswer,
-)
+from pubsub.cluster.messenger.answering import MAX_RUNNING
+from pubsub.cluster.messenger.asking import MAX_OPEN
+from pubsub.cluster.messenger.messages import MAX_PARTS, PART_BYTES
+from pubsub.cluster.messenger.messenger import Messenger, NoAnswer
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
 from tests.cluster.members_support import Time, connected_relay, turns

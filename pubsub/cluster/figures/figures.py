@@ -21,7 +21,7 @@ from pubsub.cluster.figures.answers import (
 from pubsub.cluster.figures.rows import ClientRow, FirstRows, Subscriber, end_of_page
 from pubsub.cluster.members.beats import Totals
 from pubsub.cluster.members.members import Members
-from pubsub.cluster.messenger import Messenger
+from pubsub.cluster.messenger.messenger import Messenger
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.publication import Position
 from pubsub.relay.errors import Unavailable

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from pubsub.cluster.members.beats import Count, Member
-from pubsub.cluster.messenger import Messenger, NoAnswer
+from pubsub.cluster.messenger.messenger import Messenger, NoAnswer
 from pubsub.core.shared import SharedBroker
 from pubsub.turns import Turns
 

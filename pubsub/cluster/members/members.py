@@ -9,7 +9,7 @@ import msgspec
 
 from pubsub.cluster.members.beats import Beat, Member, Totals
 from pubsub.cluster.members.counts import Counts
-from pubsub.cluster.messenger import Messenger
+from pubsub.cluster.messenger.messenger import Messenger
 from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, Timer, on_running_loop
 from pubsub.relay.base import Relay
