@@ -132,7 +132,7 @@ class Cluster(Membership):
 
     def subscribers_elsewhere(self, name: str) -> int:
         """Return the number of subscribers in other processes, as of a few seconds ago."""
-        return self.members.remote_subscribers(name)
+        return self.peers.remote_subscribers(name)
 
     # --- Topics with history ---
 

@@ -13,9 +13,9 @@ from pubsub.cluster.figures.answers import Answers
 from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.gaps import tell_kept
 from pubsub.cluster.journals.journals import Journals
-from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger.messenger import Messenger
 from pubsub.cluster.names import log_of
+from pubsub.cluster.peers.peers import Peers
 from pubsub.cluster.presence.others import KIND as MEMBERS
 from pubsub.cluster.presence.presence import RemotePresence
 from pubsub.cluster.questions import Questions
@@ -107,7 +107,7 @@ class Membership:
             on_removed=self._on_removed,
             on_begun_again=self.journals.on_begun_again,
         )
-        self.members = Members(
+        self.peers = Peers(
             self.process_id,
             relay,
             self.messenger,
@@ -121,7 +121,7 @@ class Membership:
         )
         self._questions = Questions(
             self.messenger,
-            alive=lambda: self.members.alive,
+            alive=lambda: self.peers.alive,
             count=self.channels.count,
             position=self.channels.position,
             recheck=process.recheck,
@@ -130,7 +130,7 @@ class Membership:
         self.figures = Figures(
             self.process_id,
             self.messenger,
-            self.members,
+            self.peers,
             Answers(broker, process.registry, turns),
             turns=turns,
             is_connected=lambda: self.is_ready,
@@ -155,7 +155,7 @@ class Membership:
         if self._timer is not None:
             self._timer.cancel()
         self.channels.flush()
-        self.members.stop()
+        self.peers.stop()
         self.messenger.stop()
         self.channels.close()
         self.journals.close()
@@ -166,7 +166,7 @@ class Membership:
     def on_connected(self) -> None:
         """Catch up with the others, because the relay is connected, perhaps again."""
         self.channels.on_connected()
-        self.members.beat_now()
+        self.peers.beat_now()
         self._synchronization.start()
 
     def on_disconnected(self) -> None:
@@ -181,12 +181,12 @@ class Membership:
     async def _synchronize(self) -> None:
         self._capacity.check()
         await self.messenger.start()
-        await self.members.start()
+        await self.peers.start()
         await self.topics.synchronize()
         await self.journals.synchronize()
         self.presence.on_connected()
         if not self._synchronization.has_succeeded:
-            await self.members.meet()
+            await self.peers.meet()
 
     def _regularly(self) -> None:
         """Release what no client here needs any more, and notice what the relay has lost."""
@@ -237,7 +237,7 @@ class Membership:
         journals = self.journals.statistics()
         return ClusterStatistics(
             connected=relay.connected,
-            processes=1 + sum(member.serves for member in self.members.alive),
+            processes=1 + sum(peer.serves for peer in self.peers.alive),
             reconnections=relay.reconnections,
             sent=channels.sent + journals.appended,
             received=channels.received + journals.received,

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import msgspec
 
-from pubsub.cluster.members.beats import Count, Member
 from pubsub.cluster.messenger.messenger import Messenger, NoAnswer
+from pubsub.cluster.peers.beats import Count, Peer
 
 GAP_TIMEOUT = 2.0
 """Seconds in which a process has to say what was lost of its publications."""
@@ -29,7 +29,7 @@ class Questions:
         self,
         messenger: Messenger,
         *,
-        alive: Callable[[], list[Member]],
+        alive: Callable[[], list[Peer]],
         count: Callable[[int, int, int], dict[str, int] | None],
         position: Callable[[int], int],
         recheck: Callable[[str], None],
@@ -78,7 +78,7 @@ class Questions:
 
     async def recheck(self, user: str) -> bool:
         """Ask again what a user may do, in all other processes; return whether all have."""
-        alive = [member.id for member in self._alive() if member.serves]
+        alive = [peer.id for peer in self._alive() if peer.serves]
         answers = await self._messenger.ask_all(_RECHECK, user.encode(), alive, GAP_TIMEOUT)
         return len(answers) == len(alive)
 

@@ -13,7 +13,7 @@ from pubsub.core.timer import on_running_loop
 from pubsub.runtime import get_runtime
 from tests.auth.support import SECRET
 from tests.cluster.room import Process, Room
-from tests.cluster.topic_room import shared_broker
+from tests.cluster.support import shared_broker
 from tests.core.support import publish
 
 

@@ -13,7 +13,8 @@ from pubsub.core.configuration import Configuration
 from pubsub.logs import events
 from pubsub.registry import Registry
 from pubsub.relay.memory import MemoryNetwork
-from tests.cluster.topic_room import PATIENCE, shared_broker, turns
+from tests.cluster.support import shared_broker, turns
+from tests.cluster.topic_room import PATIENCE
 
 
 @pytest.fixture

@@ -6,17 +6,8 @@ from pubsub.core.options import Overflow, TopicOptions
 from pubsub.core.publication import Position
 from pubsub.core.shared import SharedBroker
 from pubsub.core.topic import Recover
+from tests.clock import Clock
 from tests.core.support import join, make_shared_broker, read, reply
-
-
-class Clock:
-    """A clock that tests set."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        """Return the time in seconds."""
-        return self.now
 
 
 def make(*, recovery_limit: int = 1000, **options: Any) -> tuple[SharedBroker, Clock]:

@@ -7,8 +7,8 @@ import msgspec
 
 from pubsub import fairness
 from pubsub.cluster.figures.rows import ClientRow, Subscriber
-from pubsub.cluster.members.beats import Totals
 from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.beats import Totals
 from pubsub.core.counters import ClientStatistics, TopicStatistics
 from pubsub.core.errors import TopicNotFound
 from pubsub.core.shared import SharedBroker

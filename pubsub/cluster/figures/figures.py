@@ -19,9 +19,9 @@ from pubsub.cluster.figures.answers import (
     counters_of,
 )
 from pubsub.cluster.figures.rows import ClientRow, FirstRows, Subscriber, end_of_page
-from pubsub.cluster.members.beats import Totals
-from pubsub.cluster.members.members import Members
 from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.beats import Totals
+from pubsub.cluster.peers.peers import Peers
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.publication import Position
 from pubsub.relay.errors import Unavailable
@@ -56,20 +56,20 @@ class Figures:
     Args:
         process_id: The id of this process.
         messenger: Asks the others.
-        members: Knows which there are, and their last figures.
+        peers: Knows which there are, and their last figures.
         answers: Counts for this process.
         turns: For slices of long work.
         is_connected: Returns whether this process takes part in the room.
         position: Returns the position of a topic with history in the order that all processes
             share; it may raise `Unavailable`.
-        clock: Returns the time in seconds, as for ``members``.
+        clock: Returns the time in seconds, as for ``peers``.
     """
 
     def __init__(
         self,
         process_id: str,
         messenger: Messenger,
-        members: Members,
+        peers: Peers,
         answers: Answers,
         *,
         turns: Turns,
@@ -79,7 +79,7 @@ class Figures:
     ) -> None:
         self.process_id = process_id
         self.messenger = messenger
-        self.members = members
+        self.peers = peers
         self.answers = answers
         self.turns = turns
         self.is_connected = is_connected
@@ -119,10 +119,10 @@ class Inquiry:
         self._figures = figures
         self.is_complete = figures.is_connected()
         """Whether all processes have answered so far."""
-        alive = figures.members.alive if self.is_complete else []
+        alive = figures.peers.alive if self.is_complete else []
         self._others = {
-            member.id: _Other(member.totals, member.heard, member.counts, serves=member.serves)
-            for member in alive
+            peer.id: _Other(peer.totals, peer.heard, peer.counts, serves=peer.serves)
+            for peer in alive
         }
 
     def processes(self) -> list[dict[str, Any]]:

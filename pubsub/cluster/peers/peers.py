@@ -7,9 +7,9 @@ from itertools import islice
 
 import msgspec
 
-from pubsub.cluster.members.beats import Beat, Member, Totals
-from pubsub.cluster.members.counts import Counts
 from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.beats import Beat, Peer, Totals
+from pubsub.cluster.peers.counts import Counts
 from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, Timer, on_running_loop
 from pubsub.relay.base import Relay
@@ -46,7 +46,7 @@ _BYTES_OF_COUNT = 1024
 """More than one count takes: the longest name has 128 characters, which are at most 512 bytes."""
 
 
-class Members:
+class Peers:
     """Sends a heartbeat each second, and keeps account of those of other processes.
 
     A process is heard of at its first heartbeat (`on_joined`), which all others answer with one of
@@ -103,7 +103,7 @@ class Members:
         self._on_gone = on_gone or _ignore
         self._clock = clock
         self._call_later = call_later
-        self._members: dict[str, Member] = {}
+        self._peers: dict[str, Peer] = {}
         self._counts = Counts(messenger, broker, turns)
         self._number = 0
         self._timer: Timer | None = None
@@ -141,15 +141,15 @@ class Members:
     # --- What is known of the others ---
 
     @property
-    def alive(self) -> list[Member]:
+    def alive(self) -> list[Peer]:
         """The other processes that count in figures, by id."""
-        alive = (member for member in self._members.values() if member.is_alive)
-        return sorted(alive, key=lambda member: member.id)
+        alive = (peer for peer in self._peers.values() if peer.is_alive)
+        return sorted(alive, key=lambda peer: peer.id)
 
     @property
     def present(self) -> set[str]:
         """The ids of the other processes whose clients count as present."""
-        return set(self._members)
+        return set(self._peers)
 
     def remote_subscribers(self, topic: str) -> int:
         """Return the number of a topic's subscribers in other processes, as of a moment ago."""
@@ -203,23 +203,23 @@ class Members:
             self._cut_off = now
         is_cut_off = self._cut_off is not None and now - self._cut_off <= GRACE
         longest = CUT_OFF_SECONDS if is_cut_off else PRESENT_SECONDS
-        for member in list(self._members.values()):
+        for peer in list(self._peers.values()):
             if held_up > INTERVAL:  # then their heartbeats may wait to be read
-                member.silent_since += held_up
-            silence = now - member.silent_since
-            if member.is_alive and silence > ALIVE_SECONDS:
-                self._leave(member)
+                peer.silent_since += held_up
+            silence = now - peer.silent_since
+            if peer.is_alive and silence > ALIVE_SECONDS:
+                self._leave(peer)
             if silence > longest:
-                self._forget(member)
+                self._forget(peer)
 
-    def _leave(self, member: Member) -> None:
-        member.is_alive = False
-        self._counts.clear(member)
-        self._on_left(member.id)
+    def _leave(self, peer: Peer) -> None:
+        peer.is_alive = False
+        self._counts.clear(peer)
+        self._on_left(peer.id)
 
-    def _forget(self, member: Member) -> None:
-        del self._members[member.id]
-        self._on_gone(member.id)
+    def _forget(self, peer: Peer) -> None:
+        del self._peers[peer.id]
+        self._on_gone(peer.id)
 
     # --- Heartbeats of others ---
 
@@ -228,32 +228,32 @@ class Members:
             beat = msgspec.msgpack.decode(data, type=Beat)
         except msgspec.MsgspecError:
             return  # of another version of the program
-        member = self._members.get(beat.process)
+        peer = self._peers.get(beat.process)
         if beat.is_leaving:
-            if member is not None:
-                if member.is_alive:
-                    self._leave(member)
-                self._forget(member)
+            if peer is not None:
+                if peer.is_alive:
+                    self._leave(peer)
+                self._forget(peer)
             return
-        if member is None:
-            member = self._members[beat.process] = Member(beat.process)
-        member.must_ask |= beat.number != member.number + 1
-        member.number = beat.number
-        member.heard = member.silent_since = self._clock()
-        member.serves, member.totals = beat.serves, beat.totals
-        has_joined = not member.is_alive
-        member.is_alive = True
-        self._counts.apply(member, beat.counts)
+        if peer is None:
+            peer = self._peers[beat.process] = Peer(beat.process)
+        peer.must_ask |= beat.number != peer.number + 1
+        peer.number = beat.number
+        peer.heard = peer.silent_since = self._clock()
+        peer.serves, peer.totals = beat.serves, beat.totals
+        has_joined = not peer.is_alive
+        peer.is_alive = True
+        self._counts.apply(peer, beat.counts)
         if has_joined:
-            self._on_joined(member.id)
+            self._on_joined(peer.id)
             if self._greeting is None:
                 self._greeting = self._call_later(GREETING_DELAY, self._greet)
-        self._on_positions(member.id, beat.positions, beat.totals.uptime)
-        if member.must_ask and member.recent is None:
-            self._counts.ask(member)
+        self._on_positions(peer.id, beat.positions, beat.totals.uptime)
+        if peer.must_ask and peer.recent is None:
+            self._counts.ask(peer)
 
     def __repr__(self) -> str:
-        return f"<Members {self._process_id}, {len(self._members)} others>"
+        return f"<Peers {self._process_id}, {len(self._peers)} others>"
 
 
 def _ignore(*arguments: object) -> None:

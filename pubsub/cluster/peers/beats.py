@@ -43,7 +43,7 @@ class Beat(msgspec.Struct, array_like=True):
     """The new number of subscribers of topics where it has changed since the last heartbeat."""
 
 
-class Member:
+class Peer:
     """Another process, as it was when it was last heard.
 
     ``counts`` has its topics with subscribers, and their number. ``serves`` is false for a process
@@ -69,4 +69,4 @@ class Member:
         """The topics in heartbeats since that question; ``None`` while there is none."""
 
     def __repr__(self) -> str:
-        return f"<Member {self.id}, {'alive' if self.is_alive else 'silent'}>"
+        return f"<Peer {self.id}, {'alive' if self.is_alive else 'silent'}>"
