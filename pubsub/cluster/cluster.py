@@ -18,12 +18,12 @@ class Cluster(Membership):
     """One room from several processes, as commands, requests and the project's code see it.
 
     The broker decides what happens in this process, and does not know of others. The cluster
-    settles with them what has to be settled first, tells them what has happened here, and brings
-    the broker what has happened there.
+    settles with them what has to be settled first, sends them what has happened here, and passes on
+    to the broker what has happened there.
 
     Guarantees:
-        A publication to a topic without history never waits for others. Whatever else does, ends
-        within a few seconds, or raises `Unavailable`.
+        A publication to a topic without history never waits for others. Everything else that waits
+        for them ends within a few seconds, or raises `Unavailable`.
     """
 
     # --- Subscriptions ---
@@ -188,7 +188,7 @@ class Cluster(Membership):
         if self.broker.find(name) is None:
             await self.wait_until_ready()
             if self.broker.find(name) is None and self.broker.creates(name):
-                with suppress(TopicExists):  # somebody else has just created it
+                with suppress(TopicExists):  # it has just been created elsewhere
                     await self.create_topic(name)
 
     async def create_topic(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
@@ -218,7 +218,7 @@ class Cluster(Membership):
     # --- Access ---
 
     async def recheck(self, user: str) -> None:
-        """Ask again what a user may do, in all other processes.
+        """Have all other processes ask again what a user may do.
 
         Raises:
             Unavailable: Not all of them have answered.

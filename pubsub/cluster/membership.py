@@ -31,7 +31,7 @@ from pubsub.relay.base import Relay
 from pubsub.turns import Turns
 
 REGULARLY = 5.0
-"""Seconds between two looks for what is no longer needed, or was lost."""
+"""Seconds between two checks for what is no longer needed, or was lost."""
 
 
 class Process(Protocol):
@@ -48,8 +48,8 @@ class Membership:
     """A process as a member of a room: its parts, how it joins, and how it leaves.
 
     It joins by synchronizing with the others, each time the relay connects. While the network is
-    away, the process goes on alone. Once it is back, what was missed is made up for, or notified
-    as lost.
+    away, the process goes on alone. Once it is back, the process catches up, and subscribers are
+    notified of what was lost.
 
     Args:
         process: The runtime of this process.
@@ -141,7 +141,7 @@ class Membership:
     # --- Coming and going ---
 
     def start(self) -> None:
-        """Begin to connect to the others, on the running event loop. Nothing waits for it."""
+        """Begin to connect to the others, on the running event loop, without waiting for it."""
         self._relay.start(self)
         self._regularly()
 
@@ -189,7 +189,7 @@ class Membership:
             await self.peers.meet()
 
     def _regularly(self) -> None:
-        """Release what no client here needs any more, and notice what the relay has lost."""
+        """Release what the clients here no longer need, and notice what the relay has lost."""
         self._timer = asyncio.get_running_loop().call_later(REGULARLY, self._regularly)
         self.channels.release_unused()
         self.journals.close_unused()

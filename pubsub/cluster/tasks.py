@@ -1,4 +1,4 @@
-"""Work in the background that nobody waits for."""
+"""Background work that no caller waits for."""
 
 import asyncio
 import logging

@@ -22,7 +22,7 @@ from pubsub.relay.base import Relay
 logger = logging.getLogger(__name__)
 
 MAX_RUNNING = 256
-"""Questions of others that are being answered; one more is answered as a failure."""
+"""Questions of others that are answered at the same time; one more is answered with a failure."""
 
 Handler = Callable[[bytes], bytes | Awaitable[bytes]]
 """Answers questions of one kind, at once or later."""
@@ -54,7 +54,7 @@ class Answering:
             await self._relay.subscribe(channel, self._on_question)
 
     def stop(self) -> None:
-        """Receive no more questions, and leave those unanswered that take longer."""
+        """Receive no more questions, and give up those that are being answered."""
         for channel in (questions_for(self._process_id), ALL):
             self._relay.unsubscribe(channel)
         for task in self._running:
@@ -108,7 +108,7 @@ class Answering:
 
     def _log(self, question: Question, error: Exception) -> None:
         if isinstance(error, msgspec.MsgspecError | UnicodeDecodeError):
-            # Another version of the program has asked, or somebody who is no process.
+            # It came from another version of the program, or not from a process at all.
             logger.debug("A process's question is malformed: %s: %s", question.kind, error)
         else:
             logger.error("Failed to answer a process's question: %s", question.kind, exc_info=error)

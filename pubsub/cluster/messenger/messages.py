@@ -1,4 +1,4 @@
-"""How a question and the parts of an answer travel between processes."""
+"""The form in which questions and parts of answers are sent."""
 
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ Structure = TypeVar("Structure", bound=msgspec.Struct)
 
 
 class Question(msgspec.Struct, array_like=True):
-    """A question. Its sender and its number say where the answer goes."""
+    """A question. Its sender and its number identify the answer."""
 
     sender: ProcessId
     number: int
@@ -30,7 +30,7 @@ class Question(msgspec.Struct, array_like=True):
 
 
 class Part(msgspec.Struct, array_like=True):
-    """A part of an answer; a failure is one part that says so."""
+    """A part of an answer. A failure is a single part with ``has_failed``."""
 
     sender: str
     number: int

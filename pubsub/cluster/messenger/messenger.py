@@ -33,8 +33,8 @@ class MessengerStatistics(NamedTuple):
 class Messenger:
     """Asks other processes, and answers them.
 
-    Nothing is asked twice: a lost question or answer is no answer. Without the network nobody
-    answers. A process never asks itself, so the caller computes its own answer. Answers to one
+    A question is sent once: if it or its answer is lost, there is no answer, as without the
+    network. A process never asks itself, so the caller computes its own answer. Answers to one
     question may arrive in any order.
 
     Args:

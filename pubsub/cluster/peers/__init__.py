@@ -1,1 +1,1 @@
-"""Which processes there are, and how many subscribers topics have in them."""
+"""The other processes that live, and how many subscribers topics have there."""

@@ -1,4 +1,4 @@
-"""How many subscribers each topic has in the other processes of a room."""
+"""The number of subscribers that each topic has in other processes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Counts:
         messenger.handle(_KIND, self._answer)
 
     def stop(self) -> None:
-        """Wait for no answers any longer."""
+        """Stop waiting for answers."""
         for task in self._tasks:
             task.cancel()
 
@@ -75,7 +75,7 @@ class Counts:
             self._subscribers.pop(topic, None)
 
     def ask(self, peer: Peer) -> None:
-        """Ask a process for all its counts. If that fails, ``must_ask`` of the peer says so."""
+        """Ask a process for all its counts. A failure sets ``must_ask`` of the peer again."""
         peer.must_ask = False
         peer.recent = set()
         task = asyncio.ensure_future(self._replace(peer, peer.recent))

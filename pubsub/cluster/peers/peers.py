@@ -1,4 +1,4 @@
-"""The processes of a room: which are alive, and what their heartbeats say."""
+"""The other processes of a room: which are alive, and what their heartbeats say."""
 
 import asyncio
 import time
@@ -22,20 +22,20 @@ GREETING_DELAY = 0.05
 """Seconds until a new process gets a heartbeat of this one, so that many of them need only one."""
 
 ALIVE_SECONDS = 6.0
-"""A process that has been silent for longer is in no figures: it was killed, or hangs."""
+"""A process that has been silent for longer was killed, or hangs: it is left out of all figures."""
 
 PRESENT_SECONDS = 18.0
-"""The clients of a process that has been silent for longer are no longer present. It is noticed at
-the next heartbeat, and told in the next notice of presence: 20 seconds after the last one."""
+"""The clients of a process that was silent for longer are no longer present. That is noticed at
+the next heartbeat, and is in the next notice of presence: 20 seconds after the last heartbeat."""
 
 CUT_OFF_SECONDS = 21.0
-"""The same while this process has no network, and for a moment after: the others probably live."""
+"""The same while this process has no network, and shortly after: the others are probably alive."""
 
 GRACE = 3.0
 """Seconds after the network's return in which the others are heard again."""
 
 MAX_COUNTS = 1000
-"""Topics whose counts travel in one heartbeat; more of them take several, one after the other."""
+"""Topics whose counts are sent in one heartbeat; if there are more, several heartbeats follow."""
 
 GREETING_TIME = 0.2
 """Seconds in which the others answer the first heartbeat of a process with one of their own."""
@@ -47,30 +47,30 @@ _BYTES_OF_COUNT = 1024
 
 
 class Peers:
-    """Sends a heartbeat each second, and keeps account of those of other processes.
+    """Sends a heartbeat each second, and keeps track of those of other processes.
 
-    A process is heard of at its first heartbeat (`on_joined`), which all others answer with one of
+    A process joins with its first heartbeat (`on_joined`), which all others answer with one of
     theirs. It is left out of all figures after `ALIVE_SECONDS` of silence (`on_left`), and is
-    forgotten after `PRESENT_SECONDS` (`on_gone`). One that stops says so, and is both at once.
-    Without the network everybody is silent, and is forgotten after `CUT_OFF_SECONDS`. Time in which
-    this process itself was held up does not count.
+    forgotten after `PRESENT_SECONDS` (`on_gone`). One that stops sends a last heartbeat, and is
+    left out and forgotten at once. Without the network all others are silent, and are forgotten
+    after `CUT_OFF_SECONDS`. Time in which this process itself was held up does not count.
 
-    Subscribers are not counted for this: the broker notes the names of topics where their number
-    has changed, and a heartbeat has those counts. After a lost one all are asked for.
+    A heartbeat carries the numbers of subscribers that have changed, which the broker notes. After
+    a lost heartbeat all numbers are asked for.
 
     Args:
         process_id: The id of this process.
         relay: The way to the others.
         messenger: Asks them for their counts.
-        broker: The broker of this process; it must be shared.
+        broker: The broker of this process.
         turns: For slices of long work.
         serves: Whether clients can connect to this process.
         positions: Returns the last sequence of this process in each partition.
         on_positions: Called with a process, its positions and its age in seconds, at each of its
             heartbeats.
-        on_joined: Called with a process that is heard for the first time, or again.
-        on_left: Called with one that is not alive any longer.
-        on_gone: Called with one whose clients are not present any longer, after `on_left`.
+        on_joined: Called with a process that is alive, and was not before.
+        on_left: Called with a process that is no longer alive.
+        on_gone: Called, after `on_left`, with a process whose clients are no longer present.
         clock: Returns the time in seconds.
         call_later: Sets the timer.
     """
@@ -124,12 +124,12 @@ class Peers:
         self.beat_now()
 
     async def meet(self) -> None:
-        """Wait until the others have had time to say who they are, and their counts are known."""
+        """Wait until the others have had time for a heartbeat, and their counts are known."""
         await asyncio.sleep(GREETING_TIME)
         await self._counts.settled()
 
     def stop(self) -> None:
-        """Say that this process leaves, and neither send nor receive anything any longer."""
+        """Notify the others that this process leaves, and send and receive nothing more."""
         self._beat(is_leaving=True)
         for timer in (self._timer, self._greeting):
             if timer is not None:
@@ -138,11 +138,11 @@ class Peers:
         self._relay.unsubscribe(CHANNEL)
         self._counts.stop()
 
-    # --- What is known of the others ---
+    # --- What is known about the others ---
 
     @property
     def alive(self) -> list[Peer]:
-        """The other processes that count in figures, by id."""
+        """The other processes that are alive, sorted by id."""
         alive = (peer for peer in self._peers.values() if peer.is_alive)
         return sorted(alive, key=lambda peer: peer.id)
 
@@ -163,7 +163,7 @@ class Peers:
         self.beat_now()
 
     def beat_now(self) -> None:
-        """Send a heartbeat, besides those that are due."""
+        """Send a heartbeat in addition to the regular ones."""
         self._beat(is_leaving=False)
 
     def _greet(self) -> None:
@@ -195,7 +195,7 @@ class Peers:
                 return
 
     def _look(self) -> None:
-        """Find those that have been silent for too long."""
+        """Find the processes that have been silent for too long."""
         now = self._clock()
         held_up = now - self._looked - INTERVAL
         self._looked = now
@@ -257,4 +257,4 @@ class Peers:
 
 
 def _ignore(*arguments: object) -> None:
-    """Do nothing about it."""
+    """Do nothing."""

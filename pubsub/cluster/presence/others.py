@@ -1,4 +1,4 @@
-"""What other processes say about their members of the topics that are needed here."""
+"""The members of other processes, for the topics that are needed here."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,13 +23,13 @@ from pubsub.relay.errors import RelayError
 from pubsub.turns import Turns
 
 KIND = "presence"
-"""Of the question for all members of some topics."""
+"""The kind of the question about all members of some topics."""
 
 RETRY_AFTER = 5.0
 """Seconds until members are asked for again, when the network did not take the question."""
 
 ATTEMPTS = 3
-"""How often members are asked for while answers are older than what was heard already."""
+"""How often members are asked for, as long as answers are older than messages that have arrived."""
 
 Ask = Callable[[str, bytes], Awaitable[dict[str, bytes]]]
 """Asks all other processes, and returns the answers of those that answered."""
@@ -43,7 +43,7 @@ class _Partition:
         self.heard: dict[str, int] = {}
         """The number of the last message of each process."""
         self.known: set[str] = set()
-        """Those topics whose members were asked for."""
+        """The topics whose members have been asked for."""
         self.is_subscribed = False
         self.is_doubtful = False
         """Whether messages may have been missed since the members were last asked for."""

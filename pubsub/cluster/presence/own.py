@@ -1,4 +1,4 @@
-"""What this process says about its own members of topics."""
+"""The members of topics in this process, as it tells the others."""
 
 from itertools import islice
 
@@ -21,7 +21,7 @@ from pubsub.relay.base import Relay
 from pubsub.turns import Turns
 
 INTERVAL = 0.1
-"""Seconds in which the changes of this process' members are collected."""
+"""Seconds for which changes of members are collected before they are sent."""
 
 CONFIRM_AFTER = 2.0
 """Seconds after the last message until its number is repeated, in case it was lost."""
@@ -33,7 +33,7 @@ _OVERHEAD = 16
 
 
 class OwnMembers:
-    """Publishes the changes of this process' members, and answers who they are.
+    """Publishes changes of the members in this process, and answers questions about them.
 
     The messages about a partition have consecutive numbers, so that others notice a loss.
 
@@ -62,7 +62,7 @@ class OwnMembers:
         self._timers.later(INTERVAL, self._flush)
 
     def confirm_all(self) -> None:
-        """Let others notice what they have missed."""
+        """Have others notice what they have missed."""
         self._unconfirmed.update(self._sequences)
         self._confirm()
 

@@ -1,8 +1,8 @@
-"""Members of topics in other processes: every process says who is connected to it.
+"""Members of topics in other processes: every process tells who is connected to it.
 
 A process publishes the changes of its own members, and receives those of others for the topics in
-which it has subscribers. What a message says is absolute, so hearing it twice does no harm; where
-one may be missing, all members are asked for.
+which it has subscribers. A message has the new state of a member, so a second copy does no harm;
+where a message may be missing, all members are asked for.
 """
 
 from pubsub.cluster.presence.others import Ask, OtherMembers
@@ -14,7 +14,7 @@ from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.relay.base import Relay
 
 KEEP = 5.0
-"""Seconds for which the members of a topic are kept that nobody needs here any more."""
+"""Seconds for which the members of a topic are kept after they were last needed here."""
 
 
 class RemotePresence:
@@ -71,10 +71,10 @@ class RemotePresence:
         return not self._relay.is_connected or self._others.knows(name)
 
     async def prepare(self, name: str) -> None:
-        """Get the members of other processes, before somebody subscribes and sees them.
+        """Get the members of other processes, before a client subscribes and sees them.
 
-        They are known for at least `KEEP` seconds then. Without the network, and of processes that
-        do not answer, only those are known that were heard before.
+        They stay known for at least `KEEP` seconds. Without the network, and for processes that do
+        not answer, only members are known of which a message has arrived before.
         """
         if presence_of(self._broker, name) is not None:
             self._others.want(name)
@@ -92,14 +92,14 @@ class RemotePresence:
     # --- What happens elsewhere ---
 
     def on_connected(self) -> None:
-        """Ask for what was missed, and let others notice what they have missed."""
+        """Ask for what was missed, and have others notice what they have missed."""
         self._own.confirm_all()
         self._others.learn_all()
 
     def on_joined(self) -> None:
-        """Ask for all members, because a process is heard for the first time, or again.
+        """Ask for all members, because another process is alive, and was not before.
 
-        Until then no question waited for its answer, and what it said may have been missed.
+        Until then no question waited for its answer, and its messages may have been missed.
         """
         self._others.learn_all()
 
@@ -113,7 +113,7 @@ class RemotePresence:
         self._others.drop_process(process)
 
     async def stop(self) -> None:
-        """End what goes on in the background."""
+        """End all background work."""
         self._timers.stop()
         await self._others.stop()
 
