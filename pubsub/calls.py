@@ -1,7 +1,7 @@
 """What the project's own code can do, from any thread of any process; see `pubsub`.
 
 An operation runs on the event loop that serves the clients. In a process that serves none, it runs
-in a member of the room in the background, if there is a relay to the processes that do.
+on an event loop in the background, if there is a relay to the processes that serve clients.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ TIMEOUT = 10.0
 T = TypeVar("T")
 
 Operation = Callable[[Runtime], Coroutine[Any, Any, T]]
-"""What is done on the event loop of a runtime. In the only process it never waits."""
+"""What is done on the event loop of a runtime. Without a relay it never waits."""
 
 
 def publish(topic: str, payload: Any, message_id: str | None, *, once: bool) -> Operation[int]:
@@ -136,7 +136,7 @@ def run(operation: Operation[T], *, otherwise: str) -> T:
 
 
 async def arun(operation: Operation[T], *, otherwise: str) -> T:
-    """Carry out an operation, as `run` does, while other tasks of this event loop go on."""
+    """Carry out an operation as `run` does, without blocking the event loop."""
     runtime = get_runtime()
     if runtime.loop is not None and runtime.loop is asyncio.get_running_loop():
         return await operation(runtime)

@@ -5,18 +5,18 @@ import os
 import secrets
 import threading
 from collections.abc import Awaitable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pubsub import conf, drain
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.buckets import Buckets
+from pubsub.cluster.capacity import bytes_needed
 from pubsub.cluster.cluster import Cluster
-from pubsub.cluster.membership import bytes_needed
-from pubsub.core.broker import Broker, Change
+from pubsub.core.broker import Broker
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import MAX_HISTORY
-from pubsub.core.publication import Publication
+from pubsub.core.shared import SharedBroker
 from pubsub.expiry import forget_regularly
 from pubsub.lag import EventLoopLag
 from pubsub.origins import Origins
@@ -33,6 +33,8 @@ from pubsub.transport.tick import EndOfTick
 from pubsub.transport.timeouts import Timeouts
 from pubsub.transport.traffic import Traffic
 from pubsub.turns import Turns
+
+AnyBroker = TypeVar("AnyBroker", bound=Broker)
 
 
 class Runtime:
@@ -65,29 +67,36 @@ class Runtime:
         self.origins = Origins(self.access.config.allowed_origins)
         self.registry = Registry(config)
         self.rest_rates = Buckets(config.rest_rate_limit) if config.rest_rate_limit else None
-        self.broker = Broker(
-            config,
-            # Without tokens no event has a user, so not even the question is asked.
-            encode=replies.encode_event_with_user if self.access.is_on else replies.encode_event,
-            encode_kept=(
-                replies.encode_event_with_offset_and_user
-                if self.access.is_on
-                else replies.encode_event_with_offset
-            ),
-            describe_loss=replies.encode_loss,
-            describe_presence=replies.encode_presence,
-            announce=None if relay is None else self._announce,
-            shared=relay is not None,
-        )
         self.tally = Tally()
         self.traffic = Traffic()
         self.lag = EventLoopLag()
         self._make_timers()
-        self.cluster = None if relay is None else self._make_cluster(relay, serves)
+        self.broker: Broker
+        self.cluster: Cluster | None = None
         """The other processes of the room; ``None`` if there can be none."""
+        if relay is None:
+            self.broker = self._make_broker(Broker)
+        else:
+            self.broker = shared = self._make_broker(SharedBroker)
+            self.cluster = self._make_cluster(shared, relay, serves)
         self.drain = drain.Drain(self.registry.tasks, config.drain_seconds)
         self._drains_before_stop = False
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _make_broker(self, kind: type[AnyBroker]) -> AnyBroker:
+        # Without tokens no event has a user, so not even the question is asked.
+        with_user = self.access.is_on
+        return kind(
+            self.config,
+            encode=replies.encode_event_with_user if with_user else replies.encode_event,
+            encode_kept=(
+                replies.encode_event_with_offset_and_user
+                if with_user
+                else replies.encode_event_with_offset
+            ),
+            describe_loss=replies.encode_loss,
+            describe_presence=replies.encode_presence,
+        )
 
     def _make_timers(self) -> None:
         end_of_tick = EndOfTick()
@@ -111,18 +120,14 @@ class Runtime:
                 self._drain_before_stop()
         return self.broker
 
-    def _make_cluster(self, relay: Relay, serves: bool) -> Cluster:
+    def _make_cluster(self, broker: SharedBroker, relay: Relay, serves: bool) -> Cluster:
         return Cluster(
             self,
+            broker,
             relay,
             serves=serves,
             at_end_of_tick=lambda callback: self.before_writing(callback),
         )
-
-    def _announce(self, change: Change) -> None:
-        """Tell the other processes what has happened here."""
-        if self.cluster is not None and isinstance(change, Publication):
-            self.cluster.announce(change)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:

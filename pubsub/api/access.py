@@ -22,7 +22,8 @@ from pubsub.auth.access import Access, KeyRight
 from pubsub.auth.django import Action, ask, name_of
 from pubsub.auth.errors import AccessError, Forbidden, InvalidKey, Unauthorized
 from pubsub.auth.identity import Identity, Patterns
-from pubsub.core.broker import Broker, Visible
+from pubsub.core.broker import Broker
+from pubsub.core.state import Visible
 from pubsub.origins import is_own
 from pubsub.proxies import network_of
 from pubsub.runtime import get_runtime

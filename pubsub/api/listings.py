@@ -7,8 +7,9 @@ from typing import Any, Protocol
 from pubsub import fairness
 from pubsub.api.pages import Document, Page, collect, count, cut
 from pubsub.cluster.figures.figures import Inquiry
-from pubsub.core.broker import Broker, Visible
+from pubsub.core.broker import Broker
 from pubsub.core.counters import TopicStatistics
+from pubsub.core.state import Visible
 from pubsub.turns import Turns
 
 SORTED_AT_A_TIME = 1000

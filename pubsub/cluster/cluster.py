@@ -1,30 +1,29 @@
 """One room from several processes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from msgspec import Raw
 
-from pubsub.cluster.membership import OUT_OF_REACH, Membership
+from pubsub.cluster.membership import Membership
+from pubsub.cluster.reach import OUT_OF_REACH, reaching
 from pubsub.core.client import Publisher
 from pubsub.core.errors import TopicExists
 from pubsub.core.options import NOT_GIVEN, GivenOptions
 from pubsub.core.presence import Notice
 from pubsub.core.publication import Publication
 from pubsub.protocol.errors import Unavailable
-from pubsub.relay import errors
 
 
 class Cluster(Membership):
     """One room from several processes, as commands, requests and the project's code see it.
 
     The broker decides what happens in this process, and does not know of others. The cluster
-    settles with them what has to be settled first, tells them what has happened here, and brings
-    the broker what has happened there.
+    settles with them what has to be settled first, sends them what has happened here, and passes on
+    to the broker what has happened there.
 
     Guarantees:
-        A publication to a topic without history never waits for others. Whatever else does, ends
-        within a few seconds, or raises `Unavailable`.
+        A publication to a topic without history never waits for others. Everything else that waits
+        for them ends within a few seconds, or raises `Unavailable`.
     """
 
     # --- Subscriptions ---
@@ -58,7 +57,7 @@ class Cluster(Membership):
         topic = self.broker.find(name)
         if topic is None:
             return
-        with _reaching():
+        with reaching():
             if topic.history is None:
                 await self.channels.want(name)
             elif not (self.journals.is_open(name) and since <= topic.history.offset):
@@ -121,7 +120,7 @@ class Cluster(Membership):
         """
         await self.wait_until_ready()
         self.broker.topic(name)
-        with _reaching():
+        with reaching():
             return await self.journals.publish(
                 name,
                 message_id,
@@ -133,7 +132,7 @@ class Cluster(Membership):
 
     def subscribers_elsewhere(self, name: str) -> int:
         """Return the number of subscribers in other processes, as of a few seconds ago."""
-        return self.members.remote_subscribers(name)
+        return self.peers.remote_subscribers(name)
 
     # --- Topics with history ---
 
@@ -156,7 +155,7 @@ class Cluster(Membership):
             Unavailable: Others are out of reach.
         """
         await self.wait_until_ready()
-        with _reaching():
+        with reaching():
             await self.journals.catch_up(name)
 
     # --- Presence ---
@@ -189,7 +188,7 @@ class Cluster(Membership):
         if self.broker.find(name) is None:
             await self.wait_until_ready()
             if self.broker.find(name) is None and self.broker.creates(name):
-                with suppress(TopicExists):  # somebody else has just created it
+                with suppress(TopicExists):  # it has just been created elsewhere
                     await self.create_topic(name)
 
     async def create_topic(self, name: str, given: GivenOptions = NOT_GIVEN) -> None:
@@ -201,7 +200,7 @@ class Cluster(Membership):
             Unavailable: Others are out of reach. The topic may have been created nevertheless.
         """
         await self.wait_until_ready()
-        with _reaching():
+        with reaching():
             await self.topics.create(name, given)
 
     async def delete_topic(self, name: str) -> None:
@@ -213,13 +212,13 @@ class Cluster(Membership):
         """
         await self.wait_until_ready()
         self.broker.topic(name)
-        with _reaching():
+        with reaching():
             await self.topics.delete(name)
 
     # --- Access ---
 
     async def recheck(self, user: str) -> None:
-        """Ask again what a user may do, in all other processes.
+        """Have all other processes ask again what a user may do.
 
         Raises:
             Unavailable: Not all of them have answered.
@@ -227,12 +226,3 @@ class Cluster(Membership):
         await self.wait_until_ready()
         if not await self._questions.recheck(user):
             raise Unavailable(OUT_OF_REACH, unknown_fate=True)
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """Convert what a relay raises to what clients get."""
-    try:
-        yield
-    except errors.Unavailable as error:
-        raise Unavailable(OUT_OF_REACH, unknown_fate=error.unknown_fate) from None

@@ -1,13 +1,13 @@
 """How subscribers are notified of events that were lost between processes."""
 
-from pubsub.core.broker import Broker
 from pubsub.core.errors import TopicNotFound
 from pubsub.core.publication import Frame
+from pubsub.core.shared import SharedBroker
 from pubsub.core.topic import Topic
 from pubsub.protocol.replies import encode_relay_gap
 
 
-def tell_count(broker: Broker, name: str, lost: int, *, since: float) -> None:
+def tell_count(broker: SharedBroker, name: str, lost: int, *, since: float) -> None:
     """Notify a topic's subscribers that ``lost`` events were lost.
 
     Args:
@@ -30,7 +30,7 @@ def tell_count(broker: Broker, name: str, lost: int, *, since: float) -> None:
         outbox.put_gap(notice, topic.counters, lost)
 
 
-def tell_bound(broker: Broker, name: str, at_most: int) -> None:
+def tell_bound(broker: SharedBroker, name: str, at_most: int) -> None:
     """Notify a topic's subscribers that at most so many events were lost."""
     topic = _topic(broker, name)
     if topic is not None and topic.subscribers:
@@ -39,7 +39,7 @@ def tell_bound(broker: Broker, name: str, at_most: int) -> None:
             outbox.put_gap(notice, topic.counters, at_most)
 
 
-def tell_kept(broker: Broker, name: str, at_most: int) -> None:
+def tell_kept(broker: SharedBroker, name: str, at_most: int) -> None:
     """Notify the subscribers of a topic with history that at most so many events were lost."""
     topic = broker.find(name)
     if topic is not None and topic.subscribers:
@@ -48,7 +48,7 @@ def tell_kept(broker: Broker, name: str, at_most: int) -> None:
             outbox.put_gap(notice, topic.counters, at_most)
 
 
-def _topic(broker: Broker, name: str) -> Topic | None:
+def _topic(broker: SharedBroker, name: str) -> Topic | None:
     try:
         topic = broker.topic(name)
     except TopicNotFound:

@@ -1,64 +1,43 @@
 """How this process joins the others, and leaves them."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
-from pubsub import logs
+from pubsub.cluster.capacity import Capacity
 from pubsub.cluster.channels.channels import Channels
 from pubsub.cluster.figures.answers import Answers
 from pubsub.cluster.figures.figures import Figures
 from pubsub.cluster.gaps import tell_kept
 from pubsub.cluster.journals.journals import Journals
-from pubsub.cluster.members.members import Members
-from pubsub.cluster.messenger import Messenger
+from pubsub.cluster.messenger.messenger import Messenger
 from pubsub.cluster.names import log_of
-from pubsub.cluster.presence.presence import KIND as MEMBERS
+from pubsub.cluster.peers.peers import Peers
+from pubsub.cluster.presence.others import KIND as MEMBERS
 from pubsub.cluster.presence.presence import RemotePresence
 from pubsub.cluster.questions import Questions
 from pubsub.cluster.statistics import ClusterStatistics
+from pubsub.cluster.synchronization import Synchronization
+from pubsub.cluster.tasks import Tasks
 from pubsub.cluster.topics.topics import Topics
-from pubsub.core.broker import Broker
-from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Position
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import on_running_loop
-from pubsub.protocol.errors import Unavailable
 from pubsub.registry import Registry
-from pubsub.relay import errors
 from pubsub.relay.base import Relay
 from pubsub.turns import Turns
 
-logger = logging.getLogger(__name__)
-
-READY_TIMEOUT = 4.0
-"""Seconds that a request waits for this process to join the others."""
-
-RETRY = 0.5
-"""Seconds between two attempts to synchronize."""
-
 REGULARLY = 5.0
-"""Seconds between two looks for what is no longer needed, or was lost."""
-
-OVERHEAD = 4096
-"""Bytes that a message of a client may grow by on its way to other processes."""
-
-OUT_OF_REACH = "other servers are out of reach; try again"
-
-
-def bytes_needed(config: Configuration) -> int:
-    """Return the bytes that the relay has to take in one message."""
-    return config.max_message_bytes + OVERHEAD
+"""Seconds between two checks for what is no longer needed, or was lost."""
 
 
 class Process(Protocol):
     """The runtime, as the cluster sees it."""
 
     process_id: str
-    broker: Broker
     registry: Registry
 
     def recheck(self, user: str) -> None:
@@ -69,11 +48,12 @@ class Membership:
     """A process as a member of a room: its parts, how it joins, and how it leaves.
 
     It joins by synchronizing with the others, each time the relay connects. While the network is
-    away, the process goes on alone. Once it is back, what was missed is made up for, or notified
-    as lost.
+    away, the process goes on alone. Once it is back, the process catches up, and subscribers are
+    notified of what was lost.
 
     Args:
-        process: The runtime of this process; its broker must be shared.
+        process: The runtime of this process.
+        broker: Its broker.
         relay: The way to the others.
         serves: Whether clients can connect to this process.
         at_end_of_tick: Calls a function at the end of the event-loop tick.
@@ -82,24 +62,21 @@ class Membership:
     def __init__(
         self,
         process: Process,
+        broker: SharedBroker,
         relay: Relay,
         *,
         serves: bool,
         at_end_of_tick: Callable[[Callable[[], None]], None],
     ) -> None:
         self.process_id = process.process_id
-        self.broker = broker = process.broker
+        self.broker = broker
         self._relay = relay
         self._turns = turns = Turns()
-        self._refusal = ""
-        self._synchronizing: asyncio.Task[None] | None = None
-        self._synchronized = asyncio.Event()
-        self._has_been_ready = False
-        self._too_small: int | None = None
-        """What the relay takes at most, if that was found to be too little."""
+        self._capacity = Capacity(relay, broker.config)
+        self._synchronization = Synchronization(relay, self._synchronize)
         self._is_stopping = False
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self.messenger = Messenger(self.process_id, relay)
         self.channels = Channels(
             self.process_id,
@@ -111,7 +88,7 @@ class Membership:
             clock=time.monotonic,
             call_later=on_running_loop,
         )
-        self.announce = self.channels.publish
+        broker.announce_to(self.channels.publish)
         self.journals = Journals(
             broker,
             relay,
@@ -126,11 +103,11 @@ class Membership:
             begin_log=self.journals.begin,
             forget_log=lambda name, epoch: relay.forget(log_of(name, epoch)),
             has_log=self._has_log,
-            request_synchronization=self._synchronize_soon,
+            request_synchronization=self._synchronization.start,
             on_removed=self._on_removed,
             on_begun_again=self.journals.on_begun_again,
         )
-        self.members = Members(
+        self.peers = Peers(
             self.process_id,
             relay,
             self.messenger,
@@ -144,7 +121,7 @@ class Membership:
         )
         self._questions = Questions(
             self.messenger,
-            alive=lambda: self.members.alive,
+            alive=lambda: self.peers.alive,
             count=self.channels.count,
             position=self.channels.position,
             recheck=process.recheck,
@@ -153,7 +130,7 @@ class Membership:
         self.figures = Figures(
             self.process_id,
             self.messenger,
-            self.members,
+            self.peers,
             Answers(broker, process.registry, turns),
             turns=turns,
             is_connected=lambda: self.is_ready,
@@ -164,7 +141,7 @@ class Membership:
     # --- Coming and going ---
 
     def start(self) -> None:
-        """Begin to connect to the others, on the running event loop. Nothing waits for it."""
+        """Begin to connect to the others, on the running event loop, without waiting for it."""
         self._relay.start(self)
         self._regularly()
 
@@ -173,13 +150,12 @@ class Membership:
         if self._is_stopping:
             return
         self._is_stopping = True
-        self._synchronized.clear()
+        self._synchronization.stop()
+        self._tasks.cancel()
         if self._timer is not None:
             self._timer.cancel()
-        if self._synchronizing is not None:
-            self._synchronizing.cancel()
         self.channels.flush()
-        self.members.stop()
+        self.peers.stop()
         self.messenger.stop()
         self.channels.close()
         self.journals.close()
@@ -190,74 +166,35 @@ class Membership:
     def on_connected(self) -> None:
         """Catch up with the others, because the relay is connected, perhaps again."""
         self.channels.on_connected()
-        self.members.beat_now()
-        self._synchronize_soon()
+        self.peers.beat_now()
+        self._synchronization.start()
 
     def on_disconnected(self) -> None:
         """Go on alone."""
-        self._synchronized.clear()
+        self._synchronization.on_disconnected()
         self.topics.on_disconnected()
 
     def on_change(self, key: str, value: bytes | None, revision: int) -> None:
         """Take a change of the topics."""
         self.topics.on_change(key, value, revision)
 
-    def _synchronize_soon(self) -> None:
-        if self._is_stopping:
-            return
-        if self._synchronizing is not None:
-            self._synchronizing.cancel()
-        self._synchronizing = asyncio.ensure_future(self._synchronize())
-
     async def _synchronize(self) -> None:
-        """Synchronize everything, as often as it takes while the relay is connected."""
-        while self._relay.is_connected:
-            try:
-                await self._synchronize_once()
-            except errors.Unavailable as error:
-                self._report_refusal(str(error))
-            except Exception:
-                logger.exception("Failed to synchronize with other processes")
-            else:
-                self._refusal = ""
-                return
-            await asyncio.sleep(RETRY)
-
-    def _report_refusal(self, reason: str) -> None:
-        """Log why this process cannot join the others, once for each reason."""
-        if reason != self._refusal and self._relay.is_connected:
-            self._refusal = reason
-            logs.relay_refused(reason=reason)
-
-    async def _synchronize_once(self) -> None:
-        self._check_size()
+        self._capacity.check()
         await self.messenger.start()
-        await self.members.start()
+        await self.peers.start()
         await self.topics.synchronize()
         await self.journals.synchronize()
         self.presence.on_connected()
-        if not self._has_been_ready:
-            await self.members.meet()
-        self._has_been_ready = True
-        self._synchronized.set()
-
-    def _check_size(self) -> None:
-        """Refuse to join where the relay does not take the largest message of a client."""
-        needed, offered = bytes_needed(self.broker.config), self._relay.max_bytes
-        if offered >= needed:
-            return
-        if offered != self._too_small:
-            self._too_small = offered
-            logs.relay_too_small(max_payload=offered, needed=needed)
-        raise errors.Unavailable("its largest message is too small")
+        if not self._synchronization.has_succeeded:
+            await self.peers.meet()
 
     def _regularly(self) -> None:
-        """Release what no client here needs any more, and notice what the relay has lost."""
+        """Release what the clients here no longer need, and notice what the relay has lost."""
         self._timer = asyncio.get_running_loop().call_later(REGULARLY, self._regularly)
         self.channels.release_unused()
         self.journals.close_unused()
         if self.is_ready:
-            self._run(self.topics.check())
+            self._tasks.start(self.topics.check())
 
     # --- What the parts ask each other ---
 
@@ -285,7 +222,7 @@ class Membership:
 
     def _renew(self, name: str) -> None:
         """Give a topic a new epoch, because its log was lost."""
-        self._run(self.topics.renew(name, self.topics.epoch_of(name)))
+        self._tasks.start(self.topics.renew(name, self.topics.epoch_of(name)))
 
     async def _position(self, name: str) -> Position | None:
         """Return the position of a topic with history that all processes share."""
@@ -300,7 +237,7 @@ class Membership:
         journals = self.journals.statistics()
         return ClusterStatistics(
             connected=relay.connected,
-            processes=1 + sum(member.serves for member in self.members.alive),
+            processes=1 + sum(peer.serves for peer in self.peers.alive),
             reconnections=relay.reconnections,
             sent=channels.sent + journals.appended,
             received=channels.received + journals.received,
@@ -318,7 +255,7 @@ class Membership:
     @property
     def is_ready(self) -> bool:
         """Whether this process knows all topics and gets everything that it wants."""
-        return self._synchronized.is_set() and self._relay.is_connected
+        return self._synchronization.is_done
 
     @property
     def scope(self) -> str | UnsetType:
@@ -331,24 +268,4 @@ class Membership:
         Raises:
             Unavailable: The others are out of reach.
         """
-        if self.is_ready:
-            return
-        if self._has_been_ready and not self._relay.is_connected:
-            raise Unavailable(OUT_OF_REACH)
-        try:
-            async with asyncio.timeout(READY_TIMEOUT):
-                await self._synchronized.wait()
-        except TimeoutError:
-            raise Unavailable(OUT_OF_REACH) from None
-
-    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and isinstance(task.exception(), errors.Unavailable):
-            return
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("Failed to settle something with others", exc_info=task.exception())
+        await self._synchronization.wait()

@@ -5,8 +5,8 @@ from contextlib import suppress
 
 import msgspec
 
-from pubsub.cluster.members.beats import Count, Member
-from pubsub.cluster.messenger import Messenger, NoAnswer
+from pubsub.cluster.messenger.messenger import Messenger, NoAnswer
+from pubsub.cluster.peers.beats import Count, Peer
 
 GAP_TIMEOUT = 2.0
 """Seconds in which a process has to say what was lost of its publications."""
@@ -20,7 +20,7 @@ class Questions:
     Args:
         messenger: Carries the questions.
         alive: Returns the other processes that are alive.
-        count: Returns how many publications of each topic were in a part of a partition.
+        count: Returns how many publications in a part of a partition each topic had.
         position: Returns the number of the last publication in a partition.
         recheck: Asks again what a user may do, in this process.
     """
@@ -29,7 +29,7 @@ class Questions:
         self,
         messenger: Messenger,
         *,
-        alive: Callable[[], list[Member]],
+        alive: Callable[[], list[Peer]],
         count: Callable[[int, int, int], dict[str, int] | None],
         position: Callable[[int], int],
         recheck: Callable[[str], None],
@@ -44,13 +44,13 @@ class Questions:
         messenger.handle(_RECHECK, self._answer_recheck)
 
     async def ask_all(self, kind: str, body: bytes) -> dict[str, bytes]:
-        """Ask all processes; return the answers of those that answered."""
+        """Ask all processes that are alive; return the answers."""
         return await self._messenger.ask_all(kind, body, [each.id for each in self._alive()])
 
     async def ask_count(
         self, process_id: str, partition: int, first: int, last: int
     ) -> dict[str, int] | None:
-        """Ask how many publications of each topic were lost; ``None`` if nobody knows."""
+        """Ask how many publications of each topic were lost; ``None`` if that is unknown."""
         body = msgspec.msgpack.encode((partition, first, last))
         try:
             answer = await self._messenger.ask(process_id, _COUNT, body, GAP_TIMEOUT)
@@ -77,8 +77,8 @@ class Questions:
         return msgspec.msgpack.encode(self._position(msgspec.msgpack.decode(body, type=int)))
 
     async def recheck(self, user: str) -> bool:
-        """Ask again what a user may do, in all other processes; return whether all have."""
-        alive = [member.id for member in self._alive() if member.serves]
+        """Have all other processes ask again what a user may do; return whether all did."""
+        alive = [peer.id for peer in self._alive() if peer.serves]
         answers = await self._messenger.ask_all(_RECHECK, user.encode(), alive, GAP_TIMEOUT)
         return len(answers) == len(alive)
 

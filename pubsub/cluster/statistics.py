@@ -1,4 +1,4 @@
-"""What a process has counted of its exchange with the others."""
+"""What a process counts about its exchange with the others."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 class ClusterStatistics:
     """The state and the counters of one process at one moment; no counter ever decreases.
 
-    Publications are counted once for each process that is concerned, not for each subscriber.
+    Publications are counted once for each process that sends or receives them, not once for each
+    subscriber.
     """
 
     connected: bool
     """Whether the network between the processes can be reached."""
     processes: int
-    """Living processes, this one included."""
+    """Other processes that are alive and serve clients, and this one."""
     reconnections: int
     """How often the connection has been restored after a loss."""
     sent: int
@@ -25,6 +26,6 @@ class ClusterStatistics:
     gaps: int
     """How often publications of another process were found missing."""
     lost: int
-    """Publications of others that did not arrive, or the bound where it is not known exactly."""
+    """Publications of others that did not arrive; an upper bound where the number is unknown."""
     buffered_bytes: int
     """Bytes that wait to be sent."""

@@ -13,6 +13,7 @@ from pubsub.core.timer import on_running_loop
 from pubsub.runtime import get_runtime
 from tests.auth.support import SECRET
 from tests.cluster.room import Process, Room
+from tests.cluster.support import shared_broker
 from tests.core.support import publish
 
 
@@ -33,12 +34,13 @@ class Site(Room):
 
     async def start(self) -> "Site":
         """Start three processes with the topics "t" and "u"."""
-        broker = self.runtime.enter()
-        for name in "tu":
-            broker.create_topic(name)
+        broker = self.runtime.broker = shared_broker()
+        self.runtime.enter()
         await self.add("a", broker=broker, registry=self.runtime.registry)
         for name in "bc":
-            (await self.add(name)).install("t", "u")
+            await self.add(name)
+        for process in self.processes:
+            process.install("t", "u")
         self.runtime.cluster = self.processes[0].cluster  # type: ignore[attr-defined]
         return self
 
@@ -54,7 +56,8 @@ class Site(Room):
 
     def be_impatient(self) -> None:
         """Let time pass for those that ask the processes that do not answer."""
-        self.here.messenger._call_later = lambda delay, call: on_running_loop(delay / 10, call)
+        asking = self.here.messenger._asking
+        asking._call_later = lambda delay, call: on_running_loop(delay / 10, call)
 
     async def request(self, path: str, method: str = "get", **query: Any) -> Answer:
         """Send a request to the process "a"."""

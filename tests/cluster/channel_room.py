@@ -2,78 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 from pubsub.cluster.channels.channels import Channels
 from pubsub.cluster.channels.sent import SentLog
 from pubsub.cluster.names import partition_of
-from pubsub.core.broker import Broker, Change
 from pubsub.core.client import Client
-from pubsub.core.configuration import Configuration
 from pubsub.core.options import TopicOptions
-from pubsub.core.publication import Publication
 from pubsub.relay.memory import MemoryNetwork
-from tests.core.support import describe_loss, describe_presence, encode, read
+from tests.cluster.support import Time, shared_broker, turns
+from tests.core.support import describe_loss, encode, read
 
 MESSAGE_ID = "550e8400-e29b-41d4-a716-446655440000"
-
-
-class Due:
-    """One call that is due later."""
-
-    def __init__(self, at: float, callback: Callable[[], None]) -> None:
-        self.at = at
-        self.callback = callback
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        """Call nothing."""
-        self.cancelled = True
-
-
-class Time:
-    """A clock and its timers. Every look at it is a microsecond later than the one before."""
-
-    def __init__(self) -> None:
-        self._now = 100.0
-        self._due: list[Due] = []
-
-    def __call__(self) -> float:
-        """Return the time in seconds."""
-        self._now += 1e-6
-        return self._now
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Due:
-        """Set a timer."""
-        due = Due(self._now + delay, callback)
-        self._due.append(due)
-        return due
-
-    async def pass_by(self, seconds: float) -> None:
-        """Let time pass, with everything that is due meanwhile."""
-        end = self._now + seconds
-        while self._due:
-            first = min(self._due, key=lambda due: due.at)
-            if first.at > end:
-                break
-            self._due.remove(first)
-            self._now = max(self._now, first.at)
-            if not first.cancelled:
-                first.callback()
-                await turns()
-        self._now = max(self._now, end)
-
-    def stand_still(self, seconds: float) -> None:
-        """Let time pass in which no timer runs, as when the event loop is stopped."""
-        self._now += seconds
-
-
-async def turns() -> None:
-    """Let the event loop run until everything that was sent has arrived and was answered."""
-    for _ in range(30):
-        await asyncio.sleep(0)
 
 
 class Process:
@@ -84,15 +25,12 @@ class Process:
         self.id = name * 16
         self.started = room.time()
         self.relay = room.network.relay()
-        self.broker = Broker(
-            Configuration(**options.pop("config", {})),
+        self.broker = shared_broker(
             encode=encode,
             describe_loss=describe_loss,
-            describe_presence=describe_presence,
-            announce=self._announce,
-            shared=True,
             clock=room.time,
             call_later=room.time.call_later,
+            **options.pop("config", {}),
         )
         self.channels = Channels(
             self.id,
@@ -105,14 +43,11 @@ class Process:
             call_later=room.time.call_later,
             **options,
         )
+        self.broker.announce_to(self.channels.publish)
         self.asked: list[tuple[str, int, int, int]] = []
         self.answers = True
         self.alive = True
         self.relay.start(self)
-
-    def _announce(self, change: Change) -> None:
-        if isinstance(change, Publication):
-            self.channels.publish(change)
 
     def on_connected(self) -> None:
         """Send a heartbeat at once, behind what the channels send."""
@@ -172,7 +107,7 @@ class Room:
 
     def __init__(self, *topics: str) -> None:
         self.network = MemoryNetwork()
-        self.time = Time()
+        self.time = Time(tick=1e-6)
         self.processes: dict[str, Process] = {}
         self.topics = topics or ("t",)
         self._names = iter("abcdef")

@@ -2,99 +2,34 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 from msgspec import Raw
 
 from pubsub.cluster.journals.journals import Journals
 from pubsub.cluster.names import log_of
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.configuration import Configuration
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Publication
 from pubsub.core.topic import Recover, Subscribed
 from pubsub.protocol import replies
-from pubsub.relay.memory import MemoryNetwork, MemoryRelay
+from pubsub.relay.memory import MemoryNetwork
 from pubsub.turns import Turns
+from tests.clock import Clock
+from tests.cluster.support import connected_relay, shared_broker
 from tests.core.support import read
 
 UUID = "0b7e6a52-5d3c-4b8e-9f51-2c8f6f3f9a10"
 EPOCH = "epoch001"
 
 
-class Clock:
-    """A clock that tests set, with the timers that it has to ring."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._timers: list[tuple[float, Ring]] = []
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> "Ring":
-        """Call a function when `advance` has come so far."""
-        ring = Ring(callback)
-        self._timers.append((self.now + delay, ring))
-        return ring
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += seconds
-        due = [ring for when, ring in self._timers if when <= self.now]
-        self._timers = [(when, ring) for when, ring in self._timers if when > self.now]
-        for ring in due:
-            ring()
-
-
-class Ring:
-    """A timer that can be cancelled."""
-
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self._callback: Callable[[], None] | None = callback
-
-    def __call__(self) -> None:
-        """Do what is due."""
-        if self._callback is not None:
-            self._callback()
-
-    def cancel(self) -> None:
-        """Call nothing."""
-        self._callback = None
-
-
-class Nobody:
-    """A handler of a relay that ignores everything."""
-
-    def on_connected(self) -> None:
-        """Ignore it."""
-
-    def on_disconnected(self) -> None:
-        """Ignore it."""
-
-    def on_change(self, key: str, value: bytes | None, revision: int) -> None:
-        """Ignore it."""
-
-
 class Process:
     """One process: a broker, a relay, and topics with history."""
 
     def __init__(self, network: MemoryNetwork, **config: Any) -> None:
-        self.clock = Clock()
-        self.broker = Broker(
-            Configuration(**config),
-            encode=replies.encode_event,
-            describe_loss=replies.encode_loss,
-            describe_presence=replies.encode_presence,
-            shared=True,
-            clock=self.clock,
-        )
-        self.relay: MemoryRelay = network.relay()
-        self.relay.start(Nobody())
-        self.relay.connect()
+        self.clock = Clock(0.0)
+        self.broker = shared_broker(clock=self.clock, **config)
+        self.relay = connected_relay(network)
         self.gaps: list[tuple[str, int]] = []
         self.lost: list[str] = []
         self.journals = Journals(

@@ -6,19 +6,19 @@ from typing import Any
 
 from pubsub.cluster.figures.answers import Answers
 from pubsub.cluster.figures.figures import Figures
-from pubsub.cluster.members.members import Members
-from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
+from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.peers import Peers
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.publication import Position
+from pubsub.core.shared import SharedBroker
 from pubsub.protocol.codes import Close
 from pubsub.registry import Registry
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
 from pubsub.turns import Turns
-from tests.cluster.members_support import Time, connected_relay, turns
-from tests.core.support import make_broker
+from tests.cluster.support import Time, connected_relay, turns
+from tests.core.support import make_shared_broker
 
 
 class FakeConnection:
@@ -52,37 +52,37 @@ class Process:
         room: "Room",
         name: str,
         *,
-        broker: Broker | None = None,
+        broker: SharedBroker | None = None,
         registry: Registry | None = None,
         timers: Any = None,
         serves: bool = True,
     ) -> None:
         self.process_id = name
         self.relay = connected_relay(room.network)
-        self.broker = broker or make_broker(shared=True)
+        self.broker = broker or make_shared_broker()
         self.registry = Registry(Configuration()) if registry is None else registry
         self.positions: dict[str, Position] = {}
         call_later = timers or room.time.call_later
         self.messenger = Messenger(name, self.relay, call_later=call_later)
-        self.members = Members(
+        self.peers = Peers(
             name,
             self.relay,
             self.messenger,
             self.broker,
             turns=Turns(),
             serves=serves,
-            clock=room.time.clock,
+            clock=room.time,
             call_later=room.time.call_later,
         )
         self.figures = Figures(
             name,
             self.messenger,
-            self.members,
+            self.peers,
             Answers(self.broker, self.registry, Turns()),
             turns=Turns(),
             is_connected=lambda: self.relay.is_connected,
             position=self._position,
-            clock=room.time.clock,
+            clock=room.time,
         )
         self.cluster = SimpleNamespace(figures=self.figures)
 
@@ -131,12 +131,12 @@ class Room:
         process = Process(self, name, **options)
         self.processes.append(process)
         await process.messenger.start()
-        await process.members.start()
+        await process.peers.start()
         await self.beat()
         return process
 
     async def beat(self) -> None:
         """Have all processes hear of each other."""
         for process in self.processes:
-            process.members.beat_now()
+            process.peers.beat_now()
         await turns()

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from pubsub.cluster.capacity import bytes_needed
 from pubsub.cluster.cluster import Cluster
-from pubsub.cluster.membership import bytes_needed
 from pubsub.core.configuration import Configuration
 from pubsub.logs import events
 from pubsub.registry import Registry
 from pubsub.relay.memory import MemoryNetwork
-from pubsub.turns import Turns
-from tests.cluster.topic_room import PATIENCE, shared_broker, turns
+from tests.cluster.support import shared_broker, turns
+from tests.cluster.topic_room import PATIENCE
 
 
 @pytest.fixture
@@ -30,14 +30,18 @@ async def test_relay_that_takes_too_little(log: pytest.LogCaptureFixture) -> Non
     config = Configuration()
     process: Any = SimpleNamespace(
         process_id="0123456789abcdef",
-        broker=shared_broker(),
         registry=Registry(config),
-        turns=Turns(),
         recheck=lambda user: None,
     )
     relay = MemoryNetwork().relay()
     relay.max_bytes = bytes_needed(config) - 1
-    cluster = Cluster(process, relay, serves=True, at_end_of_tick=lambda callback: callback())
+    cluster = Cluster(
+        process,
+        shared_broker(),
+        relay,
+        serves=True,
+        at_end_of_tick=lambda callback: callback(),
+    )
     cluster.start()
     for _ in range(3):
         relay.connect()

@@ -10,8 +10,8 @@ from pubsub.cluster.figures.answers import MAX_ROWS, ClientsAsked
 from pubsub.cluster.figures.figures import Inquiry
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.publication import Position
-from tests.cluster.members_support import turns
 from tests.cluster.room import FakeConnection, Process, Room
+from tests.cluster.support import turns
 from tests.core.support import publish
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Three(Room):
     async def wait(self, question: Coroutine[Any, Any, T], seconds: float = 0.5) -> T:
         """Return the answers to a question that are there after some time."""
         task = asyncio.ensure_future(question)
-        await self.time.pass_(seconds)
+        await self.time.pass_by(seconds)
         assert task.done()
         return await task
 
@@ -89,7 +89,7 @@ async def test_processes(room: Three) -> None:
     """The answering process is the first, and the figures of all are new."""
     room.b.connect()
     inquiry = room.b.figures.inquire()
-    await room.time.pass_(0.25)
+    await room.time.pass_by(0.25)
     assert [each["age_ms"] for each in inquiry.processes()] == [0, 250, 250]
     await inquiry.totals()
     processes = inquiry.processes()
@@ -138,7 +138,7 @@ async def test_a_process_does_not_answer(room: Three) -> None:
     """Its last heartbeat counts, and it is not asked again for the same request."""
     room.b.connect("t")
     room.c.connect("t")
-    room.b.members.beat_now()
+    room.b.peers.beat_now()
     await turns()
     room.b.be_silent()
     inquiry = room.a.figures.inquire()
@@ -162,9 +162,9 @@ async def test_a_process_answers_something_else(room: Three) -> None:
 async def test_a_process_that_was_killed(room: Three) -> None:
     """It is out of the figures, which are complete without it."""
     room.b.connect("t")
-    await room.time.pass_(1)
+    await room.time.pass_by(1)
     room.b.relay.is_connected = False
-    await room.time.pass_(8)
+    await room.time.pass_by(8)
     inquiry = room.a.figures.inquire()
     assert (await inquiry.totals()).clients == 0
     assert [each["id"] for each in inquiry.processes()] == ["a", "c"]

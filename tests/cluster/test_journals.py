@@ -315,9 +315,9 @@ async def test_old_messages_have_expired() -> None:
     room = await make_room(history_seconds=60)
     publisher, process = room.processes
     await publisher.publish("old")
-    publisher.clock.advance(50)
+    publisher.clock.elapse(50)
     await publisher.publish("new")
-    process.clock.advance(70)
+    process.clock.elapse(70)
     await process.journals.open("t")
     page = process.broker.history("t", limit=10)
     assert [frame.offset for frame in page.frames] == [3]
@@ -329,7 +329,7 @@ async def test_a_new_message_does_not_expire_by_the_clock_of_another_machine() -
     """A message that has just been accepted is kept, though its publisher's clock is behind."""
     room = await make_room(history_seconds=60)
     publisher, process = room.processes
-    process.clock.advance(3600)
+    process.clock.elapse(3600)
     await process.journals.open("t")
     await publisher.publish("new")
     await settle()
@@ -481,14 +481,14 @@ async def test_reading_is_tried_again() -> None:
     process.relay.disconnect()  # the second message is on its way
     await settle()
     assert events(client) == []
-    process.clock.advance(0.5)
+    process.clock.elapse(0.5)
     await settle()
     process.relay.connect()
-    process.clock.advance(0.5)
+    process.clock.elapse(0.5)
     await room.processes[0].publish(2)
     await settle()
     assert events(client) == []
-    process.clock.advance(0.5)
+    process.clock.elapse(0.5)
     await settle()
     assert events(client) == [0, 1, 2]
 
@@ -522,7 +522,7 @@ async def test_a_log_that_does_not_answer_with_everything() -> None:
     assert events(client) == [0, 1, 1]
     assert process.journals.statistics().filling == 0
     log.append(newest._replace(offset=newest.offset + 5))
-    process.clock.advance(0.5)
+    process.clock.elapse(0.5)
     await settle()
     assert (events(client), process.gaps) == ([1], [])
 
@@ -732,13 +732,13 @@ async def test_an_unused_copy_is_dropped() -> None:
     client = await process.join()
     await room.processes[0].publish(0)
     await settle()
-    process.clock.advance(UNUSED_SECONDS)
+    process.clock.elapse(UNUSED_SECONDS)
     process.journals.close_unused()
     process.broker.unsubscribe(client, "t")
-    process.clock.advance(UNUSED_SECONDS - 1)
+    process.clock.elapse(UNUSED_SECONDS - 1)
     process.journals.close_unused()
     assert process.journals.is_open("t")
-    process.clock.advance(1)
+    process.clock.elapse(1)
     process.journals.close_unused()
     assert not process.journals.is_open("t")
     assert process.broker.statistics().history_bytes == 0
@@ -754,7 +754,7 @@ async def test_a_copy_that_is_read_is_used() -> None:
     process = room.processes[1]
     for _ in range(2):
         await process.journals.open("t")
-        process.clock.advance(UNUSED_SECONDS - 1)
+        process.clock.elapse(UNUSED_SECONDS - 1)
     process.journals.close_unused()
     assert process.journals.is_open("t")
 
@@ -768,7 +768,7 @@ async def test_copies_are_dropped_a_few_at_a_time(monkeypatch: pytest.MonkeyPatc
     for name in ("t", "u"):
         await process.publish(1, name)
         await process.journals.open(name)
-    process.clock.advance(UNUSED_SECONDS)
+    process.clock.elapse(UNUSED_SECONDS)
     for left in (1, 0):
         process.journals.close_unused()
         assert process.journals.statistics().open == left

@@ -211,7 +211,7 @@ class Journalists(RuleBasedStateMachine):
         process = self.room.processes[number]
 
         async def wait() -> None:
-            process.clock.advance(seconds)
+            process.clock.elapse(seconds)
             process.journals.close_unused()
 
         self.run(wait())

@@ -6,17 +6,13 @@ import logging
 import msgspec
 import pytest
 
-from pubsub.cluster.messenger import (
-    MAX_OPEN,
-    MAX_PARTS,
-    MAX_RUNNING,
-    PART_BYTES,
-    Messenger,
-    NoAnswer,
-)
+from pubsub.cluster.messenger.answering import MAX_RUNNING
+from pubsub.cluster.messenger.asking import MAX_OPEN
+from pubsub.cluster.messenger.messages import MAX_PARTS, PART_BYTES
+from pubsub.cluster.messenger.messenger import Messenger, NoAnswer
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
-from tests.cluster.members_support import Time, connected_relay, turns
+from tests.cluster.support import Time, connected_relay, turns
 
 
 class Room:
@@ -78,7 +74,7 @@ async def test_ask_all() -> None:
     for name in room.names:
         room[name].handle("name", lambda body, name=name: body + name.encode())  # type: ignore[misc]
     assert await room["a"].ask_all("name", b"=", ["b", "c"]) == {"b": b"=b", "c": b"=c"}
-    assert not room.time.waiting
+    assert not room.time.timers
 
 
 async def test_those_that_answer_in_time() -> None:
@@ -87,9 +83,9 @@ async def test_those_that_answer_in_time() -> None:
     room["b"].handle("name", lambda body: b"b")
     room["c"].handle("name", lambda body: asyncio.Future())
     asked = asyncio.ensure_future(room["a"].ask_all("name", b"", ["b", "c"], timeout=2))
-    await room.time.pass_(1.75)
+    await room.time.pass_by(1.75)
     assert not asked.done()
-    await room.time.pass_(0.25)
+    await room.time.pass_by(0.25)
     assert await asked == {"b": b"b"}
     assert room["a"].statistics().unanswered == 1
     for messenger in room.messengers.values():
@@ -107,7 +103,7 @@ async def test_no_answer() -> None:
     room = await Room("a", "b").start()
     asked = room.question("a", "b")
     room["b"].stop()
-    await room.time.pass_(0.5)
+    await room.time.pass_by(0.5)
     with pytest.raises(NoAnswer, match="process b"):
         await asked
 
@@ -118,7 +114,7 @@ async def test_late_answer() -> None:
     later: asyncio.Future[bytes] = asyncio.Future()
     room["b"].handle("echo", lambda body: later)
     asked = room.question("a", "b")
-    await room.time.pass_(0.5)
+    await room.time.pass_by(0.5)
     later.set_result(b"late")
     await turns()
     with pytest.raises(NoAnswer):
@@ -222,7 +218,7 @@ async def test_an_asker_gives_up() -> None:
     await turns()
     assert asked.cancelled()
     assert repr(room["a"]) == "<Messenger a, 0 questions>"
-    assert not room.time.waiting
+    assert not room.time.timers
 
 
 async def test_what_is_no_message() -> None:

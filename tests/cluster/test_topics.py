@@ -23,7 +23,8 @@ from pubsub.core.options import GivenOptions, Overflow, TopicOptions, TopicRules
 from pubsub.logs import events
 from pubsub.relay.base import Snapshot
 from pubsub.relay.errors import Unavailable
-from tests.cluster.topic_room import Network, Process, notices, processes, turns
+from tests.cluster.support import turns
+from tests.cluster.topic_room import Network, Process, notices, processes
 
 KEPT = GivenOptions(history=10)
 

@@ -1,39 +1,18 @@
 """Several processes of one room in one process, over a network in memory."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 from pubsub.cluster.topics.topics import Topics
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.configuration import Configuration
-from pubsub.protocol import replies
 from pubsub.relay.base import Snapshot
 from pubsub.relay.memory import MemoryNetwork, MemoryRelay
+from tests.cluster.support import shared_broker
 from tests.core.support import join, read
 
 PATIENCE = 60.0
 """Seconds until a change counts as of unknown fate, for tests in which none is."""
-
-
-def shared_broker(**config: Any) -> Broker:
-    """Return a broker whose topics other processes share."""
-    return Broker(
-        Configuration(**config),
-        encode=replies.encode_event,
-        encode_kept=replies.encode_event_with_offset,
-        describe_loss=replies.encode_loss,
-        describe_presence=replies.encode_presence,
-        shared=True,
-    )
-
-
-async def turns(count: int = 20) -> None:
-    """Let the event loop run."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 class Network(MemoryNetwork):

@@ -1,73 +1,38 @@
 """A room with presence, whose time passes when a test says so."""
 
-from collections.abc import Callable
 from typing import Any
 
+from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.options import GivenOptions
-from pubsub.core.presence import Notice, Who
+from pubsub.core.options import GivenOptions, TopicOptions
+from pubsub.core.presence import Notice, Presence, Who
 from pubsub.core.publication import Frame
-from tests.core.support import join, make_broker, reply
+from pubsub.core.shared import SharedBroker
+from tests.clock import Clock
+from tests.core.support import join, make_broker, make_shared_broker, reply
 
 INTERVAL = 1.0
 LINGER = 5.0
-
-
-class Call:
-    """A timer."""
-
-    def __init__(self, timers: list["Call"], due: float, callback: Callable[[], None]) -> None:
-        self.timers = timers
-        self.due = due
-        self.callback = callback
-
-    def cancel(self) -> None:
-        """Forget the timer."""
-        if self in self.timers:
-            self.timers.remove(self)
-
-
-class Time:
-    """A clock with timers."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.timers: list[Call] = []
-
-    def __call__(self) -> float:
-        """Return the time in seconds."""
-        return self.now
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Call:
-        """Set a timer."""
-        call = Call(self.timers, self.now + delay, callback)
-        self.timers.append(call)
-        return call
-
-    def elapse(self, seconds: float) -> None:
-        """Let time pass, and run the timers that are due meanwhile."""
-        end = self.now + seconds
-        while due := [timer for timer in self.timers if timer.due <= end]:
-            first = min(due, key=lambda timer: timer.due)
-            self.timers.remove(first)
-            self.now = first.due
-            first.callback()
-        self.now = end
 
 
 class Room:
     """A broker with one topic, ``t``, that has presence, and all notices that it has encoded."""
 
     def __init__(self, **config: Any) -> None:
-        self.time = Time()
+        self.time = Clock(100.0)
         self.notices: list[Notice] = []
-        self.broker = make_broker(
+        self.broker = self.make_broker(
             clock=self.time,
             call_later=self.time.call_later,
             describe_presence=self.describe,
             **{"presence_interval": INTERVAL, "presence_linger": LINGER, **config},
         )
-        self.broker.create_topic("t", GivenOptions(presence=True))
+
+    def make_broker(self, **arguments: Any) -> Broker:
+        """Return a broker with the topic."""
+        broker = make_broker(**arguments)
+        broker.create_topic("t", GivenOptions(presence=True))
+        return broker
 
     def describe(self, notice: Notice) -> Frame:
         """Encode a notice as its number."""
@@ -114,6 +79,30 @@ class Room:
     def present(self) -> list[str]:
         """Return the members at present."""
         return names(self.broker.presence("t"))
+
+
+class SharedRoom(Room):
+    """A room whose broker shares its topics, and the members whose changes it has exported."""
+
+    broker: SharedBroker
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.exported: list[Who] = []
+        self.broker.export_presence(lambda topic, who: self.exported.append(who))
+
+    def make_broker(self, **arguments: Any) -> SharedBroker:
+        """Return a broker with the topic."""
+        broker = make_shared_broker(**arguments)
+        broker.install("t", TopicOptions(presence=True), "")
+        return broker
+
+    @property
+    def presence(self) -> Presence:
+        """The presence of the topic."""
+        presence = self.broker.topic("t").presence
+        assert presence is not None
+        return presence
 
 
 def name(who: Who) -> str:

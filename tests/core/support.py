@@ -1,9 +1,9 @@
 """Helpers shared by the tests of the core."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from pubsub.core.broker import Broker, Change
+from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
@@ -11,6 +11,7 @@ from pubsub.core.history import History, HistoryBudget
 from pubsub.core.loss import Loss
 from pubsub.core.presence import Notice
 from pubsub.core.publication import Frame, Publication
+from pubsub.core.shared import SharedBroker
 
 Row = TypeVar("Row")
 
@@ -41,17 +42,30 @@ def describe_presence(notice: Notice) -> Frame:
     return reply(repr(notice))
 
 
-ARGUMENTS = ("encode", "describe_presence", "announce", "shared", "clock", "call_later")
+ARGUMENTS = ("encode", "encode_kept", "describe_loss", "describe_presence", "clock", "call_later")
 """Arguments of a broker that tests replace."""
 
+AnyBroker = TypeVar("AnyBroker", bound=Broker)
 
-def make_broker(announce: Callable[[Change], None] | None = None, **more: Any) -> Broker:
+
+def make_broker(**more: Any) -> Broker:
     """Return a broker with these arguments and, for the rest of them, this configuration."""
+    return _make(Broker, more)
+
+
+def make_shared_broker(**more: Any) -> SharedBroker:
+    """Return a broker that shares its topics; see `make_broker`."""
+    return _make(SharedBroker, more)
+
+
+def _make(kind: type[AnyBroker], more: dict[str, Any]) -> AnyBroker:
     arguments = {name: more.pop(name) for name in ARGUMENTS if name in more}
-    if announce is not None:
-        arguments["announce"] = announce
-    by_default = {"encode": encode, "describe_presence": describe_presence}
-    return Broker(Configuration(**more), describe_loss=describe_loss, **by_default | arguments)
+    by_default: dict[str, Any] = {
+        "encode": encode,
+        "describe_loss": describe_loss,
+        "describe_presence": describe_presence,
+    }
+    return kind(Configuration(**more), **by_default | arguments)
 
 
 def make_history(capacity: int, max_bytes: int = 1 << 30) -> History:

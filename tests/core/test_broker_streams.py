@@ -21,14 +21,12 @@ from hypothesis.stateful import (
     rule,
 )
 
-from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.configuration import Configuration
 from pubsub.core.loss import Loss
 from pubsub.core.options import GivenOptions, Overflow
 from pubsub.core.publication import Frame, Position, Publication
 from pubsub.core.topic import Recover
-from tests.core.support import describe_presence, reply
+from tests.core.support import make_broker, make_shared_broker, reply
 
 NAMES = st.sampled_from("ab")
 POLICIES = st.sampled_from([Overflow.CATCH_UP, *Overflow])
@@ -135,17 +133,18 @@ class StreamsMachine(RuleBasedStateMachine):
     shared = False
     """Whether other processes decide on the order of topics with history, so offsets have holes."""
 
+    make_broker = staticmethod(make_broker)
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.broker = Broker(
-            Configuration(
-                queue_size=3, once_seconds=SECONDS, recovery_limit=RECOVERY_LIMIT, max_topics=3
-            ),
+        self.broker = self.make_broker(
+            queue_size=3,
+            once_seconds=SECONDS,
+            recovery_limit=RECOVERY_LIMIT,
+            max_topics=3,
             encode=encode,
             describe_loss=describe_loss,
-            describe_presence=describe_presence,
-            shared=self.shared,
             clock=lambda: self.now,
         )
         self.rooms: dict[str, Room] = {}
@@ -479,6 +478,7 @@ class SharedStreamsMachine(StreamsMachine):
     """The same in one process of several."""
 
     shared = True
+    make_broker = staticmethod(make_shared_broker)
 
 
 class TestSharedStreams(SharedStreamsMachine.TestCase):

@@ -9,8 +9,8 @@ import pytest
 from pubsub.core.client import Client
 from pubsub.core.errors import NoPresence, TopicNotFound
 from pubsub.core.options import GivenOptions, TopicRules
-from pubsub.core.presence import Member, Presence, Who
-from tests.core.presence_room import INTERVAL, LINGER, Room, changes, names
+from pubsub.core.presence import Member, Who
+from tests.core.presence_room import INTERVAL, LINGER, Room, SharedRoom, changes, names
 from tests.core.support import publish, read, reply
 
 
@@ -500,19 +500,10 @@ def test_representation() -> None:
 # --- Other processes ---
 
 
-def shared(room: Room) -> tuple[Presence, list[Who]]:
-    """Return the presence of the room's topic, and the members that have changed here."""
-    exported: list[Who] = []
-    room.broker.export_presence(lambda topic, who: exported.append(who))
-    presence = room.broker.topic("t").presence
-    assert presence is not None
-    return presence, exported
-
-
 def test_one_user_on_two_processes() -> None:
     """A user in two processes is one member, with the connections to both."""
-    room = Room()
-    presence, _ = shared(room)
+    room = SharedRoom()
+    presence = room.presence
     client = room.join("ann")
     presence.set_remote("p", Who("ann", None), b"{}", 2)
     presence.set_remote("q", Who("bob", None), b"{}", 1)
@@ -530,8 +521,8 @@ def test_one_user_on_two_processes() -> None:
 
 def test_watchers_are_notified_of_other_processes() -> None:
     """Watchers get members of other processes as they get those of their own, once an interval."""
-    room = Room()
-    presence, _ = shared(room)
+    room = SharedRoom()
+    presence = room.presence
     watcher = room.watch()
     presence.set_remote("p", Who("ann", None), b"{}", 1)
     presence.set_remote("p", Who("bob", None), b"{}", 1)
@@ -546,8 +537,8 @@ def test_watchers_are_notified_of_other_processes() -> None:
 
 def test_user_lingers_in_each_process() -> None:
     """A user who was lost here is a member as long as it lingers here or is elsewhere."""
-    room = Room()
-    presence, exported = shared(room)
+    room = SharedRoom()
+    presence, exported = room.presence, room.exported
     ann = Who("ann", None)
     client = room.join("ann")
     presence.set_remote("p", ann, b"{}", 0)
@@ -563,8 +554,8 @@ def test_user_lingers_in_each_process() -> None:
 
 def test_what_other_processes_may_know() -> None:
     """Each change of this process' own members is exported, and they can be listed."""
-    room = Room()
-    presence, exported = shared(room)
+    room = SharedRoom()
+    presence, exported = room.presence, room.exported
     client = room.join("ann")
     room.broker.identify(client, "bob", b'{"n":1}')
     presence.set_remote("p", Who("ann", None), b"{}", 1)
@@ -577,8 +568,8 @@ def test_what_other_processes_may_know() -> None:
 
 def test_infos_that_differ() -> None:
     """What is known about a user is what was said last; to say the same again changes nothing."""
-    room = Room()
-    presence, _ = shared(room)
+    room = SharedRoom()
+    presence = room.presence
     ann = Who("ann", None)
     watcher = room.watch()
     for process, info in (("p", b'{"n":1}'), ("q", b'{"n":2}'), ("p", b'{"n":1}')):
@@ -592,8 +583,8 @@ def test_infos_that_differ() -> None:
 
 def test_unknown_members_of_other_processes() -> None:
     """To hear that somebody has left who was never there does no harm."""
-    room = Room()
-    presence, _ = shared(room)
+    room = SharedRoom()
+    presence = room.presence
     presence.set_remote("p", Who("ann", None), None, 0)
     presence.drop_process("q")
     assert room.broker.presence("t").clients == 0
@@ -601,8 +592,8 @@ def test_unknown_members_of_other_processes() -> None:
 
 def test_members_of_one_process() -> None:
     """The members of this process alone are listed up to the same number as those of all."""
-    room = Room(presence_max=2)
-    presence, _ = shared(room)
+    room = SharedRoom(presence_max=2)
+    presence = room.presence
     presence.set_remote("p", Who("bob", None), b"{}", 3)
     room.join("ann")
     other = room.join()

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from pubsub import fairness
 from pubsub.core.timer import SharedTimer, on_running_loop
-from tests.core.presence_room import Time
+from tests.clock import Clock
 
 
-def make(time: Time) -> SharedTimer:
+def make(time: Clock) -> SharedTimer:
     """Return a timer of ten seconds."""
     return SharedTimer(10, clock=time, call_later=time.call_later)
 
@@ -25,7 +25,7 @@ def logs(log: list[str], text: str, work: int = 1) -> Callable[[], int]:
 
 def test_tasks_run_once_in_their_order() -> None:
     """Each task runs once, after the delay, and all of them need one timer."""
-    time, log = Time(), list[str]()
+    time, log = Clock(), list[str]()
     timer = make(time)
     first, second = logs(log, "a"), logs(log, "b")
     timer.add(first)
@@ -42,7 +42,7 @@ def test_tasks_run_once_in_their_order() -> None:
 
 def test_task_that_adds_itself() -> None:
     """A task that is added while it runs is due again after the delay."""
-    time, log = Time(), list[str]()
+    time, log = Clock(), list[str]()
     timer = make(time)
 
     def task() -> int:
@@ -58,7 +58,7 @@ def test_task_that_adds_itself() -> None:
 
 def test_discarded_task() -> None:
     """A task that is discarded does not run; discarding is safe at any time."""
-    time, log = Time(), list[str]()
+    time, log = Clock(), list[str]()
     timer = make(time)
     task = logs(log, "a")
     timer.add(task)
@@ -70,7 +70,7 @@ def test_discarded_task() -> None:
 
 def test_long_work_is_sliced() -> None:
     """Tasks that are due at once run in several turns of the event loop if they take long."""
-    time, log = Time(), list[str]()
+    time, log = Clock(), list[str]()
     timer = make(time)
     for text in "abc":
         timer.add(logs(log, text, fairness.TIMER_SLICE // 2 + 1))
@@ -84,7 +84,7 @@ def test_long_work_is_sliced() -> None:
 
 def test_restart() -> None:
     """On another event loop the timer is set again, for what remains of the delay."""
-    time, log = Time(), list[str]()
+    time, log = Clock(), list[str]()
     timer = make(time)
     timer.restart()
     assert time.timers == []
@@ -97,7 +97,7 @@ def test_restart() -> None:
 
 def test_task_that_fails() -> None:
     """The tasks after one that fails still run."""
-    time, log = Time(), list[str]()
+    time, log = Clock(), list[str]()
     timer = make(time)
 
     def fail() -> int:
@@ -122,6 +122,6 @@ async def test_running_loop() -> None:
 
 def test_representation() -> None:
     """A timer shows its delay and the number of tasks."""
-    timer = make(Time())
+    timer = make(Clock())
     timer.add(logs([], "a"))
     assert repr(timer) == "<SharedTimer of 10 s, 1 tasks>"

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from pubsub.cluster.channels.batches import Item
-from pubsub.core.broker import Broker
+from pubsub.core.shared import SharedBroker
 from pubsub.fairness import BUDGET, RELAYED_EVENT
 
 MAX_WAITING_BYTES = 8 * 1024 * 1024
@@ -34,7 +34,7 @@ class Arrivals:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: SharedBroker,
         *,
         budget: int = BUDGET,
         max_bytes: int = MAX_WAITING_BYTES,

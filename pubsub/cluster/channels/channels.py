@@ -11,9 +11,9 @@ from pubsub.cluster.channels.losses import MAX_HELD_BYTES, Ask
 from pubsub.cluster.channels.outgoing import Outgoing
 from pubsub.cluster.channels.sent import SentLog
 from pubsub.cluster.names import channel_of, partition_of
-from pubsub.core.broker import Broker
 from pubsub.core.errors import TopicNotFound
 from pubsub.core.publication import Publication
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater
 from pubsub.relay.base import Relay
 from pubsub.relay.errors import Unavailable
@@ -75,7 +75,7 @@ class Channels:
 
     Args:
         process_id: The id of this process, which no other process ever has.
-        broker: The broker, made with ``shared=True``.
+        broker: The broker of this process.
         relay: The way to the others.
         ask: Asks a process what was lost; see `count` for the answer.
         ask_positions: Asks all processes for their position; see `position` for the answer.
@@ -90,7 +90,7 @@ class Channels:
     def __init__(
         self,
         process_id: str,
-        broker: Broker,
+        broker: SharedBroker,
         relay: Relay,
         *,
         ask: Ask,
@@ -99,7 +99,7 @@ class Channels:
         clock: Callable[[], float],
         call_later: CallLater,
         log: SentLog | None = None,
-        arrivals: Callable[[Broker], Arrivals] = Arrivals,
+        arrivals: Callable[[SharedBroker], Arrivals] = Arrivals,
         max_held_bytes: int = MAX_HELD_BYTES,
     ) -> None:
         self._broker = broker

@@ -10,7 +10,7 @@ from pubsub.cluster.channels.arrivals import Arrivals
 from pubsub.cluster.channels.batches import Batch, decode_batch
 from pubsub.cluster.channels.losses import MAX_HELD_BYTES, Ask, Losses
 from pubsub.cluster.channels.streams import Held, Stream
-from pubsub.core.broker import Broker
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater
 
 FORGET_AFTER = 3600.0
@@ -56,7 +56,7 @@ class Incoming:
     def __init__(
         self,
         process_id: str,
-        broker: Broker,
+        broker: SharedBroker,
         arrivals: Arrivals,
         *,
         ask: Ask,

@@ -9,7 +9,7 @@ from pubsub.cluster.channels.batches import Batch
 from pubsub.cluster.channels.streams import Gap, Held, Stream
 from pubsub.cluster.channels.watch import Watch
 from pubsub.cluster.gaps import tell_bound, tell_count
-from pubsub.core.broker import Broker
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater
 from pubsub.relay.errors import Unavailable
 
@@ -42,7 +42,7 @@ class Losses:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: SharedBroker,
         arrivals: Arrivals,
         *,
         deliver: Callable[[Stream, Batch, float], None],

@@ -1,1 +1,1 @@
-"""What is asked of all processes, and answered for the room."""
+"""Listings and totals of the whole room, for which all processes are asked."""

@@ -1,4 +1,4 @@
-"""What a process says about itself to the others: its totals, its counters, and its clients."""
+"""What a process tells the others about itself: its totals, its counters, and its clients."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ import msgspec
 
 from pubsub import fairness
 from pubsub.cluster.figures.rows import ClientRow, Subscriber
-from pubsub.cluster.members.beats import Totals
-from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
+from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.beats import Totals
 from pubsub.core.counters import ClientStatistics, TopicStatistics
 from pubsub.core.errors import TopicNotFound
+from pubsub.core.shared import SharedBroker
 from pubsub.protocol.codes import Close
 from pubsub.registry import Registry
 from pubsub.turns import Turns
@@ -31,19 +31,19 @@ TOTALS, TOPICS, CLIENTS, DISCONNECT = (
 
 
 class ClientsAsked(msgspec.Struct, array_like=True):
-    """Which clients are asked for."""
+    """A question for some clients."""
 
     prefix: str
-    """How their ids begin."""
+    """Only those whose id begins with it."""
     after: int
     """Only those whose ``joined`` is higher."""
     limit: int
     with_topics: bool
-    """Whether each is told with its topics (`Subscriber`), instead of as a `ClientRow`."""
+    """Whether the answer has a `Subscriber` for each, with its topics, instead of a `ClientRow`."""
 
 
 class DisconnectAsked(msgspec.Struct, array_like=True):
-    """Who is to be disconnected: one client, or all of a user."""
+    """A request to disconnect one client, or all clients of a user."""
 
     client_id: str | None
     user: str | None
@@ -56,7 +56,7 @@ class Answer(msgspec.Struct, array_like=True):
     slices: list[bytes]
     """Encoded lists of rows, each of which is decoded in a few milliseconds at most."""
     number: int
-    """Of clients: all that have the prefix, or those that were disconnected."""
+    """The number of clients that have the prefix, or that were disconnected."""
 
 
 Counters = tuple[int, int, int, int]
@@ -72,13 +72,13 @@ class Answers:
         turns: For slices of long work.
     """
 
-    def __init__(self, broker: Broker, registry: Registry, turns: Turns) -> None:
+    def __init__(self, broker: SharedBroker, registry: Registry, turns: Turns) -> None:
         self._broker = broker
         self._registry = registry
         self._turns = turns
 
     def serve(self, messenger: Messenger) -> None:
-        """Answer the questions that arrive from now on."""
+        """Begin to answer questions."""
         messenger.handle(TOTALS, lambda body: self._encode())
         messenger.handle(TOPICS, self._answer_topics)
         messenger.handle(CLIENTS, self._answer_clients)
@@ -167,5 +167,5 @@ def _with_topics(client: ClientStatistics) -> Subscriber:
 
 
 def counters_of(counted: TopicStatistics) -> Counters:
-    """Return them as they travel."""
+    """Return rows in the form in which they are sent."""
     return counted.messages, counted.subscribers, counted.delivered, counted.dropped

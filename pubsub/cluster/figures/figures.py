@@ -1,4 +1,4 @@
-"""Figures of the whole room: what this process counts, together with the answers of the others."""
+"""Figures of the whole room: those of this process, combined with the answers of the others."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,9 +19,9 @@ from pubsub.cluster.figures.answers import (
     counters_of,
 )
 from pubsub.cluster.figures.rows import ClientRow, FirstRows, Subscriber, end_of_page
-from pubsub.cluster.members.beats import Totals
-from pubsub.cluster.members.members import Members
-from pubsub.cluster.messenger import Messenger
+from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.beats import Totals
+from pubsub.cluster.peers.peers import Peers
 from pubsub.core.counters import TopicStatistics
 from pubsub.core.publication import Position
 from pubsub.relay.errors import Unavailable
@@ -31,10 +31,10 @@ SUMMED = (
     *("clients", "subscribers", "messages", "delivered", "dropped"),
     *("history_bytes", "history_evicted"),
 )
-"""The totals that are sums over all processes; all processes have the same topics."""
+"""The totals that are added up. The number of topics is not: all processes have the same ones."""
 
 _BYTES_OF_NAME = 520
-"""The most that the name of a topic takes in a question."""
+"""Bytes that the name of a topic takes in a question at most."""
 
 Named = tuple[str, TopicStatistics]
 
@@ -47,7 +47,7 @@ class ClientPage(NamedTuple):
 
     is_last: bool
     total: int
-    """All clients with the prefix."""
+    """The number of all clients with the prefix."""
 
 
 class Figures:
@@ -56,20 +56,20 @@ class Figures:
     Args:
         process_id: The id of this process.
         messenger: Asks the others.
-        members: Knows which there are, and their last figures.
+        peers: Knows which other processes live, and their last figures.
         answers: Counts for this process.
         turns: For slices of long work.
         is_connected: Returns whether this process takes part in the room.
         position: Returns the position of a topic with history in the order that all processes
             share; it may raise `Unavailable`.
-        clock: Returns the time in seconds, as for ``members``.
+        clock: Returns the time in seconds, as for ``peers``.
     """
 
     def __init__(
         self,
         process_id: str,
         messenger: Messenger,
-        members: Members,
+        peers: Peers,
         answers: Answers,
         *,
         turns: Turns,
@@ -79,7 +79,7 @@ class Figures:
     ) -> None:
         self.process_id = process_id
         self.messenger = messenger
-        self.members = members
+        self.peers = peers
         self.answers = answers
         self.turns = turns
         self.is_connected = is_connected
@@ -88,12 +88,12 @@ class Figures:
         answers.serve(messenger)
 
     def inquire(self) -> "Inquiry":
-        """Return what asks the processes that are alive now."""
+        """Begin a request, for which the processes are asked that are alive now."""
         return Inquiry(self)
 
 
 class _Other:
-    """Another process, and the figures of it that are known."""
+    """Another process, and its last known figures."""
 
     __slots__ = ("answers", "as_of", "counts", "serves", "totals")
 
@@ -108,7 +108,7 @@ class _Other:
 
 
 class Inquiry:
-    """What one request asks of all processes, in one question or several.
+    """The questions to all processes that one request needs.
 
     A process that does not answer a question within half a second is not asked again; its last
     heartbeat takes the place of its answers as far as it can. Without the network only this process
@@ -119,10 +119,10 @@ class Inquiry:
         self._figures = figures
         self.is_complete = figures.is_connected()
         """Whether all processes have answered so far."""
-        alive = figures.members.alive if self.is_complete else []
+        alive = figures.peers.alive if self.is_complete else []
         self._others = {
-            member.id: _Other(member.totals, member.heard, member.counts, serves=member.serves)
-            for member in alive
+            peer.id: _Other(peer.totals, peer.heard, peer.counts, serves=peer.serves)
+            for peer in alive
         }
 
     def processes(self) -> list[dict[str, Any]]:
@@ -175,7 +175,7 @@ class Inquiry:
         return found
 
     async def position(self, topic: str) -> Position | None:
-        """Return the position of a topic with history; ``None`` if it cannot be found out now."""
+        """Return the position of a topic with history; ``None`` if others are out of reach."""
         if self._figures.is_connected():
             try:
                 return await self._figures.position(topic)
@@ -189,8 +189,9 @@ class Inquiry:
     ) -> ClientPage:
         """Return a page of clients; see `ClientsAsked`.
 
-        Two clients of different processes may have the same place in the order. They are on one
-        page then, which may have fewer rows than ``limit`` for it (or more, if they alone do).
+        Two clients of different processes may have the same place in the order. Such clients are
+        never on different pages, so a page may have fewer rows than ``limit`` (or more, if it has
+        no others).
         """
         figures = self._figures
         asked = ClientsAsked(prefix, after, limit + 1, with_topics)
@@ -256,7 +257,7 @@ def _process(process_id: str, totals: Totals, age: float) -> dict[str, Any]:
 
 
 def _decode(data: bytes) -> Answer | None:
-    """Decode an answer; ``None`` if another version of the program has sent something else."""
+    """Return an answer; ``None`` if it is none, or of another version of the program."""
     try:
         return msgspec.msgpack.decode(data, type=Answer)
     except msgspec.MsgspecError:

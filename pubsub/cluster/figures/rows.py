@@ -47,7 +47,7 @@ class FirstRows:
 def end_of_page(rows: list[Any], limit: int) -> int:
     """Return where a page ends that does not separate rows of equal ``joined``.
 
-    A cursor names that number alone. No process has two such clients.
+    A cursor is that number alone. Clients of one process never share a number.
     """
     end = limit = min(limit, len(rows))
     while 0 < end < len(rows) and rows[end - 1].joined == rows[end].joined:

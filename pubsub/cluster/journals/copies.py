@@ -16,7 +16,7 @@ from pubsub import fairness
 from pubsub.cluster.journals import entries
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
-from pubsub.core.broker import Broker
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, Timer
 from pubsub.relay.base import Entry, Relay
 from pubsub.relay.errors import Unavailable
@@ -53,7 +53,7 @@ class Counts:
 class Surroundings:
     """What all copies of a process have in common."""
 
-    broker: Broker
+    broker: SharedBroker
     relay: Relay
     partitions: Partitions
     turns: Turns

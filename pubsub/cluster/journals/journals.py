@@ -15,10 +15,10 @@ from pubsub.cluster.journals.copies import Copy, Counts, LogLost, Surroundings
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
 from pubsub.cluster.names import log_of
-from pubsub.core.broker import Broker
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.once import Repetition
 from pubsub.core.publication import Publication
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.relay.base import Entry, Relay
 from pubsub.relay.errors import Unavailable
@@ -75,7 +75,7 @@ class Journals:
         called before the next one is delivered.
 
     Args:
-        broker: Made with ``shared=True``.
+        broker: The broker of this process.
         relay: Where the logs are. It is started by others. Its `read` and `last_offset` must
             answer with everything that was appended before.
         turns: For long work, which is done in slices.
@@ -91,7 +91,7 @@ class Journals:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: SharedBroker,
         relay: Relay,
         *,
         turns: Turns,
@@ -252,13 +252,13 @@ class Journals:
             raise failures[0]
 
     def on_removed(self, name: str) -> None:
-        """Note that a topic is being deleted; call it in the same turn as `Broker.remove`."""
+        """Note that a topic is being deleted; call it in the same turn as `SharedBroker.remove`."""
         copy = self._copies.get(name)
         if copy is not None:
             self._drop(copy, TopicNotFound(name))
 
     def on_begun_again(self, name: str) -> None:
-        """Note that a topic has a new epoch; call it just after `Broker.begin_again`."""
+        """Note that a topic has a new epoch; call it just after `SharedBroker.begin_again`."""
         copy = self._copies.get(name)
         if copy is not None:
             del self._by_log[copy.log]

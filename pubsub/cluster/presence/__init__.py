@@ -1,1 +1,1 @@
-"""Members of topics in other processes."""
+"""The members of topics in all processes."""

@@ -1,4 +1,4 @@
-"""What processes say to each other about the members of topics."""
+"""Messages between processes about the members of topics."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -10,23 +10,23 @@ from pubsub.cluster.names import ProcessId
 from pubsub.core.presence import Member, Who
 
 SLICE = 300
-"""Members that are read or changed in one turn of the event loop: about 2 ms."""
+"""Members that are read or changed in one turn of the event loop, which takes about 2 ms."""
 
 Item = TypeVar("Item")
 
 
 class Said(Struct, array_like=True, frozen=True):
-    """What a process says about one of its members."""
+    """One member of a process, as it tells the others."""
 
     user: str | None
     client_id: str | None
     info: bytes | None
-    """``None`` if it is no member any more."""
+    """``None`` if it is no longer a member."""
     clients: int
 
 
 class Changes(Struct, array_like=True, frozen=True):
-    """A message on a partition's channel. One without topics repeats the number of the last one."""
+    """A message on the channel of a partition. Without topics it repeats the last number."""
 
     process: ProcessId
     sequence: int
@@ -34,10 +34,10 @@ class Changes(Struct, array_like=True, frozen=True):
 
 
 class State(Struct, array_like=True):
-    """The answer to the question for topics: all members of this process."""
+    """The answer to a question about topics: all members of this process."""
 
     sequences: dict[int, int]
-    """The number of the last message in each partition, which the members are not older than."""
+    """The number of the last message in each partition; the members are at least as recent."""
     topics: dict[str, list[Said]]
     complete: bool = True
 
@@ -48,14 +48,14 @@ def channel_of(partition: int) -> str:
 
 
 def said_about(who: Who, member: Member | None) -> Said:
-    """Return what a process says about a member, or about who is none any more."""
+    """Return what a process tells about a member; without ``member``, that it has left."""
     if member is None:
         return Said(who.user, who.client_id, None, 0)
     return Said(who.user, who.client_id, member.info, member.clients)
 
 
 def who_of(said: Said) -> Who:
-    """Return the member that something is said about."""
+    """Return the identity of the member."""
     return Who(said.user, said.client_id)
 
 

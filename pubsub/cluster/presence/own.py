@@ -1,4 +1,4 @@
-"""What this process says about its own members of topics."""
+"""The members of topics in this process, as it tells the others."""
 
 from itertools import islice
 
@@ -14,14 +14,14 @@ from pubsub.cluster.presence.messages import (
     said_about,
 )
 from pubsub.cluster.presence.timers import Timers
-from pubsub.core.broker import Broker
 from pubsub.core.errors import TopicError
 from pubsub.core.presence import Presence, Who
+from pubsub.core.shared import SharedBroker
 from pubsub.relay.base import Relay
 from pubsub.turns import Turns
 
 INTERVAL = 0.1
-"""Seconds in which the changes of this process' members are collected."""
+"""Seconds for which changes of members are collected before they are sent."""
 
 CONFIRM_AFTER = 2.0
 """Seconds after the last message until its number is repeated, in case it was lost."""
@@ -33,7 +33,7 @@ _OVERHEAD = 16
 
 
 class OwnMembers:
-    """Publishes the changes of this process' members, and answers who they are.
+    """Publishes changes of the members in this process, and answers questions about them.
 
     The messages about a partition have consecutive numbers, so that others notice a loss.
 
@@ -44,7 +44,7 @@ class OwnMembers:
         timers: Calls functions later.
     """
 
-    def __init__(self, process: str, broker: Broker, relay: Relay, timers: Timers) -> None:
+    def __init__(self, process: str, broker: SharedBroker, relay: Relay, timers: Timers) -> None:
         self._process = process
         self._broker = broker
         self._relay = relay
@@ -62,7 +62,7 @@ class OwnMembers:
         self._timers.later(INTERVAL, self._flush)
 
     def confirm_all(self) -> None:
-        """Let others notice what they have missed."""
+        """Have others notice what they have missed."""
         self._unconfirmed.update(self._sequences)
         self._confirm()
 
@@ -128,7 +128,7 @@ class OwnMembers:
         return f"<OwnMembers of {self._process}, {len(self._changed)} topics have changed>"
 
 
-def presence_of(broker: Broker, name: str) -> Presence | None:
+def presence_of(broker: SharedBroker, name: str) -> Presence | None:
     """Return the presence of a topic; ``None`` if there is none, or no such topic."""
     try:
         return broker.topic(name).presence

@@ -5,7 +5,7 @@ from operator import itemgetter
 
 from pubsub.cluster.names import key_of
 from pubsub.cluster.topics.records import Known, Record, decode
-from pubsub.core.broker import Broker
+from pubsub.core.shared import SharedBroker
 from pubsub.logs import events as log
 from pubsub.protocol import replies
 
@@ -34,7 +34,7 @@ class Catalogue:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: SharedBroker,
         *,
         on_removed: Callable[[str], None],
         on_begun_again: Callable[[str], None],

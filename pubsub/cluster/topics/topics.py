@@ -14,10 +14,10 @@ from pubsub.cluster.topics.changes import PATIENCE, LogFunction, TopicChanges
 from pubsub.cluster.topics.concurrency import for_each
 from pubsub.cluster.topics.records import Record
 from pubsub.cluster.topics.revisions import Revisions
-from pubsub.core.broker import Broker
 from pubsub.core.errors import LimitExceeded, TopicExists
 from pubsub.core.names import validate_name
 from pubsub.core.options import NOT_GIVEN, GivenOptions
+from pubsub.core.shared import SharedBroker
 from pubsub.core.topic import new_epoch
 from pubsub.logs import events as log
 from pubsub.relay.base import Relay, Snapshot
@@ -66,7 +66,7 @@ class Topics:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: SharedBroker,
         relay: Relay,
         *,
         begin_log: LogFunction,

@@ -1,48 +1,31 @@
-"""Events of a topic with history whose order several processes share, as one of them keeps them."""
+"""The broker that shares its topics: events of topics with history, as it keeps them."""
 
 from typing import Any
 
-from pubsub.core.broker import Broker
-from pubsub.core.configuration import Configuration
 from pubsub.core.options import Overflow, TopicOptions
 from pubsub.core.publication import Position
+from pubsub.core.shared import SharedBroker
 from pubsub.core.topic import Recover
-from tests.core.support import describe_loss, describe_presence, encode, join, read, reply
+from tests.clock import Clock
+from tests.core.support import join, make_shared_broker, read, reply
 
 
-class Clock:
-    """A clock that tests set."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        """Return the time in seconds."""
-        return self.now
-
-
-def make(*, recovery_limit: int = 1000, **options: Any) -> tuple[Broker, Clock]:
+def make(*, recovery_limit: int = 1000, **options: Any) -> tuple[SharedBroker, Clock]:
     """Return a broker with the topic `t`."""
     clock = Clock()
-    broker = Broker(
-        Configuration(recovery_limit=recovery_limit),
-        encode=encode,
-        describe_loss=describe_loss,
-        describe_presence=describe_presence,
-        shared=True,
-        clock=clock,
-    )
+    broker = make_shared_broker(recovery_limit=recovery_limit, clock=clock)
     broker.install("t", TopicOptions(history=10, **options), "epoch001")
     return broker, clock
 
 
-def deliver(broker: Broker, *offsets: int, age: float = 0.0) -> None:
+def deliver(broker: SharedBroker, *offsets: int, age: float = 0.0) -> None:
     """Deliver events whose text is their offset."""
     for offset in offsets:
         event = str(offset).encode()
         broker.deliver_kept("t", event, offset=offset, publisher_id=None, user=None, age=age)
 
 
-def recovered(broker: Broker, offset: int) -> bool | None:
+def recovered(broker: SharedBroker, offset: int) -> bool | None:
     """Return whether everything after an offset is still kept."""
     client = join(broker)
     since = Recover(Position("epoch001", offset))
@@ -119,7 +102,7 @@ def test_accepted_messages_are_counted_where_they_were_accepted() -> None:
     assert (statistics.messages, statistics.client_publications) == (2, 1)
 
 
-def page(broker: Broker, offset: int, limit: int = 10) -> tuple[bool, list[int]]:
+def page(broker: SharedBroker, offset: int, limit: int = 10) -> tuple[bool, list[int]]:
     """Return whether a page after an offset is complete, and the offsets in it."""
     found = broker.history("t", since=Position("epoch001", offset), limit=limit)
     return found.complete, [frame.offset for frame in found.frames]

@@ -1,13 +1,13 @@
-"""How many subscribers each topic has in the other processes of a room."""
+"""The number of subscribers that each topic has in other processes."""
 
 import asyncio
 from collections.abc import Mapping
 
 import msgspec
 
-from pubsub.cluster.members.beats import Count, Member
-from pubsub.cluster.messenger import Messenger, NoAnswer
-from pubsub.core.broker import Broker
+from pubsub.cluster.messenger.messenger import Messenger, NoAnswer
+from pubsub.cluster.peers.beats import Count, Peer
+from pubsub.core.shared import SharedBroker
 from pubsub.turns import Turns
 
 TIMEOUT = 2.0
@@ -27,7 +27,7 @@ class Counts:
         turns: For slices of long work.
     """
 
-    def __init__(self, messenger: Messenger, broker: Broker, turns: Turns) -> None:
+    def __init__(self, messenger: Messenger, broker: SharedBroker, turns: Turns) -> None:
         self._messenger = messenger
         self._broker = broker
         self._turns = turns
@@ -36,7 +36,7 @@ class Counts:
         messenger.handle(_KIND, self._answer)
 
     def stop(self) -> None:
-        """Wait for no answers any longer."""
+        """Stop waiting for answers."""
         for task in self._tasks:
             task.cancel()
 
@@ -49,59 +49,59 @@ class Counts:
         """Return the number of a topic's subscribers in all other processes."""
         return self._subscribers.get(topic, 0)
 
-    def clear(self, member: Member) -> None:
+    def clear(self, peer: Peer) -> None:
         """Forget the counts of a process. They must be asked for when it is back."""
-        member.must_ask = True
-        for topic in list(member.counts):
-            self._count(member, topic, 0)
+        peer.must_ask = True
+        for topic in list(peer.counts):
+            self._count(peer, topic, 0)
 
-    def apply(self, member: Member, counts: Mapping[str, int]) -> None:
+    def apply(self, peer: Peer, counts: Mapping[str, int]) -> None:
         """Note the new counts of some topics, from a heartbeat."""
         for topic, number in counts.items():
-            self._count(member, topic, number)
-        if member.recent is not None:
-            member.recent.update(counts)
+            self._count(peer, topic, number)
+        if peer.recent is not None:
+            peer.recent.update(counts)
 
-    def _count(self, member: Member, topic: str, number: int) -> None:
-        change = number - member.counts.get(topic, 0)
+    def _count(self, peer: Peer, topic: str, number: int) -> None:
+        change = number - peer.counts.get(topic, 0)
         if number:
-            member.counts[topic] = number
+            peer.counts[topic] = number
         else:
-            member.counts.pop(topic, None)
+            peer.counts.pop(topic, None)
         total = self._subscribers.get(topic, 0) + change
         if total:
             self._subscribers[topic] = total
         else:
             self._subscribers.pop(topic, None)
 
-    def ask(self, member: Member) -> None:
-        """Ask a process for all its counts. If that fails, ``must_ask`` of the member says so."""
-        member.must_ask = False
-        member.recent = set()
-        task = asyncio.ensure_future(self._replace(member, member.recent))
+    def ask(self, peer: Peer) -> None:
+        """Ask a process for all its counts. A failure sets ``must_ask`` of the peer again."""
+        peer.must_ask = False
+        peer.recent = set()
+        task = asyncio.ensure_future(self._replace(peer, peer.recent))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _replace(self, member: Member, recent: set[str]) -> None:
+    async def _replace(self, peer: Peer, recent: set[str]) -> None:
         """Replace the counts of a process by its answer.
 
         Those in heartbeats since the question are newer.
         """
         try:
-            answer = await self._messenger.ask(member.id, _KIND, timeout=TIMEOUT)
+            answer = await self._messenger.ask(peer.id, _KIND, timeout=TIMEOUT)
             counts = msgspec.msgpack.decode(answer, type=dict[str, Count])
-            known = counts | dict.fromkeys(member.counts.keys() - counts.keys(), 0)
+            known = counts | dict.fromkeys(peer.counts.keys() - counts.keys(), 0)
             for done, (topic, number) in enumerate(known.items(), 1):
-                if not member.is_alive:
+                if not peer.is_alive:
                     return
                 if topic not in recent:
-                    self._count(member, topic, number)
+                    self._count(peer, topic, number)
                 if done % _APPLIED_AT_A_TIME == 0:
                     await self._turns.wait()
         except (NoAnswer, msgspec.MsgspecError):
-            member.must_ask = True
+            peer.must_ask = True
         finally:
-            member.recent = None
+            peer.recent = None
 
     async def _answer(self, body: bytes) -> bytes:
         counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Heartbeats: what a process tells the others each second, and what they know of it from that."""
+"""Heartbeats: what a process sends to the others each second, and what they know from it."""
 
 from typing import Annotated
 
@@ -25,7 +25,7 @@ class Totals(msgspec.Struct, array_like=True, frozen=True):
 
     @classmethod
     def of(cls, statistics: Statistics) -> "Totals":
-        """Return those of a broker."""
+        """Return the totals of a broker."""
         return cls(*(getattr(statistics, name) for name in cls.__struct_fields__))
 
 
@@ -34,17 +34,17 @@ class Beat(msgspec.Struct, array_like=True):
 
     process: ProcessId
     number: int
-    """It grows by one, so the gap that a lost heartbeat leaves is seen."""
+    """It grows by one with each heartbeat, so that others notice a lost one."""
     serves: bool
     is_leaving: bool
     totals: Totals
     positions: dict[int, Count]
     counts: dict[str, Count]
-    """The new number of subscribers of topics where it has changed since the last heartbeat."""
+    """The number of subscribers of each topic where it has changed since the last heartbeat."""
 
 
-class Member:
-    """Another process, as it was when it was last heard.
+class Peer:
+    """Another process, as of its last heartbeat.
 
     ``counts`` has its topics with subscribers, and their number. ``serves`` is false for a process
     that publishes only. ``heard`` is the time of its last heartbeat.
@@ -69,4 +69,4 @@ class Member:
         """The topics in heartbeats since that question; ``None`` while there is none."""
 
     def __repr__(self) -> str:
-        return f"<Member {self.id}, {'alive' if self.is_alive else 'silent'}>"
+        return f"<Peer {self.id}, {'alive' if self.is_alive else 'silent'}>"

@@ -1,64 +1,54 @@
-"""The broker whose topics several processes share: what they bring it, and what it notes."""
+"""The broker that shares its topics: what enters from other processes, and what it notes."""
 
 import pytest
 
-from pubsub.core.broker import Broker, Change
 from pubsub.core.client import Client
 from pubsub.core.errors import NoPresence, ReentrantCall, TopicNotFound
 from pubsub.core.options import GivenOptions, TopicOptions, TopicRules
-from tests.core.support import join, make_broker, publish, read, reply
+from pubsub.core.publication import Publication
+from pubsub.core.shared import SharedBroker
+from tests.core.support import join, make_shared_broker, publish, read, reply
 
 
-def shared_broker(*topics: str) -> Broker:
+def shared_broker(*topics: str) -> SharedBroker:
     """Return a broker with these topics, as other processes would install them."""
-    broker = make_broker(shared=True)
+    broker = make_shared_broker()
     for name in topics:
         broker.install(name, broker.options_for(name), "epoch")
     return broker
 
 
 def test_counts_that_have_changed() -> None:
-    """Each topic whose subscribers have changed is told once, with its present count."""
+    """Each topic whose subscribers have changed is returned once, with its present count."""
     broker = shared_broker("a", "b", "c")
-    assert broker.take_recounted() == {}
+    assert broker.take_changed_counts() == {}
     client = join(broker, "a", "b")
     join(broker, "a")
-    assert broker.take_recounted() == {"a": 2, "b": 1}
-    assert broker.take_recounted() == {}
+    assert broker.take_changed_counts() == {"a": 2, "b": 1}
+    assert broker.take_changed_counts() == {}
     broker.unsubscribe(client, "b")
-    assert broker.take_recounted() == {"b": 0}
+    assert broker.take_changed_counts() == {"b": 0}
     broker.disconnect(client)
-    assert broker.take_recounted() == {"a": 1}
+    assert broker.take_changed_counts() == {"a": 1}
 
 
 def test_counts_of_deleted_topics() -> None:
-    """A topic that was deleted with subscribers has none any longer, and others are not told."""
+    """A deleted topic is returned, with 0, only if it had subscribers."""
     broker = shared_broker("a", "b")
     join(broker, "a")
-    broker.take_recounted()
+    broker.take_changed_counts()
     broker.remove("a", reply("gone"))
     broker.remove("b", reply("gone"))
-    assert broker.take_recounted() == {"a": 0}
-
-
-def test_nothing_is_noted_for_one_process() -> None:
-    """A broker that shares nothing notes nothing."""
-    broker = make_broker()
-    broker.create_topic("a")
-    client = join(broker, "a")
-    broker.unsubscribe(client, "a")
-    broker.disconnect(join(broker, "a"))
-    broker.delete_topic("a", reply("gone"))
-    assert broker.take_recounted() == {}
+    assert broker.take_changed_counts() == {"a": 0}
 
 
 # --- Topics ---
 
 
 def test_it_creates_no_topics() -> None:
-    """Neither its rules nor its clients create topics in it, though they may where it is known."""
+    """Neither its rules nor its clients create topics in it, but it knows which ones they may."""
     rules = TopicRules({"a": GivenOptions(history=3), "b*": GivenOptions(auto_create=False)})
-    broker = make_broker(shared=True, topics=rules, auto_create_topics=True)
+    broker = make_shared_broker(topics=rules, auto_create_topics=True)
     assert broker.subscriber_counts() == {}
     client = join(broker)
     for use in (
@@ -74,7 +64,7 @@ def test_it_creates_no_topics() -> None:
 
 def test_installed_topics() -> None:
     """A topic of another process has its options and its epoch, whatever is configured here."""
-    broker = make_broker(shared=True, max_topics=1, history_size=5)
+    broker = make_shared_broker(max_topics=1, history_size=5)
     broker.install("kept", TopicOptions(history=2), "epoch001")
     broker.install("plain", TopicOptions(), "epoch002")
     assert broker.topic("kept").position == ("epoch001", 0)
@@ -82,13 +72,6 @@ def test_installed_topics() -> None:
     with pytest.raises(NoPresence):
         broker.presence("plain")
     assert broker.count_topics() == 2
-
-
-def test_topics_are_found_without_an_error() -> None:
-    """A topic that may not exist is found, or is not."""
-    broker = shared_broker("a")
-    assert broker.find("a") is broker.topic("a")
-    assert broker.find("b") is None
 
 
 def test_removed_topics() -> None:
@@ -110,8 +93,8 @@ def test_events_of_others() -> None:
     """An event of another process reaches the subscribers of its topic, as it was encoded."""
     broker = shared_broker("a", "b")
     one, other, elsewhere = join(broker, "a"), join(broker, "a"), join(broker, "b")
-    broker.deliver("a", b"x", publisher_id=None, user=None)
-    broker.deliver("missing", b"x", publisher_id=None, user=None)
+    assert broker.deliver("a", b"x", publisher_id=None, user=None) == 2
+    assert broker.deliver("missing", b"x", publisher_id=None, user=None) == 0
     assert (read(one), read(other), read(elsewhere)) == (["x"], ["x"], [])
 
 
@@ -133,8 +116,9 @@ def test_the_publisher_gets_no_copy(
 
 def test_events_of_others_are_no_messages_of_this_process() -> None:
     """They are counted as delivered here and accepted there, and are not announced again."""
-    changes: list[Change] = []
-    broker = make_broker(shared=True, announce=changes.append)
+    announced: list[Publication] = []
+    broker = make_shared_broker()
+    broker.announce_to(announced.append)
     broker.install("a", TopicOptions(), "")
     broker.install("kept", TopicOptions(history=9), "epoch001")
     join(broker, "a", "kept")
@@ -142,7 +126,7 @@ def test_events_of_others_are_no_messages_of_this_process() -> None:
     broker.deliver_kept("kept", b"y", offset=5, publisher_id=None, user=None)
     broker.remove("a", reply("gone"))
     statistics = broker.statistics()
-    assert (statistics.messages, statistics.delivered, changes) == (0, 2, [])
+    assert (statistics.messages, statistics.delivered, announced) == (0, 2, [])
 
 
 def test_callbacks_of_an_outbox_may_not_call_the_broker() -> None:

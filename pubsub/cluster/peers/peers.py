@@ -1,4 +1,4 @@
-"""The processes of a room: which are alive, and what their heartbeats say."""
+"""The other processes of a room: which are alive, and what their heartbeats say."""
 
 import asyncio
 import time
@@ -7,10 +7,10 @@ from itertools import islice
 
 import msgspec
 
-from pubsub.cluster.members.beats import Beat, Member, Totals
-from pubsub.cluster.members.counts import Counts
-from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
+from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.beats import Beat, Peer, Totals
+from pubsub.cluster.peers.counts import Counts
+from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, Timer, on_running_loop
 from pubsub.relay.base import Relay
 from pubsub.turns import Turns
@@ -22,20 +22,20 @@ GREETING_DELAY = 0.05
 """Seconds until a new process gets a heartbeat of this one, so that many of them need only one."""
 
 ALIVE_SECONDS = 6.0
-"""A process that has been silent for longer is in no figures: it was killed, or hangs."""
+"""A process that has been silent for longer was killed, or hangs: it is left out of all figures."""
 
 PRESENT_SECONDS = 18.0
-"""The clients of a process that has been silent for longer are no longer present. It is noticed at
-the next heartbeat, and told in the next notice of presence: 20 seconds after the last one."""
+"""The clients of a process that was silent for longer are no longer present. That is noticed at
+the next heartbeat, and is in the next notice of presence: 20 seconds after the last heartbeat."""
 
 CUT_OFF_SECONDS = 21.0
-"""The same while this process has no network, and for a moment after: the others probably live."""
+"""The same while this process has no network, and shortly after: the others are probably alive."""
 
 GRACE = 3.0
 """Seconds after the network's return in which the others are heard again."""
 
 MAX_COUNTS = 1000
-"""Topics whose counts travel in one heartbeat; more of them take several, one after the other."""
+"""Topics whose counts are sent in one heartbeat; if there are more, several heartbeats follow."""
 
 GREETING_TIME = 0.2
 """Seconds in which the others answer the first heartbeat of a process with one of their own."""
@@ -46,31 +46,31 @@ _BYTES_OF_COUNT = 1024
 """More than one count takes: the longest name has 128 characters, which are at most 512 bytes."""
 
 
-class Members:
-    """Sends a heartbeat each second, and keeps account of those of other processes.
+class Peers:
+    """Sends a heartbeat each second, and keeps track of those of other processes.
 
-    A process is heard of at its first heartbeat (`on_joined`), which all others answer with one of
+    A process joins with its first heartbeat (`on_joined`), which all others answer with one of
     theirs. It is left out of all figures after `ALIVE_SECONDS` of silence (`on_left`), and is
-    forgotten after `PRESENT_SECONDS` (`on_gone`). One that stops says so, and is both at once.
-    Without the network everybody is silent, and is forgotten after `CUT_OFF_SECONDS`. Time in which
-    this process itself was held up does not count.
+    forgotten after `PRESENT_SECONDS` (`on_gone`). One that stops sends a last heartbeat, and is
+    left out and forgotten at once. Without the network all others are silent, and are forgotten
+    after `CUT_OFF_SECONDS`. Time in which this process itself was held up does not count.
 
-    Subscribers are not counted for this: the broker notes the names of topics where their number
-    has changed, and a heartbeat has those counts. After a lost one all are asked for.
+    A heartbeat carries the numbers of subscribers that have changed, which the broker notes. After
+    a lost heartbeat all numbers are asked for.
 
     Args:
         process_id: The id of this process.
         relay: The way to the others.
         messenger: Asks them for their counts.
-        broker: The broker of this process; it must be shared.
+        broker: The broker of this process.
         turns: For slices of long work.
         serves: Whether clients can connect to this process.
         positions: Returns the last sequence of this process in each partition.
         on_positions: Called with a process, its positions and its age in seconds, at each of its
             heartbeats.
-        on_joined: Called with a process that is heard for the first time, or again.
-        on_left: Called with one that is not alive any longer.
-        on_gone: Called with one whose clients are not present any longer, after `on_left`.
+        on_joined: Called with a process that is alive, and was not before.
+        on_left: Called with a process that is no longer alive.
+        on_gone: Called, after `on_left`, with a process whose clients are no longer present.
         clock: Returns the time in seconds.
         call_later: Sets the timer.
     """
@@ -80,7 +80,7 @@ class Members:
         process_id: str,
         relay: Relay,
         messenger: Messenger,
-        broker: Broker,
+        broker: SharedBroker,
         *,
         turns: Turns,
         serves: bool = True,
@@ -103,7 +103,7 @@ class Members:
         self._on_gone = on_gone or _ignore
         self._clock = clock
         self._call_later = call_later
-        self._members: dict[str, Member] = {}
+        self._peers: dict[str, Peer] = {}
         self._counts = Counts(messenger, broker, turns)
         self._number = 0
         self._timer: Timer | None = None
@@ -124,12 +124,12 @@ class Members:
         self.beat_now()
 
     async def meet(self) -> None:
-        """Wait until the others have had time to say who they are, and their counts are known."""
+        """Wait until the others have had time for a heartbeat, and their counts are known."""
         await asyncio.sleep(GREETING_TIME)
         await self._counts.settled()
 
     def stop(self) -> None:
-        """Say that this process leaves, and neither send nor receive anything any longer."""
+        """Notify the others that this process leaves, and send and receive nothing more."""
         self._beat(is_leaving=True)
         for timer in (self._timer, self._greeting):
             if timer is not None:
@@ -138,18 +138,18 @@ class Members:
         self._relay.unsubscribe(CHANNEL)
         self._counts.stop()
 
-    # --- What is known of the others ---
+    # --- What is known about the others ---
 
     @property
-    def alive(self) -> list[Member]:
-        """The other processes that count in figures, by id."""
-        alive = (member for member in self._members.values() if member.is_alive)
-        return sorted(alive, key=lambda member: member.id)
+    def alive(self) -> list[Peer]:
+        """The other processes that are alive, sorted by id."""
+        alive = (peer for peer in self._peers.values() if peer.is_alive)
+        return sorted(alive, key=lambda peer: peer.id)
 
     @property
     def present(self) -> set[str]:
         """The ids of the other processes whose clients count as present."""
-        return set(self._members)
+        return set(self._peers)
 
     def remote_subscribers(self, topic: str) -> int:
         """Return the number of a topic's subscribers in other processes, as of a moment ago."""
@@ -163,7 +163,7 @@ class Members:
         self.beat_now()
 
     def beat_now(self) -> None:
-        """Send a heartbeat, besides those that are due."""
+        """Send a heartbeat in addition to the regular ones."""
         self._beat(is_leaving=False)
 
     def _greet(self) -> None:
@@ -171,7 +171,7 @@ class Members:
         self.beat_now()
 
     def _beat(self, *, is_leaving: bool) -> None:
-        counts = iter(self._broker.take_recounted().items())
+        counts = iter(self._broker.take_changed_counts().items())
         if not self._relay.is_connected:
             self._number += 1  # so that the others notice that they have missed the counts
             return
@@ -195,7 +195,7 @@ class Members:
                 return
 
     def _look(self) -> None:
-        """Find those that have been silent for too long."""
+        """Find the processes that have been silent for too long."""
         now = self._clock()
         held_up = now - self._looked - INTERVAL
         self._looked = now
@@ -203,23 +203,23 @@ class Members:
             self._cut_off = now
         is_cut_off = self._cut_off is not None and now - self._cut_off <= GRACE
         longest = CUT_OFF_SECONDS if is_cut_off else PRESENT_SECONDS
-        for member in list(self._members.values()):
+        for peer in list(self._peers.values()):
             if held_up > INTERVAL:  # then their heartbeats may wait to be read
-                member.silent_since += held_up
-            silence = now - member.silent_since
-            if member.is_alive and silence > ALIVE_SECONDS:
-                self._leave(member)
+                peer.silent_since += held_up
+            silence = now - peer.silent_since
+            if peer.is_alive and silence > ALIVE_SECONDS:
+                self._leave(peer)
             if silence > longest:
-                self._forget(member)
+                self._forget(peer)
 
-    def _leave(self, member: Member) -> None:
-        member.is_alive = False
-        self._counts.clear(member)
-        self._on_left(member.id)
+    def _leave(self, peer: Peer) -> None:
+        peer.is_alive = False
+        self._counts.clear(peer)
+        self._on_left(peer.id)
 
-    def _forget(self, member: Member) -> None:
-        del self._members[member.id]
-        self._on_gone(member.id)
+    def _forget(self, peer: Peer) -> None:
+        del self._peers[peer.id]
+        self._on_gone(peer.id)
 
     # --- Heartbeats of others ---
 
@@ -228,33 +228,33 @@ class Members:
             beat = msgspec.msgpack.decode(data, type=Beat)
         except msgspec.MsgspecError:
             return  # of another version of the program
-        member = self._members.get(beat.process)
+        peer = self._peers.get(beat.process)
         if beat.is_leaving:
-            if member is not None:
-                if member.is_alive:
-                    self._leave(member)
-                self._forget(member)
+            if peer is not None:
+                if peer.is_alive:
+                    self._leave(peer)
+                self._forget(peer)
             return
-        if member is None:
-            member = self._members[beat.process] = Member(beat.process)
-        member.must_ask |= beat.number != member.number + 1
-        member.number = beat.number
-        member.heard = member.silent_since = self._clock()
-        member.serves, member.totals = beat.serves, beat.totals
-        has_joined = not member.is_alive
-        member.is_alive = True
-        self._counts.apply(member, beat.counts)
+        if peer is None:
+            peer = self._peers[beat.process] = Peer(beat.process)
+        peer.must_ask |= beat.number != peer.number + 1
+        peer.number = beat.number
+        peer.heard = peer.silent_since = self._clock()
+        peer.serves, peer.totals = beat.serves, beat.totals
+        has_joined = not peer.is_alive
+        peer.is_alive = True
+        self._counts.apply(peer, beat.counts)
         if has_joined:
-            self._on_joined(member.id)
+            self._on_joined(peer.id)
             if self._greeting is None:
                 self._greeting = self._call_later(GREETING_DELAY, self._greet)
-        self._on_positions(member.id, beat.positions, beat.totals.uptime)
-        if member.must_ask and member.recent is None:
-            self._counts.ask(member)
+        self._on_positions(peer.id, beat.positions, beat.totals.uptime)
+        if peer.must_ask and peer.recent is None:
+            self._counts.ask(peer)
 
     def __repr__(self) -> str:
-        return f"<Members {self._process_id}, {len(self._members)} others>"
+        return f"<Peers {self._process_id}, {len(self._peers)} others>"
 
 
 def _ignore(*arguments: object) -> None:
-    """Do nothing about it."""
+    """Do nothing."""

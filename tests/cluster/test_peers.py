@@ -6,24 +6,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from pubsub.cluster.members.members import MAX_COUNTS, Members
-from pubsub.cluster.messenger import Messenger
-from pubsub.core.broker import Broker
+from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers.peers import MAX_COUNTS, Peers
 from pubsub.core.client import Client
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
 from pubsub.turns import Turns
-from tests.cluster.members_support import Time, connected_relay, turns
-from tests.core.support import join, make_broker, reply
+from tests.cluster.support import Time, connected_relay, turns
+from tests.core.support import join, make_shared_broker, reply
 
 
 class Process:
-    """A process with a broker and all that `Members` needs; it notes what `Members` reports."""
+    """A process with a broker and all that `Peers` needs; it notes what `Peers` reports."""
 
     def __init__(self, room: "Room", name: str, topics: tuple[str, ...], **options: Any) -> None:
         self.name = name
         self.relay = connected_relay(room.network)
-        self.broker: Broker = make_broker(shared=True, max_subscriptions=100_000)
+        self.broker = make_shared_broker(max_subscriptions=100_000)
         for topic in topics:
             self.install(topic)
         self.heard: list[tuple[str, str]] = []
@@ -33,7 +32,7 @@ class Process:
         def note(what: str) -> Callable[[str], None]:
             return lambda process: self.heard.append((what, process))
 
-        self.members = Members(
+        self.peers = Peers(
             name,
             self.relay,
             self.messenger,
@@ -44,7 +43,7 @@ class Process:
             on_joined=note("joined"),
             on_left=note("left"),
             on_gone=note("gone"),
-            clock=room.time.clock,
+            clock=room.time,
             call_later=room.time.call_later,
             **options,
         )
@@ -63,7 +62,7 @@ class Process:
     async def start(self) -> None:
         """Start."""
         await self.messenger.start()
-        await self.members.start()
+        await self.peers.start()
 
     def take_heard(self) -> list[tuple[str, str]]:
         """Return what was reported since the last call."""
@@ -77,7 +76,7 @@ class Process:
     @property
     def alive(self) -> list[str]:
         """The ids of the other processes that are alive."""
-        return [member.id for member in self.members.alive]
+        return [peer.id for peer in self.peers.alive]
 
 
 class Room:
@@ -97,7 +96,7 @@ class Room:
     async def processes(self, *names: str) -> list[Process]:
         """Start some processes, and let them hear of each other."""
         processes = [await self.process(name) for name in names]
-        await self.time.pass_(1.25)
+        await self.time.pass_by(1.25)
         for process in processes:
             process.take_heard()
         return processes
@@ -115,10 +114,10 @@ async def test_processes_hear_of_each_other(room: Room) -> None:
     b = await room.process("b", serves=False)
     assert a.take_heard() == [("joined", "b")]
     assert a.positions == {"b": {7: 1}}
-    await room.time.pass_(0.25)
+    await room.time.pass_by(0.25)
     assert b.take_heard() == [("joined", "a")]
     assert (a.alive, b.alive) == (["b"], ["a"])
-    assert [each.members.alive[0].serves for each in (a, b)] == [False, True]
+    assert [each.peers.alive[0].serves for each in (a, b)] == [False, True]
     assert a.take_heard() == []
 
 
@@ -127,22 +126,22 @@ async def test_many_new_processes(room: Room) -> None:
     a = await room.process("a")
     for name in "bcde":
         await room.process(name)
-    before = a.members._number
-    await room.time.pass_(0.25)
-    assert a.members._number == before + 1
-    await room.time.pass_(0.5)
-    assert a.members._number == before + 1
+    before = a.peers._number
+    await room.time.pass_by(0.25)
+    assert a.peers._number == before + 1
+    await room.time.pass_by(0.5)
+    assert a.peers._number == before + 1
 
 
 async def test_totals(room: Room) -> None:
     """A heartbeat has the totals of its process."""
     a, b = await room.processes("a", "b")
     b.join("t", "u")
-    b.members.beat_now()
+    b.peers.beat_now()
     await turns()
-    totals = a.members.alive[0].totals
+    totals = a.peers.alive[0].totals
     assert (totals.topics, totals.clients, totals.subscribers) == (2, 1, 2)
-    assert a.members.alive[0].heard == room.time.now
+    assert a.peers.alive[0].heard == room.time.now
 
 
 async def test_subscribers_elsewhere(room: Room) -> None:
@@ -150,51 +149,51 @@ async def test_subscribers_elsewhere(room: Room) -> None:
     a, b, c = await room.processes("a", "b", "c")
     clients = [b.join("t"), b.join("t", "u"), c.join("t")]
     a.join("t")
-    await room.time.pass_(1.25)
-    assert [each.members.remote_subscribers("t") for each in (a, b, c)] == [3, 2, 3]
-    assert a.members.remote_subscribers("u") == 1
+    await room.time.pass_by(1.25)
+    assert [each.peers.remote_subscribers("t") for each in (a, b, c)] == [3, 2, 3]
+    assert a.peers.remote_subscribers("u") == 1
     b.broker.disconnect(clients[1])
-    await room.time.pass_(1.25)
-    assert [a.members.remote_subscribers(topic) for topic in ("t", "u", "v")] == [2, 0, 0]
-    assert a.members._counts._subscribers.keys() == {"t"}
+    await room.time.pass_by(1.25)
+    assert [a.peers.remote_subscribers(topic) for topic in ("t", "u", "v")] == [2, 0, 0]
+    assert a.peers._counts._subscribers.keys() == {"t"}
 
 
 async def test_subscribers_of_a_deleted_topic(room: Room) -> None:
     """A new topic of the name of a deleted one has no subscribers."""
     a, b = await room.processes("a", "b")
     b.join("t")
-    await room.time.pass_(1.25)
-    assert a.members.remote_subscribers("t") == 1
+    await room.time.pass_by(1.25)
+    assert a.peers.remote_subscribers("t") == 1
     b.broker.remove("t", reply("gone"))
     b.install("t")
-    await room.time.pass_(1.25)
-    assert a.members.remote_subscribers("t") == 0
+    await room.time.pass_by(1.25)
+    assert a.peers.remote_subscribers("t") == 0
 
 
 async def test_a_new_process_asks_for_all_counts(room: Room) -> None:
     """A process that starts later knows the subscribers from before."""
     a = await room.process("a")
     a.join("t")
-    await room.time.pass_(5)
+    await room.time.pass_by(5)
     b = await room.process("b")
-    await room.time.pass_(1.25)
-    assert b.members.remote_subscribers("t") == 1
+    await room.time.pass_by(1.25)
+    assert b.peers.remote_subscribers("t") == 1
 
 
 async def test_a_heartbeat_is_lost(room: Room) -> None:
     """After a lost heartbeat all counts are asked for, and those that are obsolete are dropped."""
     a, b = await room.processes("a", "b")
     client = b.join("t")
-    await room.time.pass_(1)
-    assert a.members.remote_subscribers("t") == 1
+    await room.time.pass_by(1)
+    assert a.peers.remote_subscribers("t") == 1
     a.relay.drops = 1
     b.broker.disconnect(client)
     b.join("u")
-    b.members.beat_now()
+    b.peers.beat_now()
     await turns()
-    assert a.members.remote_subscribers("t") == 1
-    await room.time.pass_(1.25)
-    assert [a.members.remote_subscribers(topic) for topic in ("t", "u")] == [0, 1]
+    assert a.peers.remote_subscribers("t") == 1
+    await room.time.pass_by(1.25)
+    assert [a.peers.remote_subscribers(topic) for topic in ("t", "u")] == [0, 1]
 
 
 async def test_the_counts_are_not_answered(room: Room) -> None:
@@ -202,14 +201,14 @@ async def test_the_counts_are_not_answered(room: Room) -> None:
     a, b = await room.processes("a", "b")
     b.join("t")
     a.relay.drops = 1
-    b.members.beat_now()
+    b.peers.beat_now()
     await turns()
-    answer, b.messenger._handlers["counts"] = b.messenger._handlers["counts"], lambda body: b""
-    await room.time.pass_(1)
-    assert a.members.remote_subscribers("t") == 0
-    b.messenger._handlers["counts"] = answer
-    await room.time.pass_(1.25)
-    assert a.members.remote_subscribers("t") == 1
+    b.messenger.handle("counts", lambda body: b"")
+    await room.time.pass_by(1)
+    assert a.peers.remote_subscribers("t") == 0
+    b.messenger.handle("counts", b.peers._counts._answer)
+    await room.time.pass_by(1.25)
+    assert a.peers.remote_subscribers("t") == 1
 
 
 async def test_counts_that_change_while_they_are_asked_for(room: Room) -> None:
@@ -217,19 +216,19 @@ async def test_counts_that_change_while_they_are_asked_for(room: Room) -> None:
     a, b = await room.processes("a", "b")
     client = b.join("t")
     a.relay.drops = 1
-    b.members.beat_now()
+    b.peers.beat_now()
     await turns()
-    before = await b.members._counts._answer(b"")
+    before = await b.peers._counts._answer(b"")
 
     async def answer(body: bytes) -> bytes:
         b.broker.disconnect(client)
-        b.members.beat_now()
+        b.peers.beat_now()
         await turns(3)
         return before
 
     b.messenger.handle("counts", answer)
-    await room.time.pass_(1.25)
-    assert a.members.remote_subscribers("t") == 0
+    await room.time.pass_by(1.25)
+    assert a.peers.remote_subscribers("t") == 0
 
 
 async def test_many_topics(room: Room) -> None:
@@ -241,60 +240,60 @@ async def test_many_topics(room: Room) -> None:
     sizes = []
     await room.process("watch", *names)
     await a.relay.subscribe("beat", lambda data: sizes.append(len(msgspec.msgpack.decode(data)[6])))
-    b.members.beat_now()
+    b.peers.beat_now()
     await turns()
     assert sizes == [MAX_COUNTS] * 10
     c = await room.process("c", *names)
-    await room.time.pass_(3)
-    assert {c.members.remote_subscribers(name) for name in names} == {1}
+    await room.time.pass_by(3)
+    assert {c.peers.remote_subscribers(name) for name in names} == {1}
 
 
 async def test_a_process_is_killed(room: Room) -> None:
     """It is out of the figures after 6 seconds, and its clients are no longer present before 20."""
     a, b = await room.processes("a", "b")
     b.join("t")
-    await room.time.pass_(1)
+    await room.time.pass_by(1)
     b.silence()
-    await room.time.pass_(5)
+    await room.time.pass_by(5)
     assert (a.alive, a.take_heard()) == (["b"], [])
-    await room.time.pass_(2)
+    await room.time.pass_by(2)
     assert (a.alive, a.take_heard()) == ([], [("left", "b")])
-    assert a.members.remote_subscribers("t") == 0
-    assert a.members.present == {"b"}
-    await room.time.pass_(10)
+    assert a.peers.remote_subscribers("t") == 0
+    assert a.peers.present == {"b"}
+    await room.time.pass_by(10)
     assert a.take_heard() == []
-    await room.time.pass_(2)
-    assert (a.members.present, a.take_heard()) == (set(), [("gone", "b")])
+    await room.time.pass_by(2)
+    assert (a.peers.present, a.take_heard()) == (set(), [("gone", "b")])
 
 
 async def test_a_process_hangs(room: Room) -> None:
     """One that comes back is counted again, although it has missed no number."""
     a, b = await room.processes("a", "b")
     b.join("t")
-    await room.time.pass_(1)
-    timer, b.members._timer = b.members._timer, None
+    await room.time.pass_by(1)
+    timer, b.peers._timer = b.peers._timer, None
     assert timer is not None
     timer.cancel()
-    await room.time.pass_(8)
+    await room.time.pass_by(8)
     assert (a.alive, a.take_heard()) == ([], [("left", "b")])
-    b.members._tick()
+    b.peers._tick()
     await turns()
     assert (a.alive, a.take_heard()) == (["b"], [("joined", "b")])
-    assert a.members.remote_subscribers("t") == 1
+    assert a.peers.remote_subscribers("t") == 1
 
 
 async def test_a_process_stops(room: Room) -> None:
     """It is gone at once, and its last heartbeats were heard."""
     a, b = await room.processes("a", "b")
     b.join("t")
-    b.members.stop()
+    b.peers.stop()
     b.messenger.stop()
     await turns()
     assert a.take_heard() == [("left", "b"), ("gone", "b")]
-    assert (a.alive, a.members.present, a.members.remote_subscribers("t")) == ([], set(), 0)
-    waiting = len(room.time.waiting)
-    await room.time.pass_(5)
-    assert (a.take_heard(), len(room.time.waiting)) == ([], waiting)
+    assert (a.alive, a.peers.present, a.peers.remote_subscribers("t")) == ([], set(), 0)
+    waiting = len(room.time.timers)
+    await room.time.pass_by(5)
+    assert (a.take_heard(), len(room.time.timers)) == ([], waiting)
     assert b.take_heard() == []
 
 
@@ -302,14 +301,14 @@ async def test_this_process_is_cut_off(room: Room) -> None:
     """The others are left out of its figures, but their clients stay present for 20 seconds."""
     a, b = await room.processes("a", "b")
     a.relay.disconnect()
-    await room.time.pass_(19.25)
+    await room.time.pass_by(19.25)
     assert (a.alive, a.take_heard()) == ([], [("left", "b")])
     b.join("t")
     assert b.take_heard() == [("left", "a"), ("gone", "a")]
     a.relay.connect()
-    await room.time.pass_(1.25)
+    await room.time.pass_by(1.25)
     assert (a.alive, a.take_heard()) == (["b"], [("joined", "b")])
-    assert a.members.remote_subscribers("t") == 1
+    assert a.peers.remote_subscribers("t") == 1
     assert b.take_heard() == [("joined", "a")]
 
 
@@ -317,18 +316,18 @@ async def test_this_process_stays_cut_off(room: Room) -> None:
     """In the end the clients of the others are no longer present."""
     a, _ = await room.processes("a", "b")
     a.relay.disconnect()
-    await room.time.pass_(23)
-    assert (a.members.present, a.take_heard()) == (set(), [("left", "b"), ("gone", "b")])
+    await room.time.pass_by(23)
+    assert (a.peers.present, a.take_heard()) == (set(), [("left", "b"), ("gone", "b")])
 
 
 async def test_this_process_is_held_up(room: Room) -> None:
     """A process that was stopped itself does not take that for the silence of others."""
     a, b = await room.processes("a", "b")
     room.time.jump(30)
-    a.members._tick()
+    a.peers._tick()
     assert (a.alive, a.take_heard()) == (["b"], [])
     b.silence()
-    await room.time.pass_(7)
+    await room.time.pass_by(7)
     assert a.alive == []
 
 
@@ -338,15 +337,15 @@ async def test_start_without_the_network(room: Room) -> None:
     b = Process(room, "b", ("t",))
     b.relay.disconnect()
     with pytest.raises(Unavailable):
-        await b.members.start()
+        await b.peers.start()
     b.join("t")
-    await room.time.pass_(3)
+    await room.time.pass_by(3)
     assert a.alive == []
     b.relay.connect()
     await b.start()
-    await room.time.pass_(1.25)
+    await room.time.pass_by(1.25)
     assert (a.alive, b.alive) == (["b"], ["a"])
-    assert a.members.remote_subscribers("t") == 1
+    assert a.peers.remote_subscribers("t") == 1
 
 
 async def test_what_is_no_heartbeat(room: Room) -> None:

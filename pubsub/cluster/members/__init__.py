@@ -1,1 +1,0 @@
-"""Which processes there are, and how many subscribers topics have in them."""

@@ -1,0 +1,1 @@
+"""Questions between the processes of a room, and their answers."""

@@ -1,0 +1,1 @@
+"""The other processes that live, and how many subscribers topics have there."""

@@ -1,0 +1,104 @@
+"""How a process catches up with the others after each connection, and how requests wait for it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from pubsub import logs
+from pubsub.cluster.reach import OUT_OF_REACH
+from pubsub.protocol.errors import Unavailable
+from pubsub.relay import errors
+from pubsub.relay.base import Relay
+
+logger = logging.getLogger(__name__)
+
+READY_TIMEOUT = 4.0
+"""Seconds that a request waits for this process to join the others."""
+
+RETRY = 0.5
+"""Seconds between two attempts to synchronize."""
+
+
+class Synchronization:
+    """Brings a process up to date, again and again until it succeeds, while the relay is connected.
+
+    Args:
+        relay: The way to the others.
+        attempt: Synchronizes everything once. It raises the relay's `Unavailable` if others are out
+            of reach.
+    """
+
+    def __init__(self, relay: Relay, attempt: Callable[[], Awaitable[None]]) -> None:
+        self._relay = relay
+        self._attempt = attempt
+        self._running: asyncio.Task[None] | None = None
+        self._done = asyncio.Event()
+        self._is_stopped = False
+        self._refusal = ""
+        """Why the last attempt failed, if that was logged."""
+        self.has_succeeded = False
+        """Whether this process has ever been up to date."""
+
+    def start(self) -> None:
+        """Begin, or begin again."""
+        if self._is_stopped:
+            return
+        if self._running is not None:
+            self._running.cancel()
+        self._running = asyncio.ensure_future(self._run())
+
+    def on_disconnected(self) -> None:
+        """Note that this process may miss something from now on."""
+        self._done.clear()
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._is_stopped = True
+        self._done.clear()
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _run(self) -> None:
+        while self._relay.is_connected:
+            try:
+                await self._attempt()
+            except errors.Unavailable as error:
+                self._report_refusal(str(error))
+            except Exception:
+                logger.exception("Failed to synchronize with other processes")
+            else:
+                self._refusal = ""
+                self.has_succeeded = True
+                self._done.set()
+                return
+            await asyncio.sleep(RETRY)
+
+    def _report_refusal(self, reason: str) -> None:
+        """Log why this process cannot join the others, once for each reason."""
+        if reason != self._refusal and self._relay.is_connected:
+            self._refusal = reason
+            logs.relay_refused(reason=reason)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether this process knows all topics and gets everything that it wants."""
+        return self._done.is_set() and self._relay.is_connected
+
+    async def wait(self) -> None:
+        """Wait until it is done, unless this process was cut off from the others.
+
+        Raises:
+            Unavailable: The others are out of reach.
+        """
+        if self.is_done:
+            return
+        if self.has_succeeded and not self._relay.is_connected:
+            raise Unavailable(OUT_OF_REACH)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT):
+                await self._done.wait()
+        except TimeoutError:
+            raise Unavailable(OUT_OF_REACH) from None
+
+    def __repr__(self) -> str:
+        return f"<Synchronization {'is done' if self.is_done else 'is not done'}>"
