@@ -76,7 +76,7 @@ def _append(issuer: Issuer, command: Publish) -> int:
     except AccessError:
         _wait_for_turn(issuer)
         raise
-    payload = message.payload.copy()  # which does not keep the rest of the message
+    payload = message.payload = message.payload.copy()  # so that nothing else of the text is kept
     publishing = issuer.cluster.publish_kept(
         topic, message.id, payload, publisher=issuer.client, user=user, once=command.once
     )

@@ -1,6 +1,8 @@
 """Publications of one client that are on their way at the same time, and their answers."""
 
 import asyncio
+import json
+import sys
 from typing import Any
 
 import pytest
@@ -172,7 +174,10 @@ async def test_the_rest_of_a_message_is_not_kept() -> None:
     async with open_cluster() as (here, there):
         await create(here, there, **KEPT)
         publisher, connection = await here.connect()
-        publisher.receive({**publication(), "padding": "x" * 60_000}, publication())
+        text = json.dumps({**publication(), "padding": "x" * 60_000})
+        references = sys.getrefcount(text)
+        publisher.receive(text, publication())
+        assert sys.getrefcount(text) == references
         assert not connection.pipeline.is_full
         await sent(publisher, 2)
 
