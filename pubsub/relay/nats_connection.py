@@ -320,7 +320,7 @@ class NatsConnection:
         if len(data) > self.max_bytes:
             raise Unavailable(f"NATS takes no more than {self.max_bytes} bytes")
         try:
-            return (await client.request(subject, data, TIMEOUT, headers)).data
+            return (await client.request(subject, data, headers)).data
         except NoRespondersError as error:
             raise Unavailable(str(error)) from None
         except (Error, OSError, TimeoutError) as error:
