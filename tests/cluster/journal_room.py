@@ -41,6 +41,11 @@ class Clock:
         self._timers.append((self.now + delay, ring))
         return ring
 
+    @property
+    def timers(self) -> int:
+        """The number of timers that have not rung."""
+        return len(self._timers)
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds

@@ -77,8 +77,8 @@ class Copy:
     """
 
     __slots__ = (
-        *("_around", "_failures", "_filled", "_held", "_task", "_timer", "is_loaded", "is_lost"),
-        *("known", "log", "name", "seen", "used"),
+        *("_around", "_failures", "_filled", "_held", "_task", "_timer", "is_closed"),
+        *("is_loaded", "is_lost", "known", "log", "name", "seen", "used"),
     )
 
     def __init__(self, name: str, log: str, around: Surroundings, used: float) -> None:
@@ -93,6 +93,8 @@ class Copy:
         """Whether it contains all that was in the log when it was opened, and follows the log."""
         self.is_lost = False
         """Whether the log was found to be lost; then it waits for a new one."""
+        self.is_closed = False
+        """Whether it is not used any more."""
         self._around = around
         self._held: deque[tuple[Entry, int]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -109,6 +111,11 @@ class Copy:
     def is_filling(self) -> bool:
         """Whether it is being loaded or healed."""
         return self._task is not None
+
+    @property
+    def must_be_filled(self) -> bool:
+        """Whether it was not loaded yet, and is neither being loaded nor closed."""
+        return not (self.is_loaded or self.is_filling or self.is_closed)
 
     @property
     def has_subscribers(self) -> bool:
@@ -164,12 +171,16 @@ class Copy:
             await asyncio.shield(self.fill())
 
     def begin_again(self, log: str) -> None:
-        """Copy another log from now on, from its beginning."""
+        """Copy another log from now on, from its beginning; it has to be filled.
+
+        If anybody waits for that, it begins at once.
+        """
         self._stop_filling()
         self.log = log
         self.known = self.seen = self._failures = 0
         self.is_loaded = self.is_lost = False
-        self.fill()
+        if self._filled is not None and not self._filled.done():
+            self.fill()
 
     def lose(self) -> None:
         """Wait for another log, because this one was lost."""
@@ -179,7 +190,7 @@ class Copy:
     def close(self, error: Exception) -> None:
         """Receive nothing any more; whoever waits gets ``error``."""
         self._stop_filling()
-        self.is_loaded = False
+        self.is_loaded, self.is_closed = False, True
         if self._filled is not None and not self._filled.done():
             self._filled.set_exception(error)
 

@@ -14,6 +14,7 @@ from pubsub.cluster.journals import entries
 from pubsub.cluster.journals.copies import Copy, Counts, LogLost, Surroundings
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
+from pubsub.cluster.journals.refills import Refills
 from pubsub.cluster.names import log_of
 from pubsub.core.broker import Broker
 from pubsub.core.errors import NoHistory, TopicNotFound
@@ -122,6 +123,7 @@ class Journals:
             counts=self._counts,
             pace=Pace(),
         )
+        self._refills = Refills(relay)
         self._copies: dict[str, Copy] = {}
         self._by_log: dict[str, Copy] = {}
         self._appended = 0
@@ -265,6 +267,7 @@ class Journals:
             log = self._log(name)
             self._by_log[log] = copy
             copy.begin_again(log)
+            self._refills.add(copy)
 
     def close_unused(self) -> None:
         """Drop copies that nobody has needed for `UNUSED_SECONDS`; call it every few seconds.
@@ -280,6 +283,7 @@ class Journals:
 
     def close(self) -> None:
         """Follow nothing any more, and cancel all work."""
+        self._refills.close()
         for copy in list(self._copies.values()):
             self._drop(copy, Unavailable("the process is stopping"))
 
