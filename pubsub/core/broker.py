@@ -341,14 +341,14 @@ class Broker:
     def begin_again(self, name: str, epoch: str, notice: Frame) -> None:
         """Begin a new epoch of a topic with a shared order, because the old order was lost.
 
-        Its history is empty then, and its subscribers get ``notice``.
+        Its history is empty then, and its subscribers get ``notice``, after what they have lost of
+        the old epoch was reported.
         """
         self._check_caller()
         topic = self._topics[name]
         topic.begin_again(epoch)
         for outbox in topic.subscribers.values():
-            outbox.end_catch_up(topic.counters)  # it ends with the old order
-            outbox.put_reply(notice)
+            outbox.put_reset(notice, topic.counters)
 
     def export_presence(self, export: Export) -> None:
         """Have a function called when a topic's member in this process changes.
