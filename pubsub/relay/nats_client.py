@@ -158,6 +158,16 @@ class NatsClient:
         """
         return await self._requests.send(subject, data, headers)
 
+    def probe(self, subject: str, headers: dict[str, str] | None) -> None:
+        """Publish an empty message, only to learn whether that is allowed; see `round_trip`.
+
+        If it is not, ``on_lost`` is called with the reason before `round_trip` returns.
+
+        Raises:
+            Error: nats-py refuses.
+        """
+        self._requests.send(subject, b"", headers).cancel()
+
     def new_inbox(self) -> str:
         """Return a subject for answers."""
         return self._client.new_inbox()
