@@ -7,14 +7,15 @@ of its message. A process keeps a copy of the logs that its clients need, in the
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pubsub.cluster.journals import entries
-from pubsub.cluster.journals.copies import Copy, Counts, LogLost, Surroundings
+from pubsub.cluster.journals.copies import Copy, LogLost, Surroundings
+from pubsub.cluster.journals.deliveries import Deliveries
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
 from pubsub.cluster.journals.refills import Refills
+from pubsub.cluster.journals.statistics import Counts, JournalStatistics
 from pubsub.cluster.names import log_of
 from pubsub.core.broker import Broker
 from pubsub.core.errors import NoHistory, TopicNotFound
@@ -33,35 +34,6 @@ CHECKED_AT_ONCE = 16
 
 DROPPED_AT_ONCE = 10_000
 """Events of unused copies that are released at a time: about 5 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class JournalStatistics:
-    """What one process has done for topics with history."""
-
-    appended: int
-    """Messages that this process has accepted."""
-
-    repetitions: int
-    """Messages that repeated an earlier one, in whatever process."""
-
-    received: int
-    """Entries that were copied."""
-
-    healed: int
-    """Times that entries were read which a copy had missed, or could not hold."""
-
-    lost: int
-    """Messages that were no longer in the log, at most: offsets have holes."""
-
-    unreadable: int
-    """Entries that another version of this program wrote; they count as lost too."""
-
-    open: int
-    """Copies that are complete, or that heal."""
-
-    filling: int
-    """Copies that are being loaded or healed."""
 
 
 class Journals:
@@ -117,8 +89,7 @@ class Journals:
             partitions=self._partitions,
             turns=turns,
             call_later=call_later,
-            wall_clock=wall_clock,
-            tell_gap=tell_gap,
+            deliveries=Deliveries(broker, wall_clock, tell_gap, self._counts),
             on_failure=self._on_failure,
             counts=self._counts,
             pace=Pace(),
