@@ -34,6 +34,13 @@ the network takes for them holds a client back."""
 TOKEN = 500
 """A token: about 100 µs to verify its signature and compile its patterns."""
 
+PIPELINED = 64
+"""Publications of one client that may be on their way to a log at the same time; a batch over REST
+has as many. This one and the next are not in the unit."""
+
+PIPELINED_BYTES = 64 * 1024
+"""Bytes of their payloads from which on the next one has to wait."""
+
 BATCH_SLICE = 10_000
 """Work of one slice of a batch of publications over REST: about 2 ms. All batches and listings
 together get one slice in each turn of the event loop."""

@@ -77,6 +77,10 @@ class Cluster(Membership):
             return self.is_ready and not self.broker.creates(name)
         return topic.history is None
 
+    def appends_at_once(self, name: str) -> bool:
+        """Return whether `publish_kept` does the right thing for a topic without waiting first."""
+        return self.shares_order(name) and self.is_ready
+
     async def publish(
         self,
         name: str,
@@ -113,6 +117,8 @@ class Cluster(Membership):
         once: bool = False,
     ) -> Publication:
         """Publish to a topic with history, in the order that all processes share.
+
+        Publications that begin while `appends_at_once` have the order in which they begin.
 
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or the name is invalid.

@@ -1,10 +1,12 @@
 """The commands that need other processes, in place of those of `pubsub.connection.commands`.
 
-Whatever can be executed without them still is, in the same way and at once.
+Whatever can be executed without them still is, in the same way and at once. Publications to topics
+with history are on their way several at a time; any other command waits until they are answered.
 """
 
 from msgspec import UNSET
 
+from pubsub.auth.errors import AccessError
 from pubsub.connection import commands
 from pubsub.connection.commands import Execute, Issuer
 from pubsub.connection.postponed import Postponed
@@ -38,9 +40,12 @@ def subscribe(issuer: Issuer, command: Subscribe) -> int:
 
 def publish(issuer: Issuer, command: Publish) -> int:
     """Deliver the message to the subscribers of all processes and acknowledge."""
-    user = _require(issuer, "publish", command.topic)
-    cluster, client, message = issuer.cluster, issuer.client, command.message
-    topic, request_id = command.topic, command.request_id
+    cluster, topic = issuer.cluster, command.topic
+    if cluster.appends_at_once(topic):
+        return _append(issuer, command)
+    _wait_for_turn(issuer)
+    user = _require(issuer, "publish", topic)
+    client, message, request_id = issuer.client, command.message, command.request_id
     if cluster.publishes_at_once(topic):
         publication = issuer.broker.publish(
             topic, message.id, message.payload, publisher=client, user=user, once=command.once
@@ -52,17 +57,31 @@ def publish(issuer: Issuer, command: Publish) -> int:
             client.outbox.put_reply(reply)
         return publication.subscribers
 
-    async def wait() -> int | None:
-        if not cluster.shares_order(topic):
+    async def wait() -> None:
+        if cluster.shares_order(topic):
+            await cluster.wait_until_ready()
+        else:
             await cluster.find_or_create(topic)
-            return None
-        publication = await cluster.publish_kept(
-            topic, message.id, message.payload, publisher=client, user=user, once=command.once
-        )
-        client.outbox.put_reply(encode_published(topic, request_id, publication))
-        return publication.subscribers
 
     raise Postponed(wait)
+
+
+def _append(issuer: Issuer, command: Publish) -> int:
+    """Begin a publication to a topic with history, beside those that are on their way."""
+    pipeline, topic, message = issuer.pipeline, command.topic, command.message
+    if pipeline.is_full:
+        raise Postponed(pipeline.wait_for_room)
+    try:
+        user = _require(issuer, "publish", topic)
+    except AccessError:
+        _wait_for_turn(issuer)
+        raise
+    payload = message.payload = message.payload.copy()  # so that nothing else of the text is kept
+    publishing = issuer.cluster.publish_kept(
+        topic, message.id, payload, publisher=issuer.client, user=user, once=command.once
+    )
+    pipeline.begin(command, publishing, memoryview(payload).nbytes)
+    return 0
 
 
 def ping(issuer: Issuer, command: Ping) -> int:
@@ -109,16 +128,41 @@ def _require(issuer: Issuer, action: Action, topic: str) -> str | None:
     return issuer.session.require(action, topic).user
 
 
+def _wait_for_turn(issuer: Issuer) -> None:
+    """Postpone a command until the publications before it are answered.
+
+    Raises:
+        Postponed: Some are on their way.
+    """
+    if issuer.pipeline.is_busy:
+        raise Postponed(issuer.pipeline.wait_until_idle)
+
+
+def _in_turn(execute: Execute) -> Execute:
+    """Return what executes a command after the publications before it."""
+
+    def execute_in_turn(issuer: Issuer, command: Command) -> int:
+        _wait_for_turn(issuer)
+        return execute(issuer, command)
+
+    return execute_in_turn
+
+
+def _table(alone: dict[type[Command], Execute]) -> dict[type[Command], Execute]:
+    """Return the commands of a cluster, for those of a single process."""
+    in_turn = {kind: _in_turn(execute) for kind, execute in (alone | _COMMANDS).items()}
+    return in_turn | {Publish: publish}
+
+
 _COMMANDS: dict[type[Command], Execute] = {
     Subscribe: subscribe,
-    Publish: publish,
     Ping: ping,
     AskHistory: history,
     AskPresence: presence,
 }
 
-OPEN = commands.OPEN | _COMMANDS
+OPEN = _table(commands.OPEN)
 """What commands do in a cluster where everyone may do everything."""
 
-GUARDED = commands.GUARDED | _COMMANDS
+GUARDED = _table(commands.GUARDED)
 """What commands do in a cluster where access is controlled."""

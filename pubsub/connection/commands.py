@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 
 from pubsub import fairness
 from pubsub.cluster.cluster import Cluster
+from pubsub.connection.pipeline import Pipeline
 from pubsub.connection.session import Session
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
@@ -51,6 +52,10 @@ class Issuer(Protocol):
     @property
     def cluster(self) -> Cluster:
         """The other processes, in a cluster."""
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The client's publications that are on their way, in a cluster."""
 
 
 Execute = Callable[[Issuer, Any], int]

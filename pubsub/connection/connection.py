@@ -12,11 +12,13 @@ from pubsub.auth.errors import AccessError
 from pubsub.auth.identity import Identity
 from pubsub.cluster.cluster import Cluster
 from pubsub.connection import cluster_commands, commands
+from pubsub.connection.pipeline import Pipeline
 from pubsub.connection.postponed import Postponed
 from pubsub.connection.rate import MalformedLimit, RateLimit
 from pubsub.connection.session import Session
 from pubsub.core.errors import InvalidTopicName, PubSubError
 from pubsub.core.options import Overflow
+from pubsub.core.publication import Publication
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.protocol.commands import (
     decode_command,
@@ -26,7 +28,7 @@ from pubsub.protocol.commands import (
 )
 from pubsub.protocol.errors import ProtocolError, error_code, has_unknown_fate
 from pubsub.protocol.messages import AnyCommand, Publish
-from pubsub.protocol.replies import encode_error
+from pubsub.protocol.replies import encode_error, encode_published
 from pubsub.runtime import Runtime
 from pubsub.tally import AuthFailure
 from pubsub.transport.base import Message, Other, Reason, Transport
@@ -70,6 +72,7 @@ class Connection:
         "_malformed",
         "_max_message_bytes",
         "_paused",
+        "_pipeline",
         "_rate_limit",
         "_runtime",
         "_waiting",
@@ -122,6 +125,7 @@ class Connection:
         self._held: Message | None = None
         self._waiting_for_room: asyncio.Task[None] | None = None
         self._waiting: asyncio.Task[None] | None = None
+        self._pipeline: Pipeline | None = None
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
@@ -155,6 +159,13 @@ class Connection:
         """The other processes; only for the commands of a cluster."""
         assert self._runtime.cluster is not None  # noqa: S101  # or there are other commands
         return self._runtime.cluster
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The client's publications that are on their way; only for the commands of a cluster."""
+        if self._pipeline is None:
+            self._pipeline = Pipeline(acknowledge=self._acknowledge, refuse=self._refuse)
+        return self._pipeline
 
     def __repr__(self) -> str:
         return f"<Connection of {self.client!r}>"
@@ -223,14 +234,11 @@ class Connection:
             else:
                 command = self._decode_other(message)
         except ProtocolError as error:
-            self.outbox.put_reply(
-                encode_error(error.code, str(error), request_id=error.request_id, topic=error.topic)
-            )
-            if error.code is ErrorCode.BAD_REQUEST:
-                self._count_malformed()
-            size = message.size if isinstance(message, TooLarge) else len(message)
-            self._runtime.tally.count_failure(None, error.code)
-            return size // fairness.REJECTED_BYTES
+            if self._pipeline is not None and self._pipeline.is_busy:
+                self._pause()
+                self._waiting = asyncio.ensure_future(self._reject_later(message, error))
+                return 0
+            return self._reject(message, error)
         kind = type(command)
         if kind is not Publish:  # these are counted by the broker
             self._runtime.tally.commands[kind] += 1
@@ -242,6 +250,30 @@ class Connection:
         except Exception as error:
             self._refuse(command, error)
         return 0
+
+    def _reject(self, message: Message, error: ProtocolError) -> int:
+        """Answer a message that is no command, and return what it costs."""
+        self.outbox.put_reply(
+            encode_error(error.code, str(error), request_id=error.request_id, topic=error.topic)
+        )
+        if error.code is ErrorCode.BAD_REQUEST:
+            self._count_malformed()
+        size = message.size if isinstance(message, TooLarge) else len(message)
+        self._runtime.tally.count_failure(None, error.code)
+        return size // fairness.REJECTED_BYTES
+
+    async def _reject_later(self, message: Message, error: ProtocolError) -> None:
+        """Answer a message that is no command, after the publications before it."""
+        await self.pipeline.wait_until_idle()
+        self._budget -= self._reject(message, error)
+        self._waiting = None
+        self._resume()
+
+    def _acknowledge(self, command: Publish, publication: Publication) -> None:
+        """Answer a publication that was on its way."""
+        self._budget -= publication.subscribers
+        reply = encode_published(command.topic, command.request_id, publication)
+        self.outbox.put_reply(reply)
 
     def _refuse(self, command: AnyCommand, error: Exception) -> None:
         if isinstance(error, PubSubError):
@@ -402,6 +434,7 @@ class Connection:
             self.session.end()
         if self._waiting is not None:
             self._waiting.cancel()
+        self._pipeline = None  # it refers to this connection; what it has begun goes on
 
     # --- For the session ---
 

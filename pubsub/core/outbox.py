@@ -87,6 +87,7 @@ class Outbox(asyncio.Queue[Frame]):
         "_putters",
         "_queue",
         "_replays",
+        "_resets",
         "_schedule",
         "dropped",
     )
@@ -117,6 +118,7 @@ class Outbox(asyncio.Queue[Frame]):
         self._lost: Losses | None = None
         self._replays = 0
         self._cursors: dict[TopicCounters, CatchUp] | None = None
+        self._resets: dict[TopicCounters, Frame] | None = None
         self._getters: list[asyncio.Future[None]] | None = None
         self._putters: list[asyncio.Future[None]] | None = None
         self._closed = False
@@ -217,6 +219,24 @@ class Outbox(asyncio.Queue[Frame]):
             cursor.close()
             self._forget(cursor)
 
+    def put_reset(self, notice: Frame, counters: TopicCounters) -> None:
+        """Put the notice that the offsets of a topic begin again; losses so far are reported first.
+
+        While the notice waits, events of ``drop_oldest`` may be lost before and after it, which are
+        reported together: without offsets, because these would be of different epochs.
+        """
+        if self._closed:
+            return
+        self.end_catch_up(counters)
+        if self._evicted is not None:
+            self._report_evicted(self._evicted)
+        if self._lost is not None:
+            self._report_lost(self._lost)
+        if counters.overflow is Overflow.DROP_OLDEST:
+            self._resets = self._resets or {}
+            self._resets[counters] = notice
+        self._put(notice)
+
     def put_nowait(self, frame: Frame) -> None:
         """Put a frame if there is room.
 
@@ -294,7 +314,7 @@ class Outbox(asyncio.Queue[Frame]):
         self._closed = True
         self._queue = []
         self._bytes = self._replays = 0
-        self._evicted = self._lost = self._cursors = None
+        self._evicted = self._lost = self._cursors = self._resets = None
         self._max_frames = self._limit = 0  # it counts as full
         # Break the cycle: the callbacks refer to the connection, which refers to this outbox.
         self._on_frames = self._on_full = _nothing
@@ -418,9 +438,14 @@ class Outbox(asyncio.Queue[Frame]):
 
     def _lose(self, frame: Frame, counters: TopicCounters, losses: Losses) -> None:
         history = frame.history if isinstance(frame, KeptFrame) else None
-        self._loss_in(losses, counters, history).add(frame.offset)
+        offset = None if self._waits_for_reset(counters) else frame.offset
+        self._loss_in(losses, counters, history).add(offset)
         counters.count_loss()
         self.dropped += 1
+
+    def _waits_for_reset(self, counters: TopicCounters) -> bool:
+        """Return whether the topic's notice of a reset waits, behind and before events of it."""
+        return self._resets is not None and self._resets.get(counters) in self._queue
 
     def _loss_in(self, losses: Losses, counters: TopicCounters, history: History | None) -> Loss:
         topic = counters.topic, history, counters.overflow

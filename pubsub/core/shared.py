@@ -70,14 +70,14 @@ class SharedBroker(Broker):
     def begin_again(self, name: str, epoch: str, notice: Frame) -> None:
         """Begin a new epoch of a topic with history, because the old order was lost.
 
-        The topic must exist. Its history is empty then, and its subscribers get ``notice``.
+        The topic must exist. Its history is empty then, and its subscribers get ``notice``, after
+        what they have lost of the old epoch was reported.
         """
         self._check_caller()
         topic = self._topics[name]
         topic.begin_again(epoch)
         for outbox in topic.subscribers.values():
-            outbox.end_catch_up(topic.counters)  # it ends with the old order
-            outbox.put_reply(notice)
+            outbox.put_reset(notice, topic.counters)
 
     def _create_configured(self) -> None:
         """Create nothing: the topics that exist from the start are installed, too."""

@@ -3,8 +3,9 @@
 Names consist of ASCII letters, digits, ``-`` and ``_``; channels and logs of such tokens and dots.
 Handlers run on the event loop, must return at once and must not raise.
 
-Order: what one process publishes on one channel arrives in its order. All processes see one log,
-    and the registry, in one order; offsets (per log) and revisions (by exactly 1) grow with it.
+Order: what one process publishes on one channel arrives in its order, and what it appends to one
+    log, in the order in which the calls begin, has that order too. All processes see one log, and
+    the registry, in one order; offsets (per log) and revisions (by exactly 1) grow with it.
 Loss: a channel may lose messages, silently. A log never does while `OnEntry` gets consecutive
     entries: where ``previous`` is not the last offset seen, `read` has what is missing.
 Echo: own messages on a channel do not come back, so no loop can form; own entries and changes do.

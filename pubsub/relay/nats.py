@@ -22,6 +22,9 @@ from pubsub.relay.values import RelayStatistics
 MARKER_SECONDS = 3600
 """Seconds after which the registry forgets that a key was deleted."""
 
+NOBODY = "-"
+"""What no channel, key, log or stream is called."""
+
 _NANOSECONDS = 1_000_000_000
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
@@ -110,6 +113,21 @@ class NatsRelay:
                 "duplicate_window": 2 * 60 * _NANOSECONDS,
             },
         )
+
+        self._probe()
+
+    def _probe(self) -> None:
+        """Have each connection tried for the right to do what a process does sooner or later.
+
+        Nothing is stored: the streams refuse a message for a stream of another name, and their
+        interface a request without a body.
+        """
+        self._connection.probe(f"{self._channel}{NOBODY}")
+        for prefix in (self._key, self._log):
+            self._connection.probe(f"{prefix}{NOBODY}", {"Nats-Expected-Stream": NOBODY})
+        for stream in (self._registry, self._logs):
+            for action in ("STREAM.CREATE", "STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET"):
+                self._connection.probe(f"$JS.API.{action}.{stream.name}")
 
     def __repr__(self) -> str:
         return f"<NatsRelay {self._connection!r}>"

@@ -16,8 +16,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, SlowConsumerError
 
+from pubsub.relay.base import TIMEOUT
 from pubsub.relay.configuration import RelayConfiguration, RelayServer
 from pubsub.relay.nats_fast_path import FastClient
+from pubsub.relay.nats_requests import Requests
 from pubsub.relay.tasks import end
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class NatsClient:
         self._on_lost = on_lost
         self._on_dropped = on_dropped
         self._connecting = True
+        self._requests = Requests(self._client, TIMEOUT)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._subscriptions: set[Subscription] = set()
 
@@ -83,6 +86,7 @@ class NatsClient:
                 pending_size=-1,
             )
         self._confidential(server, "")
+        await self._requests.start()
         self._connecting = False
 
     def _confidential(self, server: RelayServer, value: str) -> str:
@@ -145,15 +149,25 @@ class NatsClient:
         return False
 
     async def request(
-        self, subject: str, data: bytes, seconds: float, headers: dict[str, str] | None = None
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None
     ) -> Msg:
-        """Ask for one answer, and wait for ``seconds`` at most.
+        """Ask for one answer at once, and wait for `TIMEOUT` at most.
 
         Raises:
             ConnectionError: The connection was lost meanwhile.
             Error: nats-py refuses, or there is no answer.
         """
-        return await self._client.request(subject, data, seconds, headers=headers)
+        return await self._requests.send(subject, data, headers)
+
+    def probe(self, subject: str, headers: dict[str, str] | None) -> None:
+        """Publish an empty message, only to learn whether that is allowed; see `round_trip`.
+
+        If it is not, ``on_lost`` is called with the reason before `round_trip` returns.
+
+        Raises:
+            Error: nats-py refuses.
+        """
+        self._requests.send(subject, b"", headers).cancel()
 
     def new_inbox(self) -> str:
         """Return a subject for answers."""
@@ -225,9 +239,7 @@ class NatsClient:
         writer = getattr(client._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
-        for answer in client._resp_map.values():
-            if not answer.done():
-                answer.set_exception(ConnectionError("the connection was lost"))
+        self._requests.close()
         client._status = Client.CLOSED
         candidates = (
             client._reading_task,

@@ -84,6 +84,7 @@ class NatsConnection:
         self._lost: asyncio.Future[str] | None = None
         self._last_reason = ""
         self._interests: dict[str, Interest] = {}
+        self._probes: list[tuple[str, dict[str, str] | None]] = []
         self._connections = 0
         self._dropped: Counter[str] = Counter()
         self._totals: Counter[str] = Counter()
@@ -183,10 +184,12 @@ class NatsConnection:
                 self._servers.append(server._replace(host=host, port=port, certified=certified))
 
     async def _restore(self, client: NatsClient) -> None:
-        """Subscribe to everything on a new connection, until the server knows it all."""
+        """Subscribe to everything on a new connection, until the server knows and allows it all."""
         if client.version < MIN_VERSION:
             wanted = ".".join(map(str, MIN_VERSION))
             raise Error(f"the server must have version {wanted} at least")
+        for subject, headers in self._probes:
+            client.probe(subject, headers)
         for interest in self._interests.values():
             interest.subscription = None
         while missing := [
@@ -198,7 +201,7 @@ class NatsConnection:
             if not await client.round_trip(TIMEOUT):
                 raise Error("the server does not answer")
         if self._lost is not None and self._lost.done():
-            raise Error(self._lost.result())  # it has refused a subscription
+            raise Error(self._lost.result())  # it has refused a subscription, or a probe
 
     async def _serve(self, client: NatsClient, server: RelayServer) -> None:
         """Report the connection, wait until it is lost, and report that."""
@@ -259,6 +262,13 @@ class NatsConnection:
         else:
             self._dropped["disconnected"] += 1
         return False
+
+    def probe(self, subject: str, headers: dict[str, str] | None = None) -> None:
+        """Send an empty message first on each connection, which counts only if it is allowed.
+
+        Without that permission the connection would be lost at the first message that matters.
+        """
+        self._probes.append((subject, headers))
 
     def add(self, interest: Interest) -> None:
         """Receive a subject from the next connection on."""
@@ -332,7 +342,7 @@ class NatsConnection:
         if len(data) > self.max_bytes:
             raise Unavailable(f"NATS takes no more than {self.max_bytes} bytes")
         try:
-            return (await client.request(subject, data, TIMEOUT, headers)).data
+            return (await client.request(subject, data, headers)).data
         except NoRespondersError as error:
             raise Unavailable(str(error)) from None
         except (Error, OSError, TimeoutError) as error:

@@ -154,3 +154,51 @@ def test_catching_up_ends_with_the_epoch() -> None:
     deliver(broker, 1)
     lost = f"t lost 2, {10 * queued + 10} to {10 * queued + 20}"
     assert read(client)[queued:] == [lost, "again", "1"]
+
+
+def test_a_loss_is_reported_before_the_epoch_ends() -> None:
+    """What was lost of the old order is reported before the notice, and the rest separately."""
+    broker, _ = make()
+    client = join(broker, "t")
+    queued = broker.config.queue_size
+    deliver(broker, *range(10, 10 * queued + 30, 10))
+    broker.begin_again("t", "epoch002", reply("again"))
+    deliver(broker, 1, 2)
+    lost = f"t lost 2, {10 * queued + 10} to {10 * queued + 20}"
+    assert read(client)[queued:] == [lost, "again", "t lost 2, 1 to 2"]
+
+
+def test_the_oldest_events_are_reported_before_the_epoch_ends() -> None:
+    """Events that made room for others of the old order are reported with their offsets."""
+    broker, _ = make(overflow=Overflow.DROP_OLDEST)
+    client = join(broker, "t")
+    queued = broker.config.queue_size
+    deliver(broker, *range(10, 10 * queued + 30, 10))
+    broker.begin_again("t", "epoch002", reply("again"))
+    deliver(broker, 1)
+    found = read(client)
+    assert found[:3] == ["t lost 3", "t lost 2, 10 to 20", "60"]
+    assert found[-2:] == ["again", "1"]
+
+
+def test_events_of_two_epochs_that_are_lost_together() -> None:
+    """A loss that may be of both orders has no offsets; those after the notice has left have."""
+    broker, _ = make(overflow=Overflow.DROP_OLDEST)
+    client = join(broker, "t")
+    queued = broker.config.queue_size
+    deliver(broker, *range(10, 10 * queued + 10, 10))
+    broker.begin_again("t", "epoch002", reply("again"))
+    deliver(broker, *range(1, queued + 11))
+    found = read(client)
+    assert found[:2] == [f"t lost {queued + 11}", "again"]
+    deliver(broker, *range(1001, queued + 1003))
+    assert read(client)[0] == "t lost 2, 1001 to 1002"
+
+
+def test_a_new_epoch_for_a_client_that_has_gone() -> None:
+    """A closed outbox takes no notice of a new epoch."""
+    broker, _ = make(overflow=Overflow.DROP_OLDEST)
+    client = join(broker, "t")
+    client.outbox.close()
+    broker.begin_again("t", "epoch002", reply("again"))
+    assert read(client) == []

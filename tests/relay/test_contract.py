@@ -167,6 +167,18 @@ async def test_all_processes_follow_one_order(two: Two) -> None:
     assert [previous for _, _, _, previous in one.entries] == [0, *offsets[:-1]]
 
 
+async def test_appends_of_one_process_have_its_order(two: Two) -> None:
+    """Entries that a process appends before the first is confirmed stand in the order of calls."""
+    relay = two[0].relay
+    appended = await asyncio.gather(*(relay.append("7.log", b"%d" % n) for n in range(200)))
+    offsets = [each.offset for each in appended]
+    assert offsets == sorted(set(offsets))
+    found = await relay.read("7.log", after=0, limit=200)
+    assert [(entry.offset, int(entry.data)) for entry in found] == [
+        (offset, number) for number, offset in enumerate(offsets)
+    ]
+
+
 async def test_previous_offset_is_that_of_the_log(two: Two) -> None:
     """The entries of several logs tell the previous offset of their own log."""
     one, other = two

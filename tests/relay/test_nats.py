@@ -498,6 +498,41 @@ async def test_a_subscription_that_nats_refuses(caplog: pytest.LogCaptureFixture
     assert "permissions violation" in caplog.text.lower()
 
 
+@pytest.mark.parametrize(
+    "denied",
+    [
+        *("*.channel.>", "*.log.>", "$KV.>", "$JS.API.>", "$JS.API.STREAM.CREATE.>"),
+        *("$JS.API.STREAM.INFO.>", "$JS.API.STREAM.MSG.GET.>", "$JS.API.DIRECT.GET.>"),
+    ],
+)
+async def test_a_right_to_publish_is_missing(caplog: pytest.LogCaptureFixture, denied: str) -> None:
+    """A relay that may not publish what it will have to is not connected, and logs why once."""
+    permissions = f'{{ publish: {{ deny: "{denied}" }} }}'
+    user = f"{{ user: u, password: p, permissions: {permissions} }}"
+    with NatsServer(f"authorization {{ users: [ {user} ] }}") as server:
+        url = server.url.replace("//", "//u:p@")
+        async with process(NatsNetwork(server, relay=url).relay()) as one:
+            await poll(lambda: one.relay._connection._last_reason)
+            attempts = server.log().count("Publish Violation")
+            await poll(lambda: server.log().count("Publish Violation") > attempts)
+            assert not one.relay.is_connected
+            assert not one.connections
+    assert logged(caplog) == ["relay_unreachable"]
+    assert "permissions violation for publish" in caplog.text.lower()
+
+
+async def test_trying_rights_changes_nothing(nats_server: NatsServer) -> None:
+    """What a new connection sends to learn its rights is stored nowhere."""
+    network = NatsNetwork(nats_server)
+    async with connected(network) as one:
+        await one.relay.create("k", b"1")
+        await one.relay.append("1.log", b"1")
+        streams = (one.relay._registry, one.relay._logs)
+        before = [await stream._ask("INFO") for stream in streams]
+        async with connected(network):
+            assert [await stream._ask("INFO") for stream in streams] == before
+
+
 @pytest.mark.parametrize("action", ["DELETE", "PURGE"])
 async def test_the_registry_is_deleted_by_hand(nats_server: NatsServer, action: str) -> None:
     """A registry that somebody has deleted or emptied is noticed, and is another one then."""

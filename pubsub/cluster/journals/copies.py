@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from pubsub import fairness
 from pubsub.cluster.journals import entries
+from pubsub.cluster.journals.deliveries import Deliveries
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
+from pubsub.cluster.journals.statistics import Counts
 from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, Timer
 from pubsub.relay.base import Entry, Relay
@@ -39,16 +39,6 @@ class LogLost(Unavailable):
     """The log does not contain what it must contain: the relay has lost its contents."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """What all copies of a process count together."""
-
-    received: int = 0
-    healed: int = 0
-    lost: int = 0
-    unreadable: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all copies of a process have in common."""
@@ -58,8 +48,7 @@ class Surroundings:
     partitions: Partitions
     turns: Turns
     call_later: CallLater
-    wall_clock: Callable[[], float]
-    tell_gap: Callable[[str, int], None]
+    deliveries: Deliveries
     on_failure: Callable[["Copy", Unavailable], None]
     """Called when the copy could not be filled, after those who wait for it were told."""
     counts: Counts
@@ -77,8 +66,8 @@ class Copy:
     """
 
     __slots__ = (
-        *("_around", "_failures", "_filled", "_held", "_task", "_timer", "is_loaded", "is_lost"),
-        *("known", "log", "name", "seen", "used"),
+        *("_around", "_failures", "_filled", "_held", "_task", "_timer", "is_closed"),
+        *("is_loaded", "is_lost", "known", "log", "name", "seen", "used"),
     )
 
     def __init__(self, name: str, log: str, around: Surroundings, used: float) -> None:
@@ -93,6 +82,8 @@ class Copy:
         """Whether it contains all that was in the log when it was opened, and follows the log."""
         self.is_lost = False
         """Whether the log was found to be lost; then it waits for a new one."""
+        self.is_closed = False
+        """Whether it is not used any more."""
         self._around = around
         self._held: deque[tuple[Entry, int]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -109,6 +100,11 @@ class Copy:
     def is_filling(self) -> bool:
         """Whether it is being loaded or healed."""
         return self._task is not None
+
+    @property
+    def must_be_filled(self) -> bool:
+        """Whether it was not loaded yet, and is neither being loaded nor closed."""
+        return not (self.is_loaded or self.is_filling or self.is_closed)
 
     @property
     def has_subscribers(self) -> bool:
@@ -164,12 +160,16 @@ class Copy:
             await asyncio.shield(self.fill())
 
     def begin_again(self, log: str) -> None:
-        """Copy another log from now on, from its beginning."""
+        """Copy another log from now on, from its beginning; it has to be filled.
+
+        If anybody waits for that, it begins at once.
+        """
         self._stop_filling()
         self.log = log
         self.known = self.seen = self._failures = 0
         self.is_loaded = self.is_lost = False
-        self.fill()
+        if self._filled is not None and not self._filled.done():
+            self.fill()
 
     def lose(self) -> None:
         """Wait for another log, because this one was lost."""
@@ -179,7 +179,7 @@ class Copy:
     def close(self, error: Exception) -> None:
         """Receive nothing any more; whoever waits gets ``error``."""
         self._stop_filling()
-        self.is_loaded = False
+        self.is_loaded, self.is_closed = False, True
         if self._filled is not None and not self._filled.done():
             self._filled.set_exception(error)
 
@@ -261,7 +261,7 @@ class Copy:
         if first.offset != known if known else first.data != entries.BIRTH:
             around.broker.forget_kept(self.name, first.offset - 1)
             if topic.subscribers:
-                self._tell_gap(first.offset - known - 1)
+                around.deliveries.tell_gap(self.name, first.offset - known - 1)
         work = 0
         for entry in found:
             if entry.offset > self.known:
@@ -269,6 +269,10 @@ class Copy:
                 if work >= fairness.BATCH_SLICE:
                     work = 0
                     await around.turns.wait()
+
+    def _deliver(self, entry: Entry, *, is_new: bool) -> int:
+        self.known = entry.offset
+        return self._around.deliveries.deliver(self.name, entry, is_new=is_new)
 
     async def _take_held(self) -> None:
         """Take the entries that came meanwhile, up to the next that is missing."""
@@ -283,37 +287,6 @@ class Copy:
             if work >= fairness.BATCH_SLICE:
                 work = 0
                 await self._around.turns.wait()
-
-    def _deliver(self, entry: Entry, *, is_new: bool) -> int:
-        """Put an entry into the broker's history and the outboxes; return how much work it was."""
-        around = self._around
-        around.counts.received += 1
-        self.known = entry.offset
-        if entry.data == entries.BIRTH:
-            return 1
-        try:
-            message = entries.decode(entry.data)
-        except msgspec.MsgspecError:
-            around.counts.unreadable += 1
-            around.broker.forget_kept(self.name, entry.offset)
-            self._tell_gap(1)
-            return fairness.BATCH_ITEM
-        # Clocks of machines differ, so that the age of a new entry counts as 0.
-        age = 0.0 if is_new else max(0.0, around.wall_clock() - message.time / 1000)
-        around.broker.deliver_kept(
-            self.name,
-            message.event_at(entry.offset),
-            offset=entry.offset,
-            publisher_id=message.publisher_id,
-            user=message.user,
-            age=age,
-        )
-        return fairness.BATCH_ITEM + len(around.broker.topic(self.name).subscribers)
-
-    def _tell_gap(self, at_most: int) -> None:
-        if at_most > 0:
-            self._around.counts.lost += at_most
-            self._around.tell_gap(self.name, at_most)
 
     def __repr__(self) -> str:
         state = "filling" if self.is_filling else "lost" if self.is_lost else "following"

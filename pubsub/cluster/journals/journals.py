@@ -7,13 +7,15 @@ of its message. A process keeps a copy of the logs that its clients need, in the
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from pubsub.cluster.journals import entries
-from pubsub.cluster.journals.copies import Copy, Counts, LogLost, Surroundings
+from pubsub.cluster.journals.copies import Copy, LogLost, Surroundings
+from pubsub.cluster.journals.deliveries import Deliveries
 from pubsub.cluster.journals.pace import Pace
 from pubsub.cluster.journals.partitions import Partitions
+from pubsub.cluster.journals.refills import Refills
+from pubsub.cluster.journals.statistics import Counts, JournalStatistics
 from pubsub.cluster.names import log_of
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.once import Repetition
@@ -32,35 +34,6 @@ CHECKED_AT_ONCE = 16
 
 DROPPED_AT_ONCE = 10_000
 """Events of unused copies that are released at a time: about 5 ms."""
-
-
-@dataclass(frozen=True, slots=True)
-class JournalStatistics:
-    """What one process has done for topics with history."""
-
-    appended: int
-    """Messages that this process has accepted."""
-
-    repetitions: int
-    """Messages that repeated an earlier one, in whatever process."""
-
-    received: int
-    """Entries that were copied."""
-
-    healed: int
-    """Times that entries were read which a copy had missed, or could not hold."""
-
-    lost: int
-    """Messages that were no longer in the log, at most: offsets have holes."""
-
-    unreadable: int
-    """Entries that another version of this program wrote; they count as lost too."""
-
-    open: int
-    """Copies that are complete, or that heal."""
-
-    filling: int
-    """Copies that are being loaded or healed."""
 
 
 class Journals:
@@ -116,12 +89,12 @@ class Journals:
             partitions=self._partitions,
             turns=turns,
             call_later=call_later,
-            wall_clock=wall_clock,
-            tell_gap=tell_gap,
+            deliveries=Deliveries(broker, wall_clock, tell_gap, self._counts),
             on_failure=self._on_failure,
             counts=self._counts,
             pace=Pace(),
         )
+        self._refills = Refills(relay)
         self._copies: dict[str, Copy] = {}
         self._by_log: dict[str, Copy] = {}
         self._appended = 0
@@ -265,6 +238,7 @@ class Journals:
             log = self._log(name)
             self._by_log[log] = copy
             copy.begin_again(log)
+            self._refills.add(copy)
 
     def close_unused(self) -> None:
         """Drop copies that nobody has needed for `UNUSED_SECONDS`; call it every few seconds.
@@ -280,6 +254,7 @@ class Journals:
 
     def close(self) -> None:
         """Follow nothing any more, and cancel all work."""
+        self._refills.close()
         for copy in list(self._copies.values()):
             self._drop(copy, Unavailable("the process is stopping"))
 

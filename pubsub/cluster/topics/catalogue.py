@@ -1,6 +1,6 @@
 """A process' copy of the room's registry, which the topics of its broker follow."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from operator import itemgetter
 
 from pubsub.cluster.names import key_of
@@ -75,6 +75,10 @@ class Catalogue:
         """Return the entries of all topics."""
         return list(self._topics.values())
 
+    def missing_in(self, entries: Container[str]) -> list[Known]:
+        """Return the entries of all topics whose keys are not among these."""
+        return [known for key, known in self._topics.items() if key not in entries]
+
     def change(self, key: str, value: bytes | None, revision: int) -> None:
         """Apply the next change of the registry."""
         self._invalid.pop(key, None)
@@ -114,11 +118,14 @@ class Catalogue:
                 found.append((known.born, key, known))
             if not number % DECODED:
                 yield
-        found.sort(key=itemgetter(0))
+        found.sort(key=itemgetter(0))  # most of them stand in this order already
+        yield
         topics = {key: known for _, key, known in found[: self.limit]}
         self._beyond = {key: known for _, key, known in found[self.limit :]}
+        gone = [key for key in self._topics if key not in topics]
+        yield
         work = 0.0
-        for key in [key for key in self._topics if key not in topics]:
+        for key in gone:
             work += self._remove(key)
             if work >= SLICE:
                 work = 0.0

@@ -8,7 +8,6 @@ from asyncio import Lock
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from pubsub.cluster.names import key_of
 from pubsub.cluster.topics.catalogue import SLICE, Catalogue
 from pubsub.cluster.topics.changes import PATIENCE, LogFunction, TopicChanges
 from pubsub.cluster.topics.concurrency import for_each
@@ -228,12 +227,7 @@ class Topics:
 
     async def _restore(self, snapshot: Snapshot) -> None:
         """Fill a registry that lost its contents with the topics that are known here."""
-        known = [
-            known
-            for known in self._catalogue.topics()
-            if key_of(known.record.name) not in snapshot.entries
-        ]
-        await for_each(self._changes.restore, known)
+        await for_each(self._changes.restore, self._catalogue.missing_in(snapshot.entries))
 
     async def _adopt(
         self, snapshot: Snapshot, pending: deque[_Change], *, registry_lost: bool

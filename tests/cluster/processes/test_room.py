@@ -99,6 +99,28 @@ def test_one_order_with_history(room: Room) -> None:
     assert offsets == sorted(set(offsets))
 
 
+def test_one_client_has_many_publications_on_their_way(room: Room) -> None:
+    """Its messages to a topic with history keep their order, and its replies that of commands."""
+    a, b, _ = room.servers
+    a.create_topic("orders", history=1000)
+    a.create_topic("plain")
+    subscriber = b.subscriber("orders")
+    publisher = a.connect()
+    message_id = str(uuid.uuid4())
+    for number in range(300):
+        topic = "plain" if number % 100 == 50 else "orders"
+        message = {"id": message_id, "payload": number}
+        publisher.send(type="publish", topic=topic, message=message, request_id=str(number))
+    publisher.send(type="ping", request_id="last")
+    replies = [publisher.receive() for _ in range(301)]
+    assert [reply["request_id"] for reply in replies] == [*map(str, range(300)), "last"]
+    events = [subscriber.receive() for _ in range(297)]
+    expected = [number for number in range(300) if number % 100 != 50]
+    assert [event["message"]["payload"] for event in events] == expected
+    offsets = [reply["offset"] for reply in replies if reply.get("topic") == "orders"]
+    assert [event["offset"] for event in events] == offsets
+
+
 def test_recovery_on_another_process(room: Room) -> None:
     """A client that comes back to another process gets what it has missed, and goes on live."""
     a, b, c = room.servers
