@@ -1,7 +1,7 @@
-"""A member of the room in a process that serves no clients: a worker, a shell, a cron job.
+"""The runtime of a process that serves no clients: a worker, a shell, a cron job.
 
-It runs in a thread of its own, from the first call that needs it to the end of the process. A
-forked child gets one of its own at its first call.
+It takes part in the room, in a thread of its own, from the first call that needs it to the end of
+the process. A forked child gets a runtime of its own at its first call.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ STOP_TIMEOUT = 2.0
 """Seconds for what was published to leave when the process ends."""
 
 
-class BackgroundMember:
+class BackgroundRuntime:
     """A runtime without clients, on an event loop in a thread of its own."""
 
     def __init__(self) -> None:
@@ -56,32 +56,32 @@ async def _leave(runtime: Runtime) -> None:
 
 
 _lock = threading.Lock()
-_member: BackgroundMember | None = None
+_background: BackgroundRuntime | None = None
 
 
-def get_member() -> tuple[Runtime, asyncio.AbstractEventLoop]:
-    """Return the member of this process and its loop; the first call creates it."""
-    global _member
+def get_runtime() -> tuple[Runtime, asyncio.AbstractEventLoop]:
+    """Return the runtime of this process and its event loop; the first call creates them."""
+    global _background
     with _lock:
-        if _member is None:
-            _member = BackgroundMember()
-        return _member.runtime, _member.loop
+        if _background is None:
+            _background = BackgroundRuntime()
+        return _background.runtime, _background.loop
 
 
 def leave() -> None:
-    """Stop the member of this process, if there is one; the next call creates another."""
-    global _member
+    """Stop the runtime of this process, if there is one; the next call creates another."""
+    global _background
     with _lock:
-        member, _member = _member, None
-    if member is not None:
-        member.stop()
+        background, _background = _background, None
+    if background is not None:
+        background.stop()
 
 
 def _forget_after_fork() -> None:
-    """Leave the parent's member alone: its thread does not exist here, and its socket is shared."""
-    global _lock, _member
+    """Ignore the parent's runtime: its thread does not exist here, and its socket is shared."""
+    global _lock, _background
     _lock = threading.Lock()
-    _member = None
+    _background = None
 
 
 atexit.register(leave)

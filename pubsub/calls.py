@@ -123,7 +123,7 @@ def run(operation: Operation[T], *, otherwise: str) -> T:
     if runtime.cluster is None:
         loop = _own_loop(runtime, here, otherwise)
     elif runtime.loop is None or not runtime.loop.is_running():
-        runtime, loop = background.get_member()
+        runtime, loop = background.get_runtime()
     else:
         loop = runtime.loop
     if loop is here:

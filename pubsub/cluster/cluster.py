@@ -8,8 +8,8 @@ from pubsub.cluster.membership import Membership
 from pubsub.cluster.reach import OUT_OF_REACH, reaching
 from pubsub.core.client import Publisher
 from pubsub.core.errors import TopicExists
+from pubsub.core.notices import Notice
 from pubsub.core.options import NOT_GIVEN, GivenOptions
-from pubsub.core.presence import Notice
 from pubsub.core.publication import Publication
 from pubsub.protocol.errors import Unavailable
 

@@ -17,7 +17,7 @@ from pubsub.connection.pipeline import Pipeline
 from pubsub.connection.session import Session
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
-from pubsub.core.presence import Notice
+from pubsub.core.notices import Notice
 from pubsub.core.publication import Position
 from pubsub.core.topic import NOTHING_PAST, Recover
 from pubsub.protocol import messages

@@ -19,11 +19,13 @@ from pubsub.core.errors import (
 from pubsub.core.histogram import Histogram
 from pubsub.core.history import History
 from pubsub.core.loss import Loss
+from pubsub.core.members import Presences
 from pubsub.core.names import validate_name
+from pubsub.core.notices import Notice
 from pubsub.core.once import RecentIds
 from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions
 from pubsub.core.outbox import Outbox, at_once
-from pubsub.core.presence import Notice, Presence, Presences
+from pubsub.core.presence import Presence
 from pubsub.core.publication import Encode, Frame, Publication
 from pubsub.core.state import BrokerState, presence_of
 from pubsub.core.timer import CallLater, on_running_loop

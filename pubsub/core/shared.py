@@ -8,8 +8,9 @@ from pubsub.core.broker import Broker
 from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.loss import Loss
+from pubsub.core.members import Export
+from pubsub.core.notices import Notice
 from pubsub.core.options import TopicOptions
-from pubsub.core.presence import Export, Notice
 from pubsub.core.publication import Encode, Frame
 from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.core.topic import Topic

@@ -13,7 +13,8 @@ from pubsub.core.errors import NoPresence, ReentrantCall, TopicNotFound, WrongTh
 from pubsub.core.history import HistoryBudget
 from pubsub.core.listing import Listing
 from pubsub.core.names import validate_name
-from pubsub.core.presence import Notice, Presence
+from pubsub.core.notices import Notice
+from pubsub.core.presence import Presence
 from pubsub.core.publication import Position
 from pubsub.core.topic import HistoryPage, Topic
 

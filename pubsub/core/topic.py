@@ -9,10 +9,11 @@ from pubsub.core.client import Client, Publisher
 from pubsub.core.counters import TopicCounters, TopicStatistics, TotalCounters
 from pubsub.core.errors import NoHistory
 from pubsub.core.history import History, KeptFrame
+from pubsub.core.notices import Notice
 from pubsub.core.once import First, Ids, Repetition
 from pubsub.core.options import TopicOptions
 from pubsub.core.outbox import Outbox
-from pubsub.core.presence import Notice, Presence
+from pubsub.core.presence import Presence
 from pubsub.core.publication import Encode, Frame, Position, Publication
 from pubsub.core.replay import Replay
 

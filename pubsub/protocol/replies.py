@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pubsub.core.loss import Loss
-from pubsub.core.presence import Member as PresentMember
-from pubsub.core.presence import Notice, Who
+from pubsub.core.notices import Member as PresentMember
+from pubsub.core.notices import Notice, Who
 from pubsub.core.publication import Frame, Publication
 from pubsub.core.topic import HistoryPage, Subscribed
 from pubsub.protocol.codes import ErrorCode

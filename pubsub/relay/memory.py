@@ -1,4 +1,4 @@
-"""A relay between brokers of one process, for tests: with every fault that a network has."""
+"""A relay between brokers in one process, for tests, with the faults of a network."""
 
 import asyncio
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class MemoryNetwork:
         return relay
 
     def change(self, key: str, value: bytes | None) -> int:
-        """Change the registry, and tell everybody."""
+        """Change the registry, and notify all processes."""
         self.revision += 1
         self.registry[key] = value, self.revision
         for relay in self.relays:
@@ -41,7 +41,7 @@ class MemoryNetwork:
         return self.revision
 
     def append(self, log: str, data: bytes) -> int:
-        """Append to a log, and tell everybody."""
+        """Append to a log, and notify all processes."""
         entries = self.logs.setdefault(log, [])
         previous = entries[-1].offset if entries else 0
         self.offset += 1
@@ -58,7 +58,7 @@ class MemoryRelay:
         self.is_connected = False
         self.max_bytes = 1 << 20
         self.drops = 0
-        """How many of the next messages and entries from others are lost on their way here."""
+        """The number of messages and entries from others that are lost next on their way here."""
         self.unknown_fate = False
         """Whether the answer to the next change is lost, though it is carried out."""
         self._network = network

@@ -1,7 +1,7 @@
 """A relay over NATS: channels are subjects, logs one republished stream, the registry another.
 
-Nothing is consumed from the streams: what they store they publish again, on subjects that are
-subscribed to like any other, with headers that tell its place. See decision 30.
+There are no consumers: a stream publishes again what it has stored, on subjects that are subscribed
+to like any other, with headers that have its position. See decision 30.
 """
 
 import asyncio
@@ -162,7 +162,7 @@ class NatsRelay:
         self._connection.start(handler)
 
     async def stop(self) -> None:
-        """Send what waits, for a second at most, and disconnect."""
+        """Send what is waiting, for a second at most, and disconnect."""
         await self._connection.stop()
 
     # --- Channels ---
@@ -286,9 +286,9 @@ class NatsRelay:
         return Snapshot(entries, revision, registry.store, logs.store, logs.last_sequence)
 
     async def is_intact(self, keys: int) -> bool:
-        """Return whether the stores are those of the last snapshot, and nobody has emptied them.
+        """Return whether the stores are those of the last snapshot, and were not emptied.
 
-        If they are not, the next snapshot tells them as others.
+        If not, the next snapshot has other store ids.
 
         Args:
             keys: The number of keys that are known to be in the registry.
@@ -349,6 +349,6 @@ class NatsRelay:
 
 
 def _sequence(headers: Mapping[str, str], name: str) -> int | None:
-    """Return a sequence of a republished message; ``None`` if somebody else has published it."""
+    """Return a sequence of a republished message; ``None`` if the stream has not published it."""
     value = headers.get(name, "")
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 20 else None

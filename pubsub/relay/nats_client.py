@@ -1,7 +1,7 @@
-"""One connection to a NATS server, which is never repaired: whoever has lost it makes another.
+"""One connection to a NATS server, which is never repaired: after a loss, another one is made.
 
 nats-py's own reconnection is switched off. It can hang for minutes when packets vanish, it sends
-late what was published meanwhile, and it gives up without a word; see decision 30. So an
+late what was published meanwhile, and it gives up silently; see decision 30. So a
 `NatsClient` lives as long as its connection, and `abandon` ends it without waiting for anything.
 """
 
@@ -117,7 +117,7 @@ class NatsClient:
 
     @property
     def discovered(self) -> list[tuple[str, int]]:
-        """Hosts and ports of other servers of the cluster, as the server has told them."""
+        """Hosts and ports of other servers of the cluster, as the server has announced them."""
         return [
             (uri.hostname, uri.port)
             for uri in self._client.discovered_servers

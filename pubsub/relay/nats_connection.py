@@ -96,7 +96,7 @@ class NatsConnection:
 
     @property
     def statistics(self) -> RelayStatistics:
-        """Counters, and what waits to be sent."""
+        """Counters, and the bytes that wait to be sent."""
         figures = self._totals + Counter(self._client.figures if self._client else {})
         return RelayStatistics(
             connected=self.is_connected,
@@ -117,7 +117,7 @@ class NatsConnection:
         self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Send what waits, for a second at most, and end. The handler is not called any more."""
+        """Send what is waiting, for a second at most, and end. The handler is not called again."""
         if self._running is not None:
             await end([self._running])
         client = self._client
@@ -169,7 +169,7 @@ class NatsConnection:
             await self._serve(client, server)
             await self._abandon(client)
             if clock() - begin < self._timings.max_pause:
-                # A server that ends each connection at once must not be asked all the time.
+                # A server that ends each connection at once must not be tried without a pause.
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, self._timings.max_pause)
             else:

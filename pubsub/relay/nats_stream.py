@@ -1,7 +1,7 @@
 """A stream of JetStream: what a relay stores at NATS, and how it reads that again.
 
 JetStream's interface consists of requests with JSON (NATS' ADR-1, ADR-31 for direct gets), which
-are made here as they are, so that no consumer is created and none can stay behind.
+are made here directly, so that no consumer is created and none can stay behind.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _GROWING = ("max_bytes", "max_msgs_per_subject", "duplicate_window", "num_replic
 """Limits that are raised where another process has set a lower one; -1 is no limit."""
 
 _FIXED = ("subjects", "retention", "discard")
-"""What makes a stream of the same name another one, which nobody may take for ours."""
+"""Settings that identify the stream: with other values, a stream of this name is not ours."""
 
 _NEEDED = ("republish", "allow_direct", "allow_msg_ttl")
 

@@ -137,7 +137,7 @@ class Room:
                 other.channels.on_positions(process.id, positions, uptime=uptime)
 
     async def pass_by(self, seconds: float) -> None:
-        """Let whole seconds pass, with a heartbeat of everybody in each."""
+        """Let whole seconds pass, with a heartbeat of every process in each."""
         for _ in range(round(seconds)):
             self.beat()
             await self.time.pass_by(1.0)

@@ -7,8 +7,8 @@ from pubsub.cluster.names import partition_of
 from pubsub.cluster.presence.others import KIND
 from pubsub.cluster.presence.presence import RemotePresence
 from pubsub.core.client import Client
+from pubsub.core.notices import Notice
 from pubsub.core.options import TopicOptions
-from pubsub.core.presence import Notice
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.memory import MemoryNetwork
 from tests.clock import Clock

@@ -52,7 +52,7 @@ async def test_no_echo_and_no_second_copy() -> None:
 
 
 async def test_only_subscribers_of_the_topic() -> None:
-    """A process receives other topics of the partition, and gives them to nobody."""
+    """A process receives other topics of the partition, and delivers them to no client."""
     first, second = of_one_partition(2)
     _, one, other = await two(first, second)
     client = await other.join(first)
@@ -242,7 +242,7 @@ async def test_events_of_other_processes_do_not_wait() -> None:
 
 
 async def test_several_losses_at_once() -> None:
-    """Losses among the messages that are held back are told in their places."""
+    """Losses among the messages that are held back are reported in their places."""
     _, one, other = await two()
     client = await other.join("t")
     one.publish("t", "1")
@@ -305,7 +305,7 @@ async def test_sender_that_does_not_answer() -> None:
 
 
 async def test_too_much_is_held_back() -> None:
-    """What exceeds the bound of messages that wait is lost too, and told."""
+    """Messages beyond the bound of those that wait are lost, too, and reported."""
     _, one, other = await two(max_held_bytes=600)
     client = await other.join("t")
     one.publish("t", "1")
@@ -323,7 +323,7 @@ async def test_too_much_is_held_back() -> None:
 
 
 async def test_end_of_what_is_held_back_is_lost() -> None:
-    """If nothing follows what exceeded the bound, it is told nevertheless."""
+    """If nothing follows the messages beyond the bound, their loss is reported nevertheless."""
     room, one, other = await two(max_held_bytes=10)
     client = await other.join("t")
     room.beat()
@@ -345,7 +345,7 @@ async def test_slow_client_is_told_in_the_end() -> None:
 
 
 async def test_late_message_is_not_delivered() -> None:
-    """A message that arrives after it was told as lost is not delivered any more."""
+    """A message that arrives after it was reported as lost is not delivered any more."""
     room, one, other = await two()
     client = await other.join("t")
     room.beat()
@@ -417,7 +417,7 @@ async def test_own_message_is_ignored() -> None:
 
 
 async def test_too_large_for_the_relay() -> None:
-    """What no message can carry is not sent, and told elsewhere like any other loss."""
+    """A publication that no message can carry is not sent, and is reported like any other loss."""
     room, one, other = await two()
     client = await other.join("t")
     room.beat()
@@ -458,7 +458,7 @@ async def test_slow_answer_is_awaited_once() -> None:
 
 
 async def test_reconnection_of_the_receiver() -> None:
-    """What was lost without a connection is told when it is back, without further events."""
+    """A loss without a connection is reported when it is back, without further events."""
     room, one, other = await two()
     client = await other.join("t")
     await one.publish_each("t", "1")
@@ -472,7 +472,7 @@ async def test_reconnection_of_the_receiver() -> None:
 
 
 async def test_reconnection_of_the_sender() -> None:
-    """What a process accepted without a connection is told to the subscribers of others."""
+    """What a process accepted without a connection is reported to the subscribers of others."""
     room, one, other = await two()
     client = await other.join("t")
     await one.publish_each("t", "1")
@@ -488,7 +488,7 @@ async def test_reconnection_of_the_sender() -> None:
 
 
 async def test_silent_process_comes_back() -> None:
-    """A process that was taken for dead continues where it was: what it accepted is told."""
+    """A process that was taken for dead continues where it was, and its losses are reported."""
     room, one, other = await two()
     client = await other.join("t")
     await one.publish_each("t", "1")
@@ -502,7 +502,7 @@ async def test_silent_process_comes_back() -> None:
 
 
 async def test_process_that_is_gone() -> None:
-    """What is missing of a process that left is told as a bound, at once."""
+    """What is missing from a process that has left is reported as a bound, at once."""
     room, one, other = await two()
     client = await other.join("t")
     room.beat()
@@ -602,7 +602,7 @@ async def test_past_of_an_old_process_is_not_lost() -> None:
 
 
 async def test_process_that_is_cut_off_at_the_subscription() -> None:
-    """What a process accepts after a subscription of which it cannot know is told."""
+    """What a process accepts after a subscription that it cannot know of is reported."""
     room, one, other = await two()
     await one.publish_each("t", "1")
     room.beat()
@@ -722,7 +722,7 @@ async def test_concurrent_wants_share_one_subscription() -> None:
 
 
 async def test_want_without_a_connection() -> None:
-    """Without a connection `want` does not fail; what is lost until it is back is told."""
+    """Without a connection `want` does not fail; what is lost until it is back is reported."""
     room, one, other = await two()
     await one.publish_each("t", "0")
     room.beat()
@@ -781,7 +781,7 @@ async def test_deleted_topic_is_released() -> None:
 
 
 async def test_loss_of_a_deleted_topic() -> None:
-    """Nobody is notified of a loss of a topic that is gone."""
+    """No client is notified of a loss in a topic that is gone."""
     first, second = of_one_partition(2)
     _, one, other = await two(first, second)
     client = await other.join(first, second)

@@ -1,4 +1,4 @@
-"""A model of the channels: whatever happens, subscribers have received or were told everything."""
+"""A model of the channels: whatever happens, every message arrives or is reported as lost."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ class Subscriber:
     missed: int = 0
 
     def read(self) -> None:
-        """Read everything, and check each event against what was told before it."""
+        """Read everything, and check each event against the losses reported before it."""
         for text in read(self.client):
             if text.startswith("{"):
                 notice = json.loads(text)
@@ -158,7 +158,7 @@ class ChannelsMachine(RuleBasedStateMachine):
         await self.room.pass_by(4)
 
     def _check_account(self) -> None:
-        """Check that what did not arrive was told: exactly, or within a bound."""
+        """Check that what did not arrive was reported: exactly, or within a bound."""
         for subscriber in self.subscribers:
             subscriber.read()
             missed = subscriber.missed + sum(map(len, subscriber.owed.values()))

@@ -295,7 +295,7 @@ async def test_nobody_is_asked_for_a_client_of_this_process(room: Three) -> None
 
 
 async def test_disconnect_a_user(room: Three) -> None:
-    """All clients of the user are disconnected, wherever they are, and nobody else."""
+    """All clients of the user are disconnected, wherever they are, and no others."""
     ann = [process.connect(user="ann") for process in room.processes]
     bob = room.b.connect(user="bob")
     assert await room.a.figures.inquire().disconnect(user="ann") == 3
@@ -304,7 +304,7 @@ async def test_disconnect_a_user(room: Three) -> None:
 
 
 async def test_disconnect_while_a_process_is_silent(room: Three) -> None:
-    """That nobody was found is not certain then."""
+    """Without its answer, it is not certain that no client was found."""
     room.b.be_silent()
     inquiry = room.a.figures.inquire()
     assert await room.wait(inquiry.disconnect(user="ann")) == 0

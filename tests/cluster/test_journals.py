@@ -301,7 +301,7 @@ async def test_removal_while_opening() -> None:
 
 
 async def test_an_empty_log_is_lost() -> None:
-    """A log without even its birth was lost: that is reported, and nobody gets an empty topic."""
+    """A log without even its birth was lost: that is reported instead of an empty topic."""
     room = await make_room()
     process = room.processes[1]
     room.network.lose_stores()
@@ -494,7 +494,7 @@ async def test_reading_is_tried_again() -> None:
 
 
 async def test_a_copy_without_subscribers_is_dropped_instead() -> None:
-    """A copy that nobody is subscribed to, and that cannot be read, is opened again when needed."""
+    """A copy without subscribers that cannot be read is opened again when it is needed."""
     room = await make_room()
     process = room.processes[1]
     await process.journals.open("t")
@@ -558,7 +558,7 @@ async def test_a_fault_of_a_copy_is_logged(caplog: pytest.LogCaptureFixture) -> 
 
 
 async def test_entries_of_another_version() -> None:
-    """An entry that is not understood is told as a loss, and is no longer recovered."""
+    """An entry that is not understood is reported as a loss, and is no longer recovered."""
     room = await make_room()
     process = room.processes[1]
     client = await process.join()
@@ -807,7 +807,7 @@ async def test_a_partition_is_followed_as_long_as_a_copy_needs_it() -> None:
 
 
 async def test_close() -> None:
-    """A process that stops follows nothing any more, and nobody waits for it."""
+    """A process that stops follows nothing any more, and leaves no task waiting."""
     room = await make_room()
     process = room.processes[1]
     await process.join()

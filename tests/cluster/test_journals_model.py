@@ -247,7 +247,7 @@ class Journalists(RuleBasedStateMachine):
 
     @rule()
     def all_is_well_in_the_end(self) -> None:
-        """With the network back, each subscriber has everything, or was told."""
+        """With the network back, each subscriber has everything, or was notified of its losses."""
 
         async def heal() -> None:
             for process in self.room.processes:
@@ -282,7 +282,7 @@ class Journalists(RuleBasedStateMachine):
         ]
 
     def check(self, reader: Reader, epoch: str) -> None:
-        """Check that a subscriber has everything of an epoch, or was told."""
+        """Check that a subscriber has everything of an epoch, or was notified of its losses."""
         missing = set(self.expected(reader, epoch)) - set(reader.received[epoch])
         assert len(missing) <= self.told(reader.process) - reader.told
         if not self.has_evicted:

@@ -122,7 +122,7 @@ async def test_late_answer() -> None:
 
 
 async def test_without_the_network() -> None:
-    """Nobody answers, and that is known at once."""
+    """Without the network no process answers, and that is known at once."""
     room = await Room("a", "b").start()
     room.relays["a"].disconnect()
     with pytest.raises(NoAnswer):

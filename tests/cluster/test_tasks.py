@@ -1,4 +1,4 @@
-"""Tasks in the background that nobody waits for."""
+"""Background tasks that no caller waits for."""
 
 import asyncio
 

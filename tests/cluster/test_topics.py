@@ -126,7 +126,7 @@ def when_beyond(process: Process, do: Callable[[], object]) -> None:
 
 
 async def test_an_entry_beyond_the_limit_that_is_gone() -> None:
-    """It is refused all the same when somebody else has deleted the entry first."""
+    """It is also refused when another process has deleted the entry first."""
     network = Network()
     first, second, _ = await processes(network, max_topics=1)
     when_beyond(second, lambda: network.change(key_of("b"), None))
@@ -137,7 +137,7 @@ async def test_an_entry_beyond_the_limit_that_is_gone() -> None:
 
 
 async def test_an_entry_beyond_the_limit_that_may_stay() -> None:
-    """If the answer to its deletion is lost, nobody knows whether it becomes a topic later."""
+    """If the answer to its deletion is lost, it is unknown whether it becomes a topic later."""
     network = Network()
     first, second, _ = await processes(network, max_topics=1)
     when_beyond(second, lambda: setattr(second.relay, "unknown_fate", True))
@@ -756,7 +756,7 @@ async def test_stores_that_are_lost_without_a_reconnection() -> None:
 async def test_impossible_entries_are_ignored(
     record: Record, warnings: pytest.LogCaptureFixture
 ) -> None:
-    """An entry that nobody can have created as a topic makes none."""
+    """An entry that cannot be a topic makes none."""
     network = Network()
     process = await Process(network).connect()
     network.change(key_of(record.name), encode(record))

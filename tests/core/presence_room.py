@@ -4,8 +4,9 @@ from typing import Any
 
 from pubsub.core.broker import Broker
 from pubsub.core.client import Client
+from pubsub.core.members import Members
+from pubsub.core.notices import Notice, Who
 from pubsub.core.options import GivenOptions, TopicOptions
-from pubsub.core.presence import Notice, Presence, Who
 from pubsub.core.publication import Frame
 from pubsub.core.shared import SharedBroker
 from tests.clock import Clock
@@ -98,11 +99,11 @@ class SharedRoom(Room):
         return broker
 
     @property
-    def presence(self) -> Presence:
-        """The presence of the topic."""
+    def members(self) -> Members:
+        """The members of the topic."""
         presence = self.broker.topic("t").presence
         assert presence is not None
-        return presence
+        return presence.members
 
 
 def name(who: Who) -> str:

@@ -9,7 +9,7 @@ from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, HistoryBudget
 from pubsub.core.loss import Loss
-from pubsub.core.presence import Notice
+from pubsub.core.notices import Notice
 from pubsub.core.publication import Frame, Publication
 from pubsub.core.shared import SharedBroker
 

@@ -224,6 +224,16 @@ def test_a_replay_takes_no_room() -> None:
     assert texts(outbox.take_nowait(ALL)) == [*"3456789", "a", "b", "t lost 1"]
 
 
+def test_an_outbox_replays_until_the_last_past_event_is_taken() -> None:
+    """Only past events count as a replay, not live ones that wait behind them."""
+    outbox = make(3)
+    outbox.put_replay(replay("01")[1])
+    offer(outbox, "a")
+    assert outbox.is_replaying
+    assert texts(outbox.take_nowait(2)) == ["0", "1"]
+    assert (outbox.is_replaying, outbox.empty()) == (False, False)
+
+
 def test_what_a_replay_leaves_out_takes_room() -> None:
     """The offsets of the client's own messages count towards the bytes that wait for it."""
     outbox, history = make(), make_history(9)

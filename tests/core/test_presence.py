@@ -8,9 +8,9 @@ import pytest
 
 from pubsub.core.client import Client
 from pubsub.core.errors import NoPresence, TopicNotFound
+from pubsub.core.notices import Member, Who
 from pubsub.core.options import GivenOptions, TopicRules
-from pubsub.core.presence import Member, Who
-from tests.core.presence_room import INTERVAL, LINGER, Room, SharedRoom, changes, names
+from tests.core.presence_room import INTERVAL, LINGER, Room, changes, names
 from tests.core.support import publish, read, reply
 
 
@@ -495,112 +495,3 @@ def test_representation() -> None:
     room.join()
     presence = room.broker.topic("t").presence
     assert repr(presence) == "<Presence in 't', 2 members, 1 watchers>"
-
-
-# --- Other processes ---
-
-
-def test_one_user_on_two_processes() -> None:
-    """A user in two processes is one member, with the connections to both."""
-    room = SharedRoom()
-    presence = room.presence
-    client = room.join("ann")
-    presence.set_remote("p", Who("ann", None), b"{}", 2)
-    presence.set_remote("q", Who("bob", None), b"{}", 1)
-    notice = room.broker.presence("t")
-    assert (notice.clients, notice.users) == (4, 2)
-    assert notice.members == [
-        Member(Who("ann", None), b"{}", 3),
-        Member(Who("bob", None), b"{}", 1),
-    ]
-    room.broker.disconnect(client)
-    assert room.present() == ["ann", "bob"]
-    presence.set_remote("p", Who("ann", None), None, 0)
-    assert room.present() == ["bob"]
-
-
-def test_watchers_are_notified_of_other_processes() -> None:
-    """Watchers get members of other processes as they get those of their own, once an interval."""
-    room = SharedRoom()
-    presence = room.presence
-    watcher = room.watch()
-    presence.set_remote("p", Who("ann", None), b"{}", 1)
-    presence.set_remote("p", Who("bob", None), b"{}", 1)
-    presence.set_remote("p", Who("bob", None), None, 0)
-    room.elapse()
-    presence.set_remote("p", Who("ann", None), b"{}", 0)
-    room.elapse()
-    presence.drop_process("p")
-    room.elapse()
-    assert [changes(notice) for notice in room.read(watcher)] == [(["ann"], []), ([], ["ann"])]
-
-
-def test_user_lingers_in_each_process() -> None:
-    """A user who was lost here is a member as long as it lingers here or is elsewhere."""
-    room = SharedRoom()
-    presence, exported = room.presence, room.exported
-    ann = Who("ann", None)
-    client = room.join("ann")
-    presence.set_remote("p", ann, b"{}", 0)
-    room.lose(client)
-    assert presence.local(ann) == Member(ann, b"{}", 0)
-    room.elapse(LINGER + INTERVAL)
-    assert presence.local(ann) is None
-    assert room.present() == ["ann"]
-    presence.drop_others()
-    assert room.present() == []
-    assert exported == [ann, ann, ann]
-
-
-def test_what_other_processes_may_know() -> None:
-    """Each change of this process' own members is exported, and they can be listed."""
-    room = SharedRoom()
-    presence, exported = room.presence, room.exported
-    client = room.join("ann")
-    room.broker.identify(client, "bob", b'{"n":1}')
-    presence.set_remote("p", Who("ann", None), b"{}", 1)
-    assert exported == [Who("ann", None), Who("bob", None), Who("ann", None)]
-    assert list(presence.local_members()) == [Member(Who("bob", None), b'{"n":1}', 1)]
-    assert presence.local(Who("ann", None)) is None
-    assert presence.remote_members("p") == [Who("ann", None)]
-    assert presence.remote_members("q") == []
-
-
-def test_infos_that_differ() -> None:
-    """What is known about a user is what was said last; to say the same again changes nothing."""
-    room = SharedRoom()
-    presence = room.presence
-    ann = Who("ann", None)
-    watcher = room.watch()
-    for process, info in (("p", b'{"n":1}'), ("q", b'{"n":2}'), ("p", b'{"n":1}')):
-        presence.set_remote(process, ann, info, 1)
-    room.elapse()
-    presence.set_remote("p", ann, b'{"n":3}', 1)
-    room.elapse()
-    joined = [notice.joined for notice in room.read(watcher)]
-    assert joined == [[Member(ann, b'{"n":2}', 2)], [Member(ann, b'{"n":3}', 2)]]
-
-
-def test_unknown_members_of_other_processes() -> None:
-    """To hear that somebody has left who was never there does no harm."""
-    room = SharedRoom()
-    presence = room.presence
-    presence.set_remote("p", Who("ann", None), None, 0)
-    presence.drop_process("q")
-    assert room.broker.presence("t").clients == 0
-
-
-def test_members_of_one_process() -> None:
-    """The members of this process alone are listed up to the same number as those of all."""
-    room = SharedRoom(presence_max=2)
-    presence = room.presence
-    presence.set_remote("p", Who("bob", None), b"{}", 3)
-    room.join("ann")
-    other = room.join()
-    notice = room.broker.presence("t", here=True)
-    assert (notice.clients, notice.users) == (2, 1)
-    assert names(notice) == ["ann", other.id]
-    assert room.broker.presence("t").clients == 5
-    room.join()
-    notice = room.broker.presence("t", here=True)
-    assert (notice.clients, notice.users, notice.members) == (3, 1, None)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from pubsub.core.client import Client
-from pubsub.core.presence import Notice, Presence, Who
+from pubsub.core.members import Members
+from pubsub.core.notices import Notice, Who
 from pubsub.core.publication import Frame
 from tests.core.presence_room import INTERVAL, LINGER, Room
 from tests.core.support import publish
@@ -146,7 +147,7 @@ class PresenceMachine(RuleBasedStateMachine):
         """Another process says what it knows about a user."""
         self.truth()
         key = Who(user, None)
-        self.presence.set_remote(process, key, info, clients)
+        self.real.set_remote(process, key, info, clients)
         if info is not None:
             member = self.members.setdefault(key, ModelMember(info, until=0))
             if member.others.get(process, (b"", 0))[0] != info:
@@ -158,16 +159,16 @@ class PresenceMachine(RuleBasedStateMachine):
     @rule(process=PROCESSES)
     def drop(self, process: str) -> None:
         """Another process dies."""
-        self.presence.drop_process(process)
+        self.real.drop_process(process)
         for member in self.members.values():
             member.others.pop(process, None)
 
     @property
-    def presence(self) -> Presence:
-        """The presence of the topic."""
+    def real(self) -> Members:
+        """The members of the topic."""
         presence = self.room.broker.topic("t").presence
         assert presence is not None
-        return presence
+        return presence.members
 
     @rule(seconds=st.sampled_from([0.3, INTERVAL, LINGER]))
     def elapse(self, seconds: float) -> None:
@@ -204,7 +205,7 @@ class PresenceMachine(RuleBasedStateMachine):
             len(member.clients) + sum(clients for _, clients in member.others.values())
             for member in self.members.values()
         )
-        assert {member.who: member.clients for member in self.presence.local_members()} == {
+        assert {member.who: member.clients for member in self.real.local_members()} == {
             key: len(member.clients)
             for key, member in self.members.items()
             if member.until is None or member.until > self.room.time.now

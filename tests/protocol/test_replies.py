@@ -14,8 +14,8 @@ from msgspec import UNSET, Raw
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import KeptFrame
 from pubsub.core.loss import Loss
-from pubsub.core.presence import Member as Present
-from pubsub.core.presence import Notice, Who
+from pubsub.core.notices import Member as Present
+from pubsub.core.notices import Notice, Who
 from pubsub.core.publication import Position, Publication
 from pubsub.core.topic import HistoryPage
 from pubsub.protocol import replies

@@ -19,7 +19,7 @@ from pubsub.relay.base import Relay
 from pubsub.relay.errors import Unavailable
 
 UNUSED_AFTER = 60.0
-"""Seconds without any subscriber after which the topics of a partition are no longer received."""
+"""Seconds without subscribers after which the topics of a partition are no longer received."""
 
 AskPositions = Callable[[int], Awaitable[Mapping[str, int]]]
 """Asks all living processes for their present position in a partition, for at most 500 ms."""
@@ -39,7 +39,7 @@ class ChannelStatistics:
     """Publications of other processes that arrived."""
 
     lost: int
-    """Publications of other processes that did not arrive, and of which the topics are known."""
+    """Publications of other processes that did not arrive, and whose topics are known."""
 
     lost_at_most: int
     """The largest possible number of other publications that did not arrive."""
@@ -49,28 +49,28 @@ class ChannelStatistics:
 
 
 class _Partition:
-    """Topics that this process receives together."""
+    """Topics that are received together."""
 
     __slots__ = ("in_effect", "registered", "task", "topics")
 
     def __init__(self) -> None:
         self.topics: dict[str, float] = {}
-        """Those that are wanted, with the time at which each last had a reason to be."""
+        """The wanted topics, each with the time at which it was last needed."""
         self.registered = False
-        """Whether the relay knows of the subscription, and makes it whenever it connects."""
+        """Whether the relay knows the subscription, which it restores with each connection."""
         self.in_effect = False
         self.task: asyncio.Task[None] | None = None
 
 
 class Channels:
-    """Sends what this process accepts to the others, and delivers what they accept.
+    """Sends the publications of this process to the others, and delivers theirs.
 
     Promises:
         Order: the publications of one process reach a subscriber in the order of acceptance.
         Copies: no publication is delivered twice, and none comes back to its process.
-        Loss: each subscriber of a topic is notified of what was lost of it (`RELAY_GAP`), before
-            the next event of the process whose publications were lost. A client's outbox that is
-            full counts it into the loss that it reports.
+        Loss: each subscriber of a topic is notified of the events that were lost (`RELAY_GAP`),
+            before the next event of the process that published them. An outbox that is full adds
+            them to the loss that it reports.
         Bounds: neither what is held back nor what is remembered grows without limit.
 
     Args:
@@ -82,7 +82,7 @@ class Channels:
         at_end_of_tick: Calls a function at the end of the event-loop tick.
         clock: The clock of the broker, in seconds.
         call_later: Sets a timer.
-        log: Remembers publications, for the questions of others.
+        log: Remembers publications, to answer the questions of others.
         arrivals: Makes what delivers the messages of others, with a budget and bounds.
         max_held_bytes: Bytes of messages of others that may wait for the answer to such a question.
     """
@@ -129,10 +129,10 @@ class Channels:
         self.positions: Callable[[], dict[int, int]] = self._outgoing.positions
         """Return all positions that are not 0, by partition."""
         self.count = self._outgoing.count
-        """Return how many of this process' publications each topic had, in a partition from a
-        first to a last sequence number; ``None`` if that is not known."""
+        """Return how many publications of this process each topic of a partition had, from a first
+        to a last sequence number; ``None`` if that is not known."""
         self.forget: Callable[[str], None] = self._incoming.forget
-        """Settle the account of a process that has left."""
+        """Count and report what is missing from a process that has left."""
         self.on_positions = self._incoming.on_positions
         """Compare the positions of a process, which its heartbeat carries, with what arrived."""
 
@@ -156,7 +156,7 @@ class Channels:
         the subscription when it connects.
 
         Returns:
-            Whether what other processes accept from now on is received, or told as lost.
+            Whether what other processes accept from now on is received, or reported as lost.
         """
         number = partition_of(topic)
         partition = self._partitions.setdefault(number, _Partition())

@@ -1,4 +1,4 @@
-"""What other processes have accepted, on its way to the subscribers of this one."""
+"""Publications of other processes, on their way to the subscribers of this one."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -17,13 +17,13 @@ FORGET_AFTER = 3600.0
 """Seconds for which the positions of a process are remembered that has left."""
 
 MAX_GONE = 1_000
-"""Processes that have left, and whose positions are remembered."""
+"""Processes that have left whose positions are remembered."""
 
 COMPLAIN_EVERY = 60.0
 """Seconds in which no more than one malformed message is logged."""
 
 STARTED_LATER = 1.0
-"""Seconds by which a process must have started after a subscription to be surely younger."""
+"""Seconds by which a process must have started after a subscription to count as younger."""
 
 _logger = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ class Incoming:
         topics_of: Returns the topics of a partition that may have subscribers.
         clock: The clock of the broker, in seconds.
         call_later: Sets a timer.
-        max_held_bytes: Bytes of the batches that wait. What exceeds them is lost, and told later.
+        max_held_bytes: Bytes of the batches that wait. Batches beyond them are lost, and reported
+            as such later.
     """
 
     def __init__(
@@ -96,12 +97,12 @@ class Incoming:
         self._streams.setdefault(partition, {})
 
     def begin(self, partition: int, positions: Mapping[str, int]) -> None:
-        """Miss whatever is lost in an open partition from now on.
+        """Notice whatever is lost in an open partition from now on.
 
         Args:
             partition: The partition.
-            positions: The present positions in it of the processes that have answered. Of others
-                the last heartbeat counts: they may be cut off, and accept what is lost here.
+            positions: The present positions of the processes that have answered. For others the
+                last heartbeat counts: they may be cut off, and what they accept is lost here.
         """
         now = self._began[partition] = self._clock()
         streams = self._streams[partition]
@@ -142,7 +143,7 @@ class Incoming:
         now = self._clock()
         stream = streams.get(batch.process_id)
         if stream is None:
-            # Nobody knows since when the process has been at this position.
+            # It is unknown since when the process has been at this position.
             stream = Stream(batch.process_id, partition, batch.first - 1, float("-inf"))
             streams[batch.process_id] = stream
         if not batch.items:
@@ -160,7 +161,7 @@ class Incoming:
             self.losses.begin(stream, gap)
 
     def _complain(self, error: msgspec.DecodeError) -> None:
-        """Log a malformed message, unless that was done a moment ago."""
+        """Log a malformed message, unless another one was logged a moment ago."""
         now = self._clock()
         if now >= self._silent_until:
             self._silent_until = now + COMPLAIN_EVERY
@@ -196,10 +197,10 @@ class Incoming:
                 stream.since = now
 
     def forget(self, process_id: str) -> None:
-        """Settle the account of a process that has left, as far as that is possible.
+        """Count and report what is missing from a process that has left, as far as possible.
 
-        Its positions are remembered for an hour, because it may have been silent only. Without a
-        connection nothing can be known of others, so their losses stay open until there is one.
+        Its positions are remembered for an hour, because it may only have been silent. Without a
+        connection nothing is known about others, so their losses stay open until there is one.
         """
         for streams in self._streams.values():
             stream = streams.get(process_id)

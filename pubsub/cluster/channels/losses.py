@@ -1,4 +1,4 @@
-"""Publications that did not arrive: which they were, who is notified, and what waits for that."""
+"""Publications that did not arrive: how they are identified, and how subscribers are notified."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -14,19 +14,19 @@ from pubsub.core.timer import CallLater
 from pubsub.relay.errors import Unavailable
 
 MAX_HELD_BYTES = 8 * 1024 * 1024
-"""Bytes of the batches that wait behind losses, those of all processes together."""
+"""Bytes of all batches that wait behind losses, of all processes together."""
 
 Ask = Callable[[str, int, int, int], Awaitable[dict[str, int] | None]]
-"""Asks a process how many of its publications in a partition, from a first to a last sequence
-number, were of which topic. ``None``: it does not know, or has not answered within 2 seconds."""
+"""Asks a process how many publications of each topic it has made in a partition, from a first to a
+last sequence number. ``None``: it does not know, or has not answered within 2 seconds."""
 
 
 class Losses:
-    """Notifies subscribers of what was lost, before they get what follows in the same stream.
+    """Notifies subscribers of losses, before they get what follows in the same stream.
 
-    What follows a loss waits until its process has said which topics it concerns. If the process
-    cannot say, each topic of the partition may have lost everything, so its subscribers get a
-    bound. While the relay is not connected nobody can be asked, and the loss stays open.
+    Batches after a loss wait until the sender has answered which topics it concerns. If the sender
+    does not know, each topic of the partition may have lost all of the events, so its subscribers
+    get a bound. While the relay is not connected no process can be asked: the loss stays open.
 
     Args:
         broker: Has the subscribers.
@@ -37,7 +37,8 @@ class Losses:
         topics_of: Returns the topics of a partition that may have subscribers.
         clock: The clock of the broker, in seconds.
         call_later: Sets a timer.
-        max_held_bytes: Bytes of the batches that wait. What exceeds them is lost, and told later.
+        max_held_bytes: Bytes of the batches that wait. Batches beyond them are lost, and reported
+            as such later.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Losses:
         max_held_bytes: int,
     ) -> None:
         self.exact = 0
-        """Publications that were lost, and of which the topics are known."""
+        """Lost publications whose topics are known."""
         self.at_most = 0
         """The largest possible number of other lost publications."""
         self.gaps = 0
@@ -82,7 +83,7 @@ class Losses:
             stream.held.append(held)
 
     def expect(self, stream: Stream, position: int) -> None:
-        """Count what does not arrive up to a position as lost, after a moment."""
+        """Count what has not arrived up to a position a moment later as lost."""
         stream.awaited = max(stream.awaited, position)
         self._watch.add(stream)
 
@@ -98,7 +99,7 @@ class Losses:
             self._find_out(stream, stream.gap)
 
     def give_up(self, stream: Stream) -> None:
-        """Tell what is missing of a process that can no longer be asked."""
+        """Report what is missing from a process that can no longer be asked."""
         while True:
             self._stop_asking(stream)
             if stream.gap is None:
@@ -123,7 +124,7 @@ class Losses:
         self._held_work -= held.work
 
     def _accept(self, stream: Stream) -> None:
-        """Accept that what did not arrive is lost."""
+        """Count what did not arrive as lost."""
         gap = stream.gap_to(stream.awaited, self._clock())
         if gap is not None:
             self.begin(stream, gap)

@@ -1,4 +1,4 @@
-"""What this process has accepted, on its way to the other processes."""
+"""Publications of this process, on their way to the others."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from pubsub.relay.base import Relay
 
 
 class Outgoing:
-    """Sends publications, and remembers those that others may not get.
+    """Sends publications, and remembers those that may not reach others.
 
     All publications of one event-loop tick and one partition leave as one message, in the order in
     which they were accepted. Each has the next sequence number of its partition, whether it can be
@@ -81,7 +81,7 @@ class Outgoing:
             self._first_unsent.setdefault(partition, first)
 
     def on_connected(self) -> None:
-        """Say where the unsent publications begin, to processes that heard of none before them.
+        """Send where the unsent publications begin, to processes that know of none before them.
 
         Others know their number anyway, from their own counts.
         """
@@ -97,7 +97,7 @@ class Outgoing:
         return self._log.position(partition)
 
     def positions(self) -> dict[int, int]:
-        """Return those of all partitions that are not 0."""
+        """Return all positions that are not 0, by partition."""
         self.flush()
         return self._log.positions()
 

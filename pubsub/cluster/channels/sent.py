@@ -1,4 +1,4 @@
-"""What a process remembers of its publications, to tell others later what they have lost."""
+"""What a process remembers of its publications, to answer others that have lost some."""
 
 from collections import Counter, defaultdict, deque
 from itertools import islice
@@ -10,7 +10,7 @@ IN_ALL = 1_000_000
 """Publications of all partitions whose topics are remembered. Each takes 8 bytes."""
 
 MAX_ANSWER_BYTES = 256 * 1024
-"""Bytes of the topics' names in one answer."""
+"""Bytes of topic names in one answer."""
 
 _EVICTED_AT_ONCE = 1_000
 
@@ -49,7 +49,7 @@ class SentLog:
         return self._last.get(partition, 0)
 
     def positions(self) -> dict[int, int]:
-        """Return those of all partitions that are not 0."""
+        """Return all positions that are not 0, by partition."""
         return self._last.copy()
 
     def count(self, partition: int, first: int, last: int) -> dict[str, int] | None:

@@ -1,4 +1,4 @@
-"""What has arrived of one process in one partition, and what is missing."""
+"""What has arrived from one process in one partition, and what is missing."""
 
 import asyncio
 from collections import deque
@@ -22,7 +22,7 @@ class Gap(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A batch that waits until what was lost before it is told."""
+    """A batch that waits until the loss before it is reported."""
 
     batch: Batch
     size: int
@@ -33,7 +33,7 @@ class Held(NamedTuple):
 
 
 class Stream:
-    """The publications of one process in one partition, as far as they have got here.
+    """The publications of one process in one partition, as far as they have arrived.
 
     Args:
         process_id: The process.
@@ -53,8 +53,8 @@ class Stream:
         self.settled = settled
         self.since = since
         self.received = 0
-        """The highest sequence number that was delivered or told as lost. What is above it, though
-        not above ``settled``, is delivered if it arrives, and not missed if it does not."""
+        """The highest sequence number that was delivered or reported as lost. A publication above
+        it, but not above ``settled``, is delivered if it arrives, and no loss if it does not."""
         self.awaited = 0
         """The highest sequence number that the process is known to have reached."""
         self.gap: Gap | None = None
@@ -75,7 +75,7 @@ class Stream:
         return Gap(self.settled + 1, position, now) if position > self.settled else None
 
     def take(self, batch: Batch, arrived: float) -> list[Item]:
-        """Take a batch before which nothing is missing, and return what is new of it."""
+        """Take a batch before which nothing is missing, and return the part that is new."""
         new = batch.items[max(0, self.received + 1 - batch.first) :]
         self.received = max(self.received, batch.last)
         self.settled = max(self.settled, batch.last)

@@ -1,4 +1,4 @@
-"""A moment for messages in flight, before they count as lost."""
+"""The time that messages in flight have before they count as lost."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,9 +22,9 @@ class _Watched(NamedTuple):
 
 
 class Watch:
-    """Watches streams that await publications, and finds those that have come to a stop.
+    """Watches streams that await publications, and finds those in which nothing arrives.
 
-    While something arrives in a stream, a loss shows by itself, as a gap.
+    While something arrives in a stream, a loss shows as a gap.
 
     Args:
         lose: Called with a stream that awaits something, and has not moved on for `GRACE`.

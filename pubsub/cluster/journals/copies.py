@@ -25,10 +25,10 @@ from pubsub.turns import Turns
 logger = logging.getLogger(__name__)
 
 MAX_HELD = 1000
-"""New entries that one copy holds while it reads. Those beyond are read later."""
+"""New entries that one copy holds while it reads. Entries beyond them are read later."""
 
 MAX_READ = 10_000
-"""Entries that are read at a time for subscribers. If they have missed more, they are told."""
+"""Entries that are read at a time for subscribers, who are notified if they have missed more."""
 
 FIRST_RETRY = 0.5
 LAST_RETRY = 5.0
@@ -36,7 +36,7 @@ LAST_RETRY = 5.0
 
 
 class LogLost(Unavailable):
-    """The log does not contain what it must contain: the relay has lost its contents."""
+    """Entries that the log must have are missing: the relay has lost its contents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Surroundings:
     call_later: CallLater
     deliveries: Deliveries
     on_failure: Callable[["Copy", Unavailable], None]
-    """Called when the copy could not be filled, after those who wait for it were told."""
+    """Called when the copy could not be filled, after the tasks that wait for it got the error."""
     counts: Counts
     pace: Pace
 
@@ -61,8 +61,8 @@ class Copy:
     Args:
         name: The topic, which exists in the broker and keeps history.
         log: The name of its log.
-        around: What it has in common with others.
-        used: When it was needed last, in seconds.
+        around: What all copies have in common.
+        used: The time in seconds at which it was last needed.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class Copy:
         self.is_loaded = False
         """Whether it contains all that was in the log when it was opened, and follows the log."""
         self.is_lost = False
-        """Whether the log was found to be lost; then it waits for a new one."""
+        """Whether the log was found to be lost; then the copy waits for a new one."""
         self.is_closed = False
         """Whether it is not used any more."""
         self._around = around
@@ -108,7 +108,7 @@ class Copy:
 
     @property
     def has_subscribers(self) -> bool:
-        """Whether anybody here is subscribed to the topic."""
+        """Whether the topic has subscribers here."""
         return bool(self._around.broker.topic(self.name).subscribers)
 
     def receive(self, entry: Entry, previous: int) -> None:
@@ -177,7 +177,7 @@ class Copy:
         self._fail(LogLost("the log was lost"))
 
     def close(self, error: Exception) -> None:
-        """Receive nothing any more; whoever waits gets ``error``."""
+        """Receive nothing any more; the tasks that wait get ``error``."""
         self._stop_filling()
         self.is_loaded, self.is_closed = False, True
         if self._filled is not None and not self._filled.done():
@@ -212,7 +212,7 @@ class Copy:
                 self._filled.set_result(None)
 
     def _fail(self, error: Unavailable) -> None:
-        """Tell those who wait, and try again if there are subscribers."""
+        """Pass an error to the tasks that wait, and try again if there are subscribers."""
         self._held.clear()
         if isinstance(error, LogLost):
             self.is_loaded, self.is_lost = False, True
@@ -245,7 +245,7 @@ class Copy:
         self.is_loaded, self.is_lost = True, False
 
     async def _read(self) -> None:
-        """Take what the log has after the known offset, and tell of what it no longer has."""
+        """Take what the log has after the known offset, and report what it no longer has."""
         around, known = self._around, self.known
         topic = around.broker.topic(self.name)
         limit = topic.options.history + 1
@@ -275,7 +275,7 @@ class Copy:
         return self._around.deliveries.deliver(self.name, entry, is_new=is_new)
 
     async def _take_held(self) -> None:
-        """Take the entries that came meanwhile, up to the next that is missing."""
+        """Take the entries that have arrived meanwhile, up to the next missing one."""
         held, work = self._held, 0
         while held:
             entry, previous = held[0]
@@ -294,6 +294,6 @@ class Copy:
 
 
 def _retrieve(filled: asyncio.Future[None]) -> None:
-    """Look at the exception, which whoever waits gets as well, so that none counts as ignored."""
+    """Retrieve the exception, so that asyncio does not log it: the tasks that wait get it, too."""
     if not filled.cancelled():
         filled.exception()

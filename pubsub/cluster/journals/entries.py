@@ -1,4 +1,4 @@
-"""The messages in a log, as they travel to other processes.
+"""The messages in a log, in the form in which other processes get them.
 
 The first entry of each log is a *birth*, which is empty: it tells a log whose messages were all
 accepted by this room from one that was lost.

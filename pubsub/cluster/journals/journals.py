@@ -30,7 +30,7 @@ UNUSED_SECONDS = 60.0
 """Seconds without subscribers and readers after which a copy is dropped."""
 
 CHECKED_AT_ONCE = 16
-"""Logs that are compared with their copies at the same time after a reconnection."""
+"""Copies that are compared with their logs at the same time after a reconnection."""
 
 DROPPED_AT_ONCE = 10_000
 """Events of unused copies that are released at a time: about 5 ms."""
@@ -49,12 +49,12 @@ class Journals:
 
     Args:
         broker: The broker of this process.
-        relay: Where the logs are. It is started by others. Its `read` and `last_offset` must
-            answer with everything that was appended before.
+        relay: Has the logs, and is started elsewhere. Its `read` and `last_offset` must include
+            everything that was appended before.
         turns: For long work, which is done in slices.
         subscribers: Returns how many clients of all processes get a message to a topic from a
             publisher with this client id, as far as is known.
-        tell_gap: Tells the subscribers of a topic here that at most so many messages were lost.
+        tell_gap: Notifies the subscribers of a topic here that at most so many messages were lost.
         on_lost: Called when a topic's log was found to be lost, perhaps repeatedly; the topic then
             needs a new epoch, which `on_begun_again` reports.
         clock: Returns the time in seconds by which copies are unused.
@@ -215,7 +215,7 @@ class Journals:
                     if self._copies.get(copy.name) is copy:
                         await copy.check()
                 except (LogLost, TopicNotFound):
-                    pass  # whoever has to know it was told
+                    pass  # the tasks that wait for it have got the error
                 except Unavailable as error:
                     failures.append(error)
                     return
@@ -241,7 +241,7 @@ class Journals:
             self._refills.add(copy)
 
     def close_unused(self) -> None:
-        """Drop copies that nobody has needed for `UNUSED_SECONDS`; call it every few seconds.
+        """Drop copies that were not needed for `UNUSED_SECONDS`; call it every few seconds.
 
         One call takes a few milliseconds at most.
         """
@@ -279,7 +279,7 @@ class Journals:
             copy.receive(entry, previous)
 
     def _on_failure(self, copy: Copy, error: Unavailable) -> None:
-        """Keep a copy that could not be filled only if somebody is waiting for its messages."""
+        """Keep a copy that could not be filled only if it has subscribers."""
         if not copy.has_subscribers:
             self._release(copy, error)
         elif not copy.is_lost:

@@ -1,4 +1,4 @@
-"""A bound for what arrives from other processes in one turn of the event loop."""
+"""A bound for the work on new entries in one turn of the event loop."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from pubsub import fairness
 
 
 class Pace:
-    """How much new entries may do in one turn of the event loop, whatever topics they are for."""
+    """Counts the work on new entries of all topics in one turn of the event loop."""
 
     __slots__ = ("_spent",)
 
@@ -15,7 +15,7 @@ class Pace:
 
     @property
     def is_spent(self) -> bool:
-        """Whether the rest must wait for another turn."""
+        """Whether the rest has to wait for the next turn."""
         return self._spent >= fairness.BATCH_SLICE
 
     def spend(self, work: int) -> None:

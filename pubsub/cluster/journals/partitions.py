@@ -1,4 +1,4 @@
-"""Which partitions of the logs a process follows: those that a copy here needs."""
+"""The partitions of the logs that a process follows: those that a copy here needs."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from pubsub.relay.base import OnEntry, Relay
 
 
 class Partitions:
-    """Follows a partition as long as somebody needs it.
+    """Follows a partition as long as a copy needs it.
 
     Args:
         relay: The way to the logs.
@@ -20,7 +20,7 @@ class Partitions:
         self._following: dict[str, asyncio.Task[None]] = {}
 
     def acquire(self, partition: str) -> None:
-        """Need a partition once more; `follow` follows it."""
+        """Count one more need of a partition; `follow` follows it."""
         self._users[partition] = self._users.get(partition, 0) + 1
 
     async def follow(self, partition: str) -> None:
@@ -37,7 +37,7 @@ class Partitions:
         await asyncio.shield(task)
 
     def release(self, partition: str) -> None:
-        """Need a partition once less; the last one to need it ends the following."""
+        """Count one need less of a partition; it is not followed any more when there is none."""
         self._users[partition] -= 1
         if self._users[partition]:
             return
@@ -55,6 +55,6 @@ class Partitions:
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:
-    """Look at the exception, which whoever waits gets as well, so that none counts as ignored."""
+    """Retrieve the exception, so that asyncio does not log it: the tasks that wait get it, too."""
     if not task.cancelled():
         task.exception()

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from pubsub.cluster.names import ProcessId
-from pubsub.core.presence import Member, Who
+from pubsub.core.notices import Member, Who
 
 SLICE = 300
 """Members that are read or changed in one turn of the event loop, which takes about 2 ms."""

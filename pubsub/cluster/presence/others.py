@@ -14,7 +14,7 @@ from pubsub.cluster.presence.messages import (
     slices,
     who_of,
 )
-from pubsub.cluster.presence.own import presence_of
+from pubsub.cluster.presence.own import members_of
 from pubsub.cluster.presence.timers import Timers
 from pubsub.cluster.tasks import Tasks
 from pubsub.core.shared import SharedBroker
@@ -51,12 +51,12 @@ class _Partition:
 
 
 class OtherMembers:
-    """Puts the members of other processes into the presences of the broker.
+    """Puts the members of other processes into the topics of the broker.
 
     It receives their changes, and asks for all members where it may have missed some.
 
     Args:
-        broker: Has the presences.
+        broker: Has the topics.
         relay: Carries the messages.
         ask: Asks all other processes; see `Ask`.
         timers: Calls functions later.
@@ -125,11 +125,11 @@ class OtherMembers:
         for partition in list(self._partitions.values()):
             partition.heard.pop(process, None)
             for name in list(partition.topics):
-                presence = presence_of(self._broker, name)
-                if presence is not None:
-                    for some in slices(presence.remote_members(process)):
+                members = members_of(self._broker, name)
+                if members is not None:
+                    for some in slices(members.remote_members(process)):
                         for who in some:
-                            presence.set_remote(process, who, None, 0)
+                            members.set_remote(process, who, None, 0)
                         await self._turns.wait()
 
     async def stop(self) -> None:
@@ -147,10 +147,10 @@ class OtherMembers:
         if heard is not None and sequence <= heard:
             return
         for name, said in topics.items():
-            presence = presence_of(self._broker, name) if name in partition.topics else None
-            if presence is not None:
+            members = members_of(self._broker, name) if name in partition.topics else None
+            if members is not None:
                 for each in said:
-                    presence.set_remote(process, who_of(each), each.info, each.clients)
+                    members.set_remote(process, who_of(each), each.info, each.clients)
         partition.heard[process] = sequence
         if heard is None or not topics or sequence > heard + 1:
             self._learn(number, partition)
@@ -198,19 +198,19 @@ class OtherMembers:
     async def _adopt(self, partition: _Partition, process: str, state: State) -> None:
         """Replace the members of a process by its answer, in slices."""
         for name, said in state.topics.items():
-            presence = presence_of(self._broker, name) if name in partition.topics else None
-            if presence is None:
+            members = members_of(self._broker, name) if name in partition.topics else None
+            if members is None:
                 continue
-            gone = set(presence.remote_members(process)) if state.complete else set()
+            gone = set(members.remote_members(process)) if state.complete else set()
             for some in slices(said):
                 for each in some:
                     who = who_of(each)
                     gone.discard(who)
-                    presence.set_remote(process, who, each.info, each.clients)
+                    members.set_remote(process, who, each.info, each.clients)
                 await self._turns.wait()
             for gone_now in slices(list(gone)):
                 for who in gone_now:
-                    presence.set_remote(process, who, None, 0)
+                    members.set_remote(process, who, None, 0)
                 await self._turns.wait()
 
     def __repr__(self) -> str:

@@ -15,7 +15,8 @@ from pubsub.cluster.presence.messages import (
 )
 from pubsub.cluster.presence.timers import Timers
 from pubsub.core.errors import TopicError
-from pubsub.core.presence import Presence, Who
+from pubsub.core.members import Members
+from pubsub.core.notices import Who
 from pubsub.core.shared import SharedBroker
 from pubsub.relay.base import Relay
 from pubsub.turns import Turns
@@ -77,9 +78,9 @@ class OwnMembers:
             changed.difference_update(some)
             if not changed:
                 del self._changed[name]
-            presence = presence_of(self._broker, name)
-            if presence is not None:
-                said = [said_about(who, presence.local(who)) for who in some]
+            members = members_of(self._broker, name)
+            if members is not None:
+                said = [said_about(who, members.local(who)) for who in some]
                 messages.setdefault(partition_of(name), {})[name] = said
         for number, topics in messages.items():
             self._sequences[number] = self._sequences.get(number, 0) + 1
@@ -111,9 +112,9 @@ class OwnMembers:
         state = State(sequences, {})
         room, count = ANSWER_BYTES, 0
         for name in names:
-            presence = presence_of(self._broker, name)
+            members = members_of(self._broker, name)
             said = state.topics[name] = []
-            for member in () if presence is None else presence.local_members():
+            for member in () if members is None else members.local_members():
                 room -= _OVERHEAD + 4 * len(member.who.user or "") + len(member.info)
                 if room < 0:
                     state.complete = False
@@ -128,9 +129,10 @@ class OwnMembers:
         return f"<OwnMembers of {self._process}, {len(self._changed)} topics have changed>"
 
 
-def presence_of(broker: SharedBroker, name: str) -> Presence | None:
-    """Return the presence of a topic; ``None`` if there is none, or no such topic."""
+def members_of(broker: SharedBroker, name: str) -> Members | None:
+    """Return the members of a topic; ``None`` if it has no presence, or does not exist."""
     try:
-        return broker.topic(name).presence
+        presence = broker.topic(name).presence
     except TopicError:
         return None
+    return None if presence is None else presence.members

@@ -6,9 +6,9 @@ where a message may be missing, all members are asked for.
 """
 
 from pubsub.cluster.presence.others import Ask, OtherMembers
-from pubsub.cluster.presence.own import OwnMembers, presence_of
+from pubsub.cluster.presence.own import OwnMembers, members_of
 from pubsub.cluster.presence.timers import Timers
-from pubsub.core.presence import Notice, Who
+from pubsub.core.notices import Notice, Who
 from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater, on_running_loop
 from pubsub.relay.base import Relay
@@ -18,7 +18,7 @@ KEEP = 5.0
 
 
 class RemotePresence:
-    """Keeps the members of other processes in the presences of the broker.
+    """Keeps the members of other processes in the topics of the broker.
 
     Guarantees:
         While a topic has subscribers here, its members are those of all processes, at most a moment
@@ -76,7 +76,7 @@ class RemotePresence:
         They stay known for at least `KEEP` seconds. Without the network, and for processes that do
         not answer, only members are known of which a message has arrived before.
         """
-        if presence_of(self._broker, name) is not None:
+        if members_of(self._broker, name) is not None:
             self._others.want(name)
             self._forget_later(name)
             await self._others.wait_until_known(name)
@@ -133,11 +133,11 @@ class RemotePresence:
     def _forget(self) -> None:
         expiring, self._expiring, self._candidates = self._expiring, self._candidates, set()
         for name in expiring:
-            presence = presence_of(self._broker, name)
-            if presence is not None and self._broker.topic(name).subscribers:
+            members = members_of(self._broker, name)
+            if members is not None and self._broker.topic(name).subscribers:
                 continue
-            if presence is not None:
-                presence.drop_others()
+            if members is not None:
+                members.drop_others()
             self._others.release(name)
         if self._expiring:
             self._timers.later(KEEP, self._forget)

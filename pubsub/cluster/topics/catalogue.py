@@ -27,7 +27,7 @@ class Catalogue:
     the same revision have the same topics.
 
     Args:
-        broker: A shared one. Nothing else creates or deletes its topics.
+        broker: The broker of this process. Nothing else creates or deletes its topics.
         on_removed: Called with the name of a topic after it was deleted.
         on_begun_again: Called with the name of a topic with history that has a new epoch now.
     """
@@ -107,7 +107,7 @@ class Catalogue:
         Args:
             entries: All values and revisions.
             registry_lost: The registry lost its contents and was filled by the processes again. A
-                topic that was created again by somebody else is the same topic then.
+                topic that another process has created again is the same topic then.
         """
         found: list[tuple[int, str, Known]] = []
         self._invalid.clear()
@@ -137,7 +137,7 @@ class Catalogue:
                 yield
 
     def _put(self, key: str, known: Known, *, registry_lost: bool = False) -> float:
-        """Make the topic what the entry says; return the work, in topics."""
+        """Make the topic match its entry; return the work, in topics."""
         former = self._topics.get(key)
         record = known.record
         work = 0.0

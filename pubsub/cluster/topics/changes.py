@@ -1,4 +1,4 @@
-"""What this process changes about the topics of the room, and how long it waits for that."""
+"""Changes of the room's topics by this process, and how long it waits for them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +20,7 @@ LogFunction = Callable[[str, str], Awaitable[object]]
 
 
 class TopicChanges:
-    """Changes the registry. What comes of it takes effect as the changes of others do.
+    """Changes the registry. Its changes take effect in the same way as those of others.
 
     Args:
         catalogue: The copy of the registry.
@@ -184,7 +184,7 @@ class TopicChanges:
             await self._forget_log(record.name, record.epoch)
 
     async def stop(self) -> None:
-        """End what goes on in the background."""
+        """End all background work."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

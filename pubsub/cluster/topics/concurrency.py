@@ -1,4 +1,4 @@
-"""Many things that wait for the network, a bounded number of them at once."""
+"""Many operations that wait for the network, with a bounded number of them at once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable

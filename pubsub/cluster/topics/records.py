@@ -57,7 +57,7 @@ class Known(NamedTuple):
 
 
 _EPOCH = re.compile("[A-Za-z0-9-]{1,32}")
-"""What can be a part of a log's name."""
+"""The epochs that can be a part of a log's name."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)

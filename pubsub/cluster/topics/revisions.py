@@ -1,4 +1,4 @@
-"""How far a process' copy of the registry has come, and who waits for it to come further."""
+"""The revision of a process' copy of the registry, and tasks that wait for a later one."""
 
 import asyncio
 from asyncio import Future
@@ -7,7 +7,7 @@ from contextlib import suppress
 from pubsub.relay.errors import Unavailable
 
 RETRY_AFTER = 0.25
-"""Seconds until a change is tried again that met another one which is not known here yet."""
+"""Seconds until a change is tried again that conflicts with one which has not arrived here yet."""
 
 
 class Revisions:

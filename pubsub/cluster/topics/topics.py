@@ -24,7 +24,7 @@ from pubsub.relay.errors import Unavailable
 from pubsub.turns import Turns
 
 MAX_PENDING = 100_000
-"""TopicChanges that are kept while a snapshot is read. If there are more, another one is read."""
+"""Changes that are kept while a snapshot is read. If there are more, another one is read."""
 
 ATTEMPTS = 5
 """Snapshots that are read until one and the changes after it have no gap in between."""
@@ -52,10 +52,11 @@ class Topics:
         raised within `PATIENCE`.
 
     Args:
-        broker: A shared one; its configuration says which topics exist from the start.
+        broker: The broker of this process; its configuration has the topics that exist from the
+            start.
         relay: Has the registry.
         begin_log: Begins a log, before its topic is in the registry.
-        forget_log: Forgets a log that no topic has any more. What it raises does no harm.
+        forget_log: Forgets a log that no topic has any more. Its errors are ignored.
         has_log: Returns whether the log of a topic with an epoch exists.
         request_synchronization: Called when a change was missed: `synchronize` must follow.
         on_removed: See `Catalogue`.
@@ -94,14 +95,14 @@ class Topics:
         self._registry_store: str | None = None
         self._log_store: str | None = None
         self._pending: deque[_Change] | None = None
-        """TopicChanges that arrive while a snapshot is read; ``None`` if none is."""
+        """Changes that arrive while a snapshot is read; ``None`` if none is."""
         self._is_settled = False
         """Whether everything is done that has to follow a snapshot."""
         self._has_created_configured = False
         self._synchronizing = Lock()
         self._turns = Turns()
 
-    # --- What others ask ---
+    # --- Operations ---
 
     @property
     def is_synchronized(self) -> bool:
@@ -149,7 +150,7 @@ class Topics:
         await self._changes.renew(name, lost_epoch)
 
     async def stop(self) -> None:
-        """End what goes on in the background."""
+        """End all background work."""
         await self._changes.stop()
 
     # --- TopicChanges by all processes ---
@@ -192,7 +193,7 @@ class Topics:
             self._request_synchronization()
 
     async def synchronize(self) -> None:
-        """Make the broker's topics those of the room, and the room's those that were lost.
+        """Give the broker the topics of the room, and restore topics that the registry has lost.
 
         Call it after each connection, and when it was requested. At the first time it creates the
         topics of the configuration that are missing. It never holds the event loop for more than
@@ -232,7 +233,7 @@ class Topics:
     async def _adopt(
         self, snapshot: Snapshot, pending: deque[_Change], *, registry_lost: bool
     ) -> bool:
-        """Make the copy what the snapshot and later changes say; return whether none is missing."""
+        """Apply a snapshot and later changes to the copy; return whether no change is missing."""
         logs = self._logs_lost_with(snapshot) if not registry_lost else []
         for _ in self._catalogue.adopt(snapshot.entries, registry_lost=registry_lost):
             await self._turns.wait()
