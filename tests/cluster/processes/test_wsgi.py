@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -18,43 +19,43 @@ from tests.live.waiting import PATIENCE, wait_until
 REQUESTS = 40
 
 
-@pytest.fixture
-def ports(room: Room) -> Iterator[list[int]]:
-    """Run the site, and return the ports of its processes, once the topic of its view exists."""
-    room.servers[0].create_topic("orders")
+@pytest.fixture(scope="module")
+def ports(shared_room: Room) -> Iterator[list[int]]:
+    """Run the site, and return the ports of its processes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cluster.processes.wsgi_site"],
         cwd=PROJECT,
-        env={**os.environ, "CHATROOM_RELAY": room.nats.url},
+        env={**os.environ, "CHATROOM_RELAY": shared_room.nats.url},
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
     assert process.stdout is not None
     with process.stdout as output:
-        ports = [int(port) for port in output.readline().split()]
-        yield ports
-        os.killpg(process.pid, 15)
+        yield [int(port) for port in output.readline().split()]
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(PATIENCE)
 
 
-def ask(port: int, path: str) -> tuple[int, Any]:
-    """Return the status and the answer of a view."""
-    url = f"http://127.0.0.1:{port}{path}"
-    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
-        return response.status, json.load(response)
+def ask(port: int, path: str) -> Any:
+    """Return the answer of a view."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as response:
+        return json.load(response)
 
 
 def test_views_publish(room: Room, ports: list[int]) -> None:
     """Requests of all threads and forked processes publish to the clients of all servers."""
+    room.servers[0].create_topic("orders")
+    for server in room.servers:
+        wait_until(lambda server=server: server.request("GET", "/topics/orders")[0] == 200)
     subscribers = [server.subscriber("orders") for server in room.servers]
-    wait_until(lambda: ask(ports[0], "/publish/orders/0")[1] == {"subscribers": 3})
-    wait_until(lambda: ask(ports[1], "/publish/orders/0")[1] == {"subscribers": 3})
+    for port in ports:
+        wait_until(lambda port=port: ask(port, "/publish/orders/0") == {"subscribers": 3})
     with ThreadPoolExecutor(10) as pool:
         answers = pool.map(
             lambda number: ask(ports[number % 2], f"/publish/orders/{number}"),
             range(1, REQUESTS + 1),
         )
-        assert list(answers) == [(200, {"subscribers": 3})] * REQUESTS
+        assert list(answers) == [{"subscribers": 3}] * REQUESTS
     for subscriber in subscribers:
         received: list[int] = []
         while len(received) < REQUESTS:
@@ -64,8 +65,10 @@ def test_views_publish(room: Room, ports: list[int]) -> None:
 
 def test_views_create_topics(room: Room, ports: list[int]) -> None:
     """A topic that one process of the site creates is there for the other and for the clients."""
-    assert ask(ports[0], "/publish/fresh/1") == (201, {"created": "fresh"})
-    wait_until(lambda: room.servers[1].request("GET", "/topics/fresh")[0] == 200)
-    subscriber = room.servers[1].subscriber("fresh")
-    wait_until(lambda: ask(ports[1], "/publish/fresh/2")[1] == {"subscribers": 1})
-    assert payloads(subscriber, 1)[0] == 2
+    server = room.servers[1]
+    assert ask(ports[0], "/publish/fresh/1") == {"missing": "fresh"}
+    assert ask(ports[0], "/create/fresh") == {"created": "fresh"}
+    wait_until(lambda: server.request("GET", "/topics/fresh")[0] == 200)
+    subscriber = server.subscriber("fresh")
+    wait_until(lambda: ask(ports[1], "/publish/fresh/2") == {"subscribers": 1})
+    assert payloads(subscriber, 1) == [2]

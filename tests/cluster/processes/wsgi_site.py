@@ -1,8 +1,8 @@
-"""A site under WSGI, whose view publishes. It serves no clients of the chat room itself.
+"""A site under WSGI, whose views publish and create topics, and which serves no clients.
 
     CHATROOM_RELAY=nats://… python -m tests.cluster.processes.wsgi_site
 
-Two processes are forked from one that has published before, and each has a thread for every
+Two processes are forked from one that has used the room before, and each has a thread for every
 request. The ports of both are printed.
 """
 
@@ -27,11 +27,16 @@ def publish(request: HttpRequest, topic: str, payload: int) -> JsonResponse:
     try:
         return JsonResponse({"subscribers": pubsub.publish(topic, payload)})
     except pubsub.TopicNotFound:
-        pubsub.create_topic(topic)
-        return JsonResponse({"created": topic}, status=201)
+        return JsonResponse({"missing": topic})
 
 
-urlpatterns = [path("publish/<topic>/<int:payload>", publish)]
+def create(request: HttpRequest, topic: str) -> JsonResponse:
+    """Create a topic."""
+    pubsub.create_topic(topic)
+    return JsonResponse({"created": topic})
+
+
+urlpatterns = [path("publish/<topic>/<int:payload>", publish), path("create/<topic>", create)]
 
 
 class ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):
@@ -60,7 +65,7 @@ def main() -> None:
     servers = [ThreadingServer(("127.0.0.1", 0), QuietHandler) for _ in range(PROCESSES)]
     for server in servers:
         server.set_app(WSGIHandler())
-    pubsub.publish("orders", 0)
+    pubsub.create_topic("parent")
     for server in servers:
         if not os.fork():
             server.serve_forever()
