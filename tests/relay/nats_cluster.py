@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from tests.deploy.nats import free_ports
 from tests.live.waiting import PATIENCE
 from tests.relay.server import NatsServer
 
@@ -19,14 +20,6 @@ cluster {
 """
 
 
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports: list[int] = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
-
-
 class NatsCluster:
     """Servers that know each other; they run from the start of a ``with`` to its end.
 
@@ -35,7 +28,7 @@ class NatsCluster:
     """
 
     def __init__(self, size: int = 3) -> None:
-        ports = _free_ports(size)
+        ports = free_ports(size)
         routes = ", ".join(f"nats://127.0.0.1:{port}" for port in ports)
         self.servers = {
             f"nats-{number}": NatsServer(
