@@ -447,7 +447,7 @@ async def test_a_subscription_that_nats_refuses(caplog: pytest.LogCaptureFixture
     with NatsServer(f"authorization {{ users: [ {user} ] }}") as server:
         url = server.url.replace("//", "//u:p@")
         async with process(NatsNetwork(server, relay=url).relay()) as one:
-            await poll(lambda: one.relay._connection._last_reason)
+            await poll(lambda: logged(caplog))
             attempts = server.log().count("Subscription Violation")
             await poll(lambda: server.log().count("Subscription Violation") > attempts)
             assert not one.relay.is_connected
