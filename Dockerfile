@@ -10,7 +10,7 @@ RUN pip --python /venv/bin/python install --no-cache-dir --no-compile --require-
     && find . -type d -path '*/locale/*' ! -name en ! -path '*/locale/en/*' -prune -exec rm -r '{}' + \
     && find . -type f '(' -name '*.map' -o -name '*.po' -o -name '*.pyi' -o -name RECORD -o -name 'redoc.*' ')' -delete \
     && find . -path '*/static/*' '(' -name '*.js' -o -name '*.css' ')' -exec sed -i 's,^/[/*]# sourceMappingURL=.*,,' '{}' + \
-    && rm -r autobahn/_flatc autobahn/wamp/gen/schema msgpack packaging pydantic/v1 ujson.* \
+    && rm -r autobahn/_flatc autobahn/wamp/gen/schema cbor2 msgpack packaging pydantic/v1 ujson.* \
         django/contrib/admin django/contrib/admindocs django/contrib/gis django/contrib/postgres \
         twisted/conch twisted/mail twisted/names twisted/pair twisted/positioning twisted/trial twisted/words \
     && find /venv/bin -type f ! -name daphne ! -name nats-server -delete

@@ -145,7 +145,7 @@ stress: $(DEV) ## Run the reliability tests for 20 minutes (T=… for a part, CH
 	@$(BIN)/python -m pytest $(or $(T),tests/reliability)
 
 .PHONY: image-check
-image-check: | $(BIN)/python ## Build the image and run both Compose files (needs root on Debian; two minutes)
+image-check: | $(BIN)/python ## Build the image and run the Compose files (needs root on Debian; three minutes)
 	@.ci/image-check
 
 .PHONY: format

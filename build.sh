@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the image and run it.
 #
-#     ./build.sh              build and run; CHATROOM_… and DJANGO_… variables reach the container
+#     ./build.sh              build and run; WORKERS, CHATROOM_… and DJANGO_… variables reach the container
 #     ./build.sh --no-run     build only
 #     ./build.sh --help       print this
 #
@@ -40,7 +40,7 @@ if [ "${1:-}" = "--no-run" ]; then
     exit 0
 fi
 settings=()
-for name in $(compgen -e | grep -E '^(CHATROOM|DJANGO)_'); do
+for name in $(compgen -e | grep -E '^(CHATROOM_|DJANGO_|WORKERS$)'); do
     settings+=(--env "$name")
 done
 echo "Serving on http://localhost:$PORT (press Ctrl-C to stop)"

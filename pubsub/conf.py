@@ -100,13 +100,6 @@ def relay_from(values: Mapping[str, Any]) -> RelayConfiguration:
     if config.relay:
         if importlib.util.find_spec("nats") is None:
             raise ImproperlyConfigured("CHATROOM_RELAY needs the package chatroom[cluster]")
-        if (config.relay_credentials or config.relay_nkey) and (
-            importlib.util.find_spec("nkeys") is None
-        ):
-            raise ImproperlyConfigured(
-                "CHATROOM_RELAY_CREDENTIALS and CHATROOM_RELAY_NKEY need the package "
-                "chatroom[cluster]"
-            )
         try:
             config.check_files()
         except ValueError as error:

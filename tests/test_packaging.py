@@ -271,8 +271,8 @@ def build(script: Script) -> Script:
 
 def test_build_script_builds_and_runs(build: Script) -> None:
     """The settings in the environment, and nothing else of it, reach the container."""
-    settings = {"CHATROOM_QUEUE_SIZE": "9", "DJANGO_DEBUG": "true", "OTHER": "1"}
-    options = "--publish 8000:9090 --env CHATROOM_QUEUE_SIZE --env DJANGO_DEBUG"
+    settings = {"CHATROOM_QUEUE_SIZE": "9", "DJANGO_DEBUG": "true", "WORKERS": "4", "OTHER": "1"}
+    options = "--publish 8000:9090 --env CHATROOM_QUEUE_SIZE --env DJANGO_DEBUG --env WORKERS"
     assert build.run("build.sh", PORT="8000", IMAGE="room", **settings)[0] == 0
     assert build.calls() == [
         "docker info",

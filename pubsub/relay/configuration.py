@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pubsub.core.configuration import check_fields, count, setting
+from pubsub.relay.credentials import Credentials, read_credentials, read_nkey
 
 DEFAULT_PORT = 4222
 
@@ -168,6 +169,22 @@ class RelayConfiguration:
                 raise ValueError(f"relay_tls_cert cannot be used ({_cause(error)})") from None
         return context
 
+    def credentials(self) -> Credentials | None:
+        """Return the key of this process, read from its file; None if no setting names one.
+
+        Raises:
+            ValueError: The file cannot be used; the message shows nothing of it.
+        """
+        name = "relay_credentials" if self.relay_credentials else "relay_nkey"
+        try:
+            if self.relay_credentials:
+                return read_credentials(self.relay_credentials)
+            return read_nkey(self.relay_nkey) if self.relay_nkey else None
+        except OSError as error:
+            raise ValueError(f"{name} cannot be read ({_cause(error)})") from None
+        except ValueError as error:
+            raise ValueError(f"{name} cannot be used: {error}") from None
+
     def check_files(self) -> None:
         """Check all files that the settings name.
 
@@ -176,13 +193,7 @@ class RelayConfiguration:
         """
         self.servers()
         self.tls()
-        for name in ("relay_credentials", "relay_nkey"):
-            path = getattr(self, name)
-            try:
-                if path:
-                    Path(path).read_bytes()
-            except OSError as error:
-                raise ValueError(f"{name} cannot be read ({_cause(error)})") from None
+        self.credentials()
 
 
 def _cause(error: OSError) -> str:

@@ -66,6 +66,11 @@ class NatsClient:
             # was meant to be encrypted.
             return None if value is None else lambda: self._confidential(server, value)
 
+        credentials = config.credentials()
+        if credentials is not None:
+            self._client._auth_configured = True
+            self._client._public_nkey = credentials.public_key
+        jwt = credentials and credentials.jwt
         async with asyncio.timeout(seconds):
             await self._client.connect(
                 server.address,
@@ -81,8 +86,8 @@ class NatsClient:
                 user=secret(server.user),
                 password=secret(server.password),
                 token=secret(server.token),
-                user_credentials=config.relay_credentials or None,
-                nkeys_seed=config.relay_nkey or None,
+                signature_cb=credentials and credentials.sign,
+                user_jwt_cb=(lambda: jwt) if jwt else None,
                 pending_size=-1,
             )
         self._confidential(server, "")

@@ -82,7 +82,7 @@ class NatsConnection:
         self._client: NatsClient | None = None
         self._running: asyncio.Task[None] | None = None
         self._lost: asyncio.Future[str] | None = None
-        self._last_reason = ""
+        self._reasons: dict[str, str] = {}  # why each server could not be reached, as logged
         self._interests: dict[str, Interest] = {}
         self._probes: list[tuple[str, dict[str, str] | None]] = []
         self._connections = 0
@@ -163,7 +163,7 @@ class NatsConnection:
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
                 pause = min(2 * pause, self._timings.max_pause)
                 continue
-            self._last_reason = ""
+            self._reasons.clear()
             self._remember(client.discovered, server)
             begin = clock()
             await self._serve(client, server)
@@ -237,9 +237,9 @@ class NatsConnection:
 
     def _log_unreachable(self, server: RelayServer, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        if self._is_logged and reason != self._last_reason:
+        if self._is_logged and reason != self._reasons.get(server.address):
             logs.relay_unreachable(server=server.address, reason=reason)
-        self._last_reason = reason
+        self._reasons[server.address] = reason
 
     async def _abandon(self, client: NatsClient) -> None:
         self._client = None

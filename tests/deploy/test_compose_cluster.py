@@ -77,6 +77,18 @@ def test_proxy_is_believed(services: dict[str, Any]) -> None:
     assert trusted == configuration["subnet"]
 
 
+def test_chat_rooms_stop_first(services: dict[str, Any]) -> None:
+    """Compose stops what a service depends on after it, so clients get 3001 through the proxy."""
+    assert set(services["chatroom"]["depends_on"]) == {"nats", "proxy"}
+    assert not {"depends_on"} & (set(services["nats"]) | set(services["proxy"]))
+
+
+def test_proxy_can_write_where_it_has_to(services: dict[str, Any]) -> None:
+    """The directories in memory that Caddy keeps files in belong to its user."""
+    user = services["proxy"]["user"].partition(":")[0]
+    assert {f"/config:uid={user}", f"/data:uid={user}"} <= set(services["proxy"]["tmpfs"])
+
+
 def test_password_is_required_and_not_in_the_file(services: dict[str, Any]) -> None:
     """Without the variable, nothing starts."""
     relay = services["chatroom"]["environment"]["CHATROOM_RELAY"]

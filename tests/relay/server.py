@@ -56,6 +56,11 @@ class NatsServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server has been started, and neither stopped nor killed since."""
+        return self._process is not None
+
     def __enter__(self) -> Self:
         self.start()
         return self

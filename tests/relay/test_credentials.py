@@ -1,6 +1,8 @@
 """How a process proves to NATS who it is, and that no secret is shown when it fails."""
 
+import base64
 import logging
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ import nkeys
 import pytest
 
 from pubsub.logs import events
+from pubsub.relay.credentials import read_credentials, read_nkey
 from tests.live.certificate import write_certificate
 from tests.relay.accounts import new_key, with_operator
 from tests.relay.server import NatsServer
@@ -112,7 +115,63 @@ async def test_bad_nkey(
     """A file without a seed is a reason in the log, and its contents are not shown."""
     path = tmp_path / "seed"
     path.write_text("s3cret")
-    assert await refused(network(nats_server, relay_nkey=str(path)), caplog)
+    reason = await refused(network(nats_server, relay_nkey=str(path)), caplog)
+    assert reason == "relay_nkey cannot be used: it has no seed of an nkey"
+
+
+def test_key_is_that_of_the_seed(tmp_path: Path) -> None:
+    """The public key and the signature are those that NATS' own package makes of the seed."""
+    path = tmp_path / "seed"
+    for _ in range(20):
+        key = new_key(nkeys.PREFIX_BYTE_USER)
+        path.write_text(key.seed)
+        credentials = read_nkey(str(path))
+        assert (credentials.public_key, credentials.jwt) == (key.public, None)
+        expected = nkeys.from_seed(bytearray(key.seed.encode())).sign(b"nonce")
+        assert base64.b64decode(credentials.sign("nonce")) == expected
+
+
+SEED = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
+
+
+@pytest.mark.parametrize(
+    ("contents", "complaint"),
+    [
+        (b"", "it has no seed of an nkey"),
+        (SEED[:-8], "it has no seed of an nkey"),
+        (SEED[:-1] + (b"A" if SEED[-1:] != b"A" else b"Q"), "it has no seed of an nkey"),
+        (SEED.lower(), "it has no seed of an nkey"),
+        (SEED + b"A", "it has no seed of an nkey"),
+        (b"\xff" * 58, "it has no seed of an nkey"),
+        (
+            nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_ACCOUNT),
+            "its seed is not that of a user",
+        ),
+    ],
+    ids=["empty", "cut", "mistyped", "lower-case", "longer", "binary", "account"],
+)
+def test_unusable_seed(tmp_path: Path, contents: bytes, complaint: str) -> None:
+    """What is not the seed of a user is refused, without showing it."""
+    path = tmp_path / "seed"
+    path.write_bytes(contents)
+    with pytest.raises(ValueError, match=f"^{complaint}$"):
+        read_nkey(str(path))
+
+
+@pytest.mark.parametrize("missing", ["NATS USER JWT", "USER NKEY SEED"])
+def test_incomplete_credentials_file(tmp_path: Path, missing: str) -> None:
+    """A credentials file without one of its parts is refused, without showing the other."""
+    path = tmp_path / "chatroom.creds"
+    path.write_text(with_operator()[1].replace(missing, "SOMETHING ELSE"))
+    with pytest.raises(ValueError, match=f"^it has no {missing}$"):
+        read_credentials(str(path))
+
+
+def test_repr_shows_no_secret(tmp_path: Path) -> None:
+    """The repr of credentials contains neither the key nor the JWT."""
+    path = tmp_path / "chatroom.creds"
+    path.write_text(with_operator()[1])
+    assert repr(read_credentials(str(path))) == "<Credentials with a JWT>"
 
 
 async def test_credentials_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,8 +13,9 @@ import pytest
 from nats import connect
 
 from pubsub.logs import events
+from pubsub.relay.configuration import RelayConfiguration
 from pubsub.relay.errors import Unavailable
-from pubsub.relay.nats import ask_max_bytes
+from pubsub.relay.nats import NatsRelay, ask_max_bytes
 from tests.relay.proxy import proxy_to
 from tests.relay.server import NatsServer
 from tests.relay.support import PATIENT, QUICK, NatsNetwork, Process, connected, poll, process
@@ -151,6 +153,27 @@ async def test_start_without_server(server: NatsServer, caplog: pytest.LogCaptur
         await one.until(lambda: one.connections)
         assert (await one.relay.snapshot()).entries == {}
     assert logged(caplog) == ["relay_unreachable", "relay_connected"]
+
+
+async def test_unreachable_servers_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However often several servers are tried, the log says of each once why it is out of reach."""
+    attempts = 0
+
+    def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        writer.close()
+
+    with socket.socket() as one, socket.socket() as other:
+        for sock in (one, other):
+            sock.bind(("127.0.0.1", 0))  # and does not listen
+        async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listener:
+            ports = [sock.getsockname()[1] for sock in (one, other, *listener.sockets)]
+            urls = ",".join(f"nats://127.0.0.1:{port}" for port in ports)
+            config = RelayConfiguration(relay=urls)
+            async with process(NatsRelay(config, history_bytes=1 << 20, timings=QUICK)):
+                await poll(lambda: attempts == 4)
+    assert logged(caplog) == ["relay_unreachable"] * 3
 
 
 async def test_start_with_a_paused_server(
@@ -489,7 +512,7 @@ async def test_a_subscription_that_nats_refuses(caplog: pytest.LogCaptureFixture
     with NatsServer(f"authorization {{ users: [ {user} ] }}") as server:
         url = server.url.replace("//", "//u:p@")
         async with process(NatsNetwork(server, relay=url).relay()) as one:
-            await poll(lambda: one.relay._connection._last_reason)
+            await poll(lambda: logged(caplog))
             attempts = server.log().count("Subscription Violation")
             await poll(lambda: server.log().count("Subscription Violation") > attempts)
             assert not one.relay.is_connected

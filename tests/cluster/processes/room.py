@@ -8,6 +8,7 @@ from typing import Any
 from tests.live.client import Client
 from tests.live.server import Server
 from tests.live.waiting import wait_until
+from tests.relay.nats_cluster import NatsCluster
 from tests.relay.server import NatsServer
 
 
@@ -15,12 +16,12 @@ class Room:
     """Server processes that one NATS server connects.
 
     Args:
-        nats: The NATS server.
+        nats: The NATS server, or a cluster of them.
         stack: Closes the processes.
         settings: Environment variables of all processes.
     """
 
-    def __init__(self, nats: NatsServer, stack: ExitStack, **settings: str) -> None:
+    def __init__(self, nats: NatsServer | NatsCluster, stack: ExitStack, **settings: str) -> None:
         self.nats = nats
         self.servers: list[Server] = []
         self._stack = stack
