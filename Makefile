@@ -65,10 +65,11 @@ endif
 # Each process of pytest takes whole files, because the tests of a file may share a server. It
 # takes them in their order, so that the tests of a directory can share a browser, and because the
 # files with the fewest tests, which it would otherwise keep for the end, are the slowest.
-JOBS ?= auto
 PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 
+# Many tests mostly wait, so that each processor can take two of them.
 .PHONY: test
+test: JOBS ?= $(shell expr 2 '*' `getconf _NPROCESSORS_ONLN`)
 test: $(DEV) ## Run the test suite (T=tests/core for a part of it, JOBS=1 for one test at a time)
 	@PYTEST_ADDOPTS="$(PARALLEL)" $(BIN)/python manage.py test $(T)
 
@@ -87,6 +88,7 @@ PRODUCTION := DJANGO_ALLOWED_HOSTS=chat.example.org CHATROOM_AUTH=required \
 	CHATROOM_RATE_LIMIT=20 CHATROOM_REST_RATE_LIMIT=20
 
 .PHONY: check
+check: JOBS ?= auto
 check: $(DEV) ## Lint, and check types, module boundaries, Django's settings and the required coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from pytest_django import Settings
 from pubsub import publishing
 from pubsub.core.broker import Broker
 from pubsub.core.options import GivenOptions
-from pubsub.processes import neighbours
 from pubsub.routing import http_application
 from pubsub.runtime import get_runtime
 from tests.auth.support import SECRET, token
@@ -23,13 +21,6 @@ KEY = "operator-0123456789"
 ORIGIN = {"origin": "https://app.example"}
 
 Answer = tuple[int, dict[str, str], str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def claims() -> Iterator[None]:
-    """Release the ports that the requests make this process claim."""
-    yield
-    neighbours().close()
 
 
 def scope_of(path: str, *, method: str = "POST", root_path: str = "", **headers: str) -> Any:

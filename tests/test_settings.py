@@ -1,10 +1,7 @@
 """Settings from the environment and from Django, and the messages for invalid ones."""
 
 import dataclasses
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from pubsub.checks import check_settings
 from pubsub.core.configuration import Configuration
 from pubsub.core.options import GivenOptions, Overflow, TopicRules
 from pubsub.runtime import get_runtime
+from tests.live.template import run
 
 PROJECT = Path(__file__).parents[1]
 
@@ -129,29 +127,16 @@ def test_unknown_name() -> None:
 )
 def test_bad_value_stops_the_start(command: tuple[str, ...], name: str, value: str) -> None:
     """An invalid value stops the start with one line, on every server."""
-    result = subprocess.run(
-        [sys.executable, *command],
-        cwd=PROJECT,
-        env={**os.environ, name: value},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert result.returncode == 1
-    assert result.stderr.startswith(f"chatroom: {name} must be ")
-    assert result.stderr.count("\n") == 1
+    status, output = run(*command, **{name: value})
+    assert status == 1
+    assert output.startswith(f"chatroom: {name} must be ")
+    assert output.count("\n") == 1
 
 
 def test_other_variables_are_left_alone() -> None:
     """Unknown CHATROOM_ variables are ignored: Kubernetes sets some for a service "chatroom"."""
-    subprocess.run(
-        [sys.executable, "manage.py", "check"],
-        cwd=PROJECT,
-        env={**os.environ, "CHATROOM_PORT": "tcp://10.0.0.1:9090"},
-        check=True,
-        capture_output=True,
-        timeout=30,
-    )
+    status, output = run("manage.py", "check", CHATROOM_PORT="tcp://10.0.0.1:9090")
+    assert status == 0, output
 
 
 def test_overriding_the_setting_creates_a_new_broker(settings: pytest.FixtureRequest) -> None:

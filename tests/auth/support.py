@@ -5,10 +5,13 @@ from typing import Any
 
 import jwt
 
+TTL = 86_400
+"""Seconds that a token is valid for, because many are made long before the last test runs."""
+
 SECRET = "a secret of the tests with 32 bytes or more"
 
 
-def token(sub: Any = "42", *, ttl: float = 600, secret: Any = SECRET, **claims: Any) -> str:
+def token(sub: Any = "42", *, ttl: float = TTL, secret: Any = SECRET, **claims: Any) -> str:
     """Return a token that is valid for ``ttl`` seconds; a claim that is ``None`` is left out."""
     algorithm = claims.pop("algorithm", "HS256")
     headers = claims.pop("headers", None)

@@ -15,7 +15,7 @@ from jwt.algorithms import get_default_algorithms
 from pubsub.auth.configuration import AccessConfiguration
 from pubsub.auth.errors import ExpiredToken, InvalidToken
 from pubsub.auth.tokens import TokenVerifier
-from tests.auth.support import SECRET, token
+from tests.auth.support import SECRET, TTL, token
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -46,7 +46,7 @@ def test_valid_token() -> None:
     assert identity.manage.cover("anything")
     assert identity.info == '{"name":"Zoë"}'.encode()
     assert identity.expires_at is not None
-    assert 0 < identity.expires_at - time.time() <= 600
+    assert 0 < identity.expires_at - time.time() <= TTL
 
 
 def test_rights_are_optional() -> None:

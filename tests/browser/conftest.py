@@ -106,4 +106,6 @@ def open_page(browser: Browser, complaints: list[str]) -> Iterator[OpenPage]:
 
     yield open_
     for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # a request may be on its way to the server
         context.close()

@@ -10,9 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Subprotocol
-
 from tests.live.certificate import write_certificate
 from tests.live.client import Client
 from tests.live.waiting import PATIENCE, accepts_connections, wait_until
@@ -135,15 +132,6 @@ class Proxy:
         client = Client(self.port, tls=True, **options)
         self._clients.append(client)
         return client
-
-    def handshake(self, *subprotocols: str) -> ClientConnection:
-        """Open a WebSocket that offers subprotocols."""
-        return connect(
-            f"wss://localhost:{self.port}/ws",
-            ssl=self._context,
-            open_timeout=PATIENCE,
-            subprotocols=[Subprotocol(name) for name in subprotocols] or None,
-        )
 
     def close(self) -> None:
         """Disconnect the clients and stop the process."""

@@ -66,10 +66,9 @@ def test_messages_pass(server: Server, start_proxy: StartProxy) -> None:
 def test_subprotocol_passes(server: Server, start_proxy: StartProxy) -> None:
     """The subprotocol is selected if the client offers it, and no other is added."""
     proxy = start_proxy(server)
-    with proxy.handshake("chatroom.v1", "chatroom.bearer.x") as client:
-        assert client.subprotocol == "chatroom.v1"
-    with proxy.handshake() as client:
-        assert client.subprotocol is None
+    client = proxy.connect(subprotocols=["chatroom.v1", "chatroom.bearer.x"])
+    assert client.subprotocol == "chatroom.v1"
+    assert proxy.connect().subprotocol is None
 
 
 @both

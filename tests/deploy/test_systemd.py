@@ -88,7 +88,7 @@ def test_commands_of_the_unit_start_the_server(tmp_path: Path, start_server: Sta
     command = installed(value("ExecStart"))
     for name, text in variables.items():
         command = command.replace(f"${{{name}}}", text)
-    server = start_server(*shlex.split(command), **variables)
+    server = start_server(*shlex.split(command), fork=False, **variables)
     assert server.request("GET", "/health")[1]["status"] == "ok"
     host = settings()["DJANGO_ALLOWED_HOSTS"]
     assert 'href="/static/pubsub/console/' in page(server.port, host)

@@ -12,7 +12,7 @@ from tests.live.server import Server, running_server
 class StartServer(Protocol):
     """A function that starts a server with settings other than the default."""
 
-    def __call__(self, *command: str, **environment: str) -> Server:
+    def __call__(self, *command: str, fork: bool = True, **environment: str) -> Server:
         """Start a server."""
 
 
@@ -35,8 +35,8 @@ def start_server() -> Iterator[StartServer]:
     """Start servers for one test."""
     with ExitStack() as stack:
 
-        def start(*command: str, **environment: str) -> Server:
-            server = Server(*command, **environment)
+        def start(*command: str, fork: bool = True, **environment: str) -> Server:
+            server = Server(*command, fork=fork, **environment)
             stack.callback(server.close)
             stack.callback(lambda: pytest.fail(str(bad)) if (bad := server.complaints()) else None)
             return server

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from tests.live.client import Client
 from tests.live.event_stream import EventStream
+from tests.live.template import Forked, template
 from tests.live.waiting import PATIENCE, wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -44,20 +45,39 @@ def _stop_ignoring_signals() -> None:
 
 
 class Server:
-    """One server process on a free port, with additional environment variables."""
+    """One server process on a free port.
 
-    def __init__(self, *command: str, directory: Path = PROJECT, **environment: str) -> None:
+    Args:
+        command: The arguments of the interpreter; Daphne's by default.
+        directory: The working directory.
+        fork: Whether the process may be a fork of the `Template`, which starts much faster.
+        environment: Additional environment variables.
+    """
+
+    def __init__(
+        self,
+        *command: str,
+        directory: Path = PROJECT,
+        fork: bool = True,
+        **environment: str,
+    ) -> None:
         port = _free_port() if "FREE_PORT" in " ".join(command) else None
         command = tuple(word.replace("FREE_PORT", str(port)) for word in command)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", *(command or DAPHNE)],
-            cwd=directory,
-            env={**os.environ, **environment},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_stop_ignoring_signals,
-        )
+        command = command or DAPHNE
+        complete = {**os.environ, **environment}
+        self._process: subprocess.Popen[bytes] | Forked
+        if fork and directory == PROJECT:
+            self._process = template().start(command, complete, self._log.fileno())
+        else:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", *command],
+                cwd=directory,
+                env=complete,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_stop_ignoring_signals,
+            )
         self._clients: list[Client] = []
         self._streams: list[EventStream] = []
         self.port = port or 0
@@ -214,9 +234,9 @@ class Server:
 
 
 @contextmanager
-def running_server(*command: str, **environment: str) -> Iterator[Server]:
+def running_server(*command: str, fork: bool = True, **environment: str) -> Iterator[Server]:
     """Run a server that has to end with status 0 and without a complaint in its log."""
-    server = Server(*command, **environment)
+    server = Server(*command, fork=fork, **environment)
     try:
         yield server
         server.reset_clients()

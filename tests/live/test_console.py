@@ -1,9 +1,6 @@
 """The pages and their static files over HTTP; tests/browser/ opens them in a browser."""
 
-import os
 import re
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from contextlib import closing
@@ -15,6 +12,7 @@ import pytest
 
 from tests.live.conftest import StartServer
 from tests.live.server import DAPHNE, PROJECT, Server
+from tests.live.template import run
 from tests.live.waiting import PATIENCE
 
 HOST = ("-m", "daphne", "-p", "0", "tests.live.host.asgi:application")
@@ -124,13 +122,8 @@ def test_in_a_project_without_the_page() -> None:
 def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
     """Every file that the pages load has a hash in its name, including imported modules."""
     environment = {"DJANGO_STATIC_ROOT": str(tmp_path)}
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"],
-        cwd=PROJECT,
-        env={**os.environ, **environment},
-        check=True,
-        timeout=PATIENCE,
-    )
+    collect = ("manage.py", "collectstatic", "--noinput", "--verbosity", "0")
+    assert run(*collect, **environment) == (0, "")
     server = start_server(**environment)
     waiting = [*assets(get(server, "/")[1]), *assets(get(server, "/docs/ws")[1])]
     waiting += assets(get(server, "/docs")[1])
@@ -159,15 +152,7 @@ def test_collected_files(start_server: StartServer, tmp_path: Path) -> None:
 
 def test_files_that_were_not_collected(tmp_path: Path) -> None:
     """Without collected files, the start fails with one line that names the setting."""
-    result = subprocess.run(
-        [sys.executable, *DAPHNE],
-        cwd=PROJECT,
-        env={**os.environ, "DJANGO_STATIC_ROOT": str(tmp_path)},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert result.returncode == 1
-    assert result.stderr.startswith("chatroom: DJANGO_STATIC_ROOT holds no files;")
-    assert len(result.stderr.splitlines()) == 1
+    status, output = run(*DAPHNE, DJANGO_STATIC_ROOT=str(tmp_path))
+    assert status == 1
+    assert output.startswith("chatroom: DJANGO_STATIC_ROOT holds no files;")
+    assert len(output.splitlines()) == 1

@@ -1,8 +1,6 @@
 """The users of a Django project with a database: sessions, authorizers and changed permissions."""
 
 import socket
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +11,8 @@ import pytest
 
 from tests.auth.support import token
 from tests.live.client import UUID, Client
-from tests.live.server import PROJECT, Server
+from tests.live.server import Server
+from tests.live.template import run
 from tests.live.test_protocol import assert_text
 from tests.live.waiting import PATIENCE
 
@@ -56,13 +55,8 @@ class Club:
             "CLUB_AUTHORIZER": authorizer,
             "CLUB_GATE": str(self.gate.port),
         }
-        subprocess.run(
-            [sys.executable, "-m", "tests.live.host.club_database", *NAMES],
-            cwd=PROJECT,
-            env=environment,
-            check=True,
-            timeout=PATIENCE,
-        )
+        create = ("-m", "tests.live.host.club_database", *NAMES)
+        assert run(*create, **environment) == (0, "")
         self.server = Server(
             *application, DJANGO_SETTINGS_MODULE="tests.live.host.club", **environment
         )

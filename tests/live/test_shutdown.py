@@ -102,7 +102,7 @@ def test_a_client_that_takes_its_time(start_server: StartServer) -> None:
 
 def test_stop_without_clients(start_server: StartServer) -> None:
     """There need not have been any."""
-    assert start_server().stop() == 0
+    assert start_server(fork=False).stop() == 0
 
 
 def test_hangup_that_is_ignored(start_server: StartServer) -> None:

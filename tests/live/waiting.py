@@ -20,13 +20,15 @@ def accepts_connections(port: int) -> bool:
 
 
 def wait_until(
-    condition: Callable[[], object], explain: Callable[[], object] = lambda: "it never happened"
+    condition: Callable[[], object],
+    explain: Callable[[], object] = lambda: "it never happened",
+    seconds: float = PATIENCE,
 ) -> None:
-    """Poll until the condition holds; after `PATIENCE` fail with what ``explain`` returns.
+    """Poll until the condition holds; after so many seconds fail with what ``explain`` returns.
 
     The pauses leave the processor to the server, and to the tests that run at the same time.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, explain()
         time.sleep(PAUSE)

@@ -20,7 +20,7 @@ class Workers(Server):
         self._folder = folder
         self._number = int(environment.setdefault("WORKERS", "4"))
         environment = {"HOST": "127.0.0.1", "PORT": "0", "TMPDIR": str(folder), **environment}
-        super().__init__(*(command or [STARTER]), **environment)
+        super().__init__(*(command or [STARTER]), fork=False, **environment)
         self.wait_until_all_listen(self._number)
 
     @property

@@ -66,7 +66,7 @@ def start_server() -> Iterator[StartServer]:
     """Start servers; each must end with status 0 and without a complaint in its log."""
     with ExitStack() as stack:
 
-        def start(*command: str, **environment: str) -> Server:
-            return stack.enter_context(running_server(*command, **environment))
+        def start(*command: str, fork: bool = True, **environment: str) -> Server:
+            return stack.enter_context(running_server(*command, fork=fork, **environment))
 
         yield start

@@ -72,6 +72,7 @@ def test_clock_is_set(start_server: StartServer, record: Record, tmp_path: Path)
     clock = Clock(tmp_path / "clock")
     server = start_server(
         **clock.environment,
+        fork=False,  # the dynamic linker loads the library
         CHATROOM_AUTH="optional",
         CHATROOM_JWT_SECRET=SECRET,
         CHATROOM_AUTO_CREATE_TOPICS="true",
