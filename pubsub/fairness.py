@@ -33,7 +33,11 @@ TOKEN = 500
 
 PIPELINED = 64
 """Publications of one client that may be on their way to a log at the same time; a batch over REST
-has as many. This one and the next are not in the unit."""
+has as many. This one and the next two are not in the unit."""
+
+PIPELINED_IN_ALL = 2048
+"""Publications of all clients of a process that may be on their way. If there are more, each client
+has one at a time: NATS confirms some 10,000 a second, and each must be confirmed in 4 seconds."""
 
 PIPELINED_BYTES = 64 * 1024
 """Bytes of their payloads from which on the next one has to wait."""

@@ -11,6 +11,7 @@ from typing import Any
 from pubsub.cluster.journals import entries
 from pubsub.cluster.journals.collection import Copies
 from pubsub.cluster.journals.copies import LogLost
+from pubsub.cluster.journals.load import Load
 from pubsub.cluster.journals.statistics import JournalStatistics
 from pubsub.cluster.names import log_of
 from pubsub.core.broker import Broker
@@ -72,6 +73,8 @@ class Journals(Copies):
         )
         self._subscribers = subscribers
         self._wall_clock = wall_clock
+        self.load = Load()
+        """What the clients of this process have on its way."""
         self._appended = 0
         self._repetitions = 0
 
