@@ -32,8 +32,8 @@ TOKEN = 500
 """A token: about 100 µs to verify its signature and compile its patterns."""
 
 PIPELINED = 64
-"""Publications of one client that may be on their way to a log at the same time; a batch over REST
-has as many. This one and the next two are not in the unit."""
+"""Publications of one client, or of one batch over REST, that may be on their way to logs at the
+same time. This one and the next two are not in the unit."""
 
 PIPELINED_IN_ALL = 2048
 """Publications of all clients of a process that may be on their way. If there are more, each client
