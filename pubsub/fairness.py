@@ -35,8 +35,12 @@ TOKEN = 500
 """A token: about 100 µs to verify its signature and compile its patterns."""
 
 PIPELINED = 64
-"""Publications of one client that may be on their way to a log at the same time; a batch over REST
-has as many. This one and the next are not in the unit."""
+"""Publications of one client, or of one batch over REST, that may be on their way to logs at the
+same time. This one and the next two are not in the unit."""
+
+PIPELINED_IN_ALL = 2048
+"""Publications of all clients of a process that may be on their way. If there are more, each client
+has one at a time: NATS confirms some 10,000 a second, and each must be confirmed in 4 seconds."""
 
 PIPELINED_BYTES = 64 * 1024
 """Bytes of their payloads from which on the next one has to wait."""

@@ -24,9 +24,6 @@ from pubsub.runtime import get_runtime
 
 logger = logging.getLogger(__name__)
 
-MAX_PUBLISHING = 64
-"""Items of one batch that wait for other processes at the same time."""
-
 _CLIENT_ID = "HTTP_X_CLIENT_ID"
 """The header ``X-Client-Id``, with which a connected client publishes over REST and gets no copy
 of its own message. It is found here quicker than in ``request.headers``."""
@@ -176,7 +173,7 @@ class _Batch:
 
     async def _publish_meanwhile(self, publication: BatchPublication) -> None:
         """Begin to publish an item whose order other processes decide; several wait at once."""
-        if len(self._publishing) >= MAX_PUBLISHING:
+        if len(self._publishing) >= fairness.PIPELINED:
             await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
         index = len(self.results)
         self.results.append(results.failed())  # until the outcome is known

@@ -164,7 +164,8 @@ class Connection:
     def pipeline(self) -> Pipeline:
         """The client's publications that are on their way; only for the commands of a cluster."""
         if self._pipeline is None:
-            self._pipeline = Pipeline(acknowledge=self._acknowledge, refuse=self._refuse)
+            load = self.cluster.journals.load
+            self._pipeline = Pipeline(load, acknowledge=self._acknowledge, refuse=self._refuse)
         return self._pipeline
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from pubsub import fairness
+from pubsub.cluster.journals.load import Load
 from pubsub.core.publication import Publication
 from pubsub.protocol.messages import Publish
 
@@ -29,18 +30,21 @@ class Pipeline:
     publications. It goes on when its client has left, because others may have received it.
 
     Args:
+        load: What all clients have on their way.
         acknowledge: Called for a publication that was accepted, when it is the next to be answered.
         refuse: Called for one that was refused.
     """
 
-    __slots__ = ("_acknowledge", "_bytes", "_most", "_pending", "_refuse", "_waiter")
+    __slots__ = ("_acknowledge", "_bytes", "_load", "_most", "_pending", "_refuse", "_waiter")
 
     def __init__(
         self,
+        load: Load,
         *,
         acknowledge: Callable[[Publish, Publication], None],
         refuse: Callable[[Publish, Exception], None],
     ) -> None:
+        self._load = load
         self._acknowledge = acknowledge
         self._refuse = refuse
         self._pending: deque[_Pending] = deque()
@@ -55,8 +59,15 @@ class Pipeline:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next one has to wait for room, so that their memory is bounded."""
-        return len(self._pending) >= fairness.PIPELINED or self._bytes >= fairness.PIPELINED_BYTES
+        """Whether the next one has to wait for room.
+
+        It never has if there is none before it.
+        """
+        return bool(self._pending) and (
+            len(self._pending) >= fairness.PIPELINED
+            or self._bytes >= fairness.PIPELINED_BYTES
+            or self._load.count >= fairness.PIPELINED_IN_ALL
+        )
 
     def begin(
         self, command: Publish, publishing: Coroutine[Any, Any, Publication], size: int
@@ -71,6 +82,7 @@ class Pipeline:
         pending = _Pending(command, size)
         self._pending.append(pending)
         self._bytes += size
+        self._load.count += 1
         pending.task = asyncio.ensure_future(self._publish(pending, publishing))
 
     async def _publish(
@@ -80,6 +92,7 @@ class Pipeline:
             pending.outcome = await publishing
         except Exception as error:
             pending.outcome = error
+        self._load.count -= 1
         self._answer()
 
     def _answer(self) -> None:

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from pubsub.cluster.journals import entries
+from pubsub.cluster.journals.collection import UNUSED_SECONDS
 from pubsub.cluster.journals.copies import MAX_HELD
-from pubsub.cluster.journals.journals import UNUSED_SECONDS, entries
 from pubsub.cluster.names import log_of, partition_of
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.publication import Position
@@ -761,7 +762,7 @@ async def test_a_copy_that_is_read_is_used() -> None:
 
 async def test_copies_are_dropped_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the events of dropped copies reach a bound, other copies wait for the next call."""
-    monkeypatch.setattr("pubsub.cluster.journals.journals.DROPPED_AT_ONCE", 1)
+    monkeypatch.setattr("pubsub.cluster.journals.collection.DROPPED_AT_ONCE", 1)
     room = await make_room()
     await room.create("u")
     process = room.processes[1]

@@ -15,7 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pubsub.cluster.journals.journals import UNUSED_SECONDS, entries
+from pubsub.cluster.journals import entries
+from pubsub.cluster.journals.collection import UNUSED_SECONDS
 from pubsub.cluster.names import log_of
 from pubsub.core.client import Client
 from pubsub.core.publication import Position

@@ -9,6 +9,7 @@ import pytest
 
 from pubsub import fairness
 from pubsub.auth.configuration import Auth
+from pubsub.cluster.journals.load import Load
 from pubsub.connection.pipeline import Pipeline
 from pubsub.core.publication import Publication
 from pubsub.protocol.codes import Close
@@ -31,7 +32,9 @@ class Publishing:
 
     def __init__(self) -> None:
         self.answers: list[object] = []
+        self.load = Load()
         self.pipeline = Pipeline(
+            self.load,
             acknowledge=lambda command, publication: self.answers.append(publication.offset),
             refuse=lambda command, error: self.answers.append(error),
         )
@@ -115,6 +118,18 @@ async def test_room_for_large_ones() -> None:
     assert not publishing.pipeline.is_full
 
 
+async def test_room_for_all_clients() -> None:
+    """If all clients together have too many on their way, each has one at a time."""
+    publishing = Publishing()
+    publishing.load.count = fairness.PIPELINED_IN_ALL
+    assert not publishing.pipeline.is_full
+    publishing.begin()
+    assert publishing.pipeline.is_full
+    await publishing.refuse(0, ValueError())
+    assert not publishing.pipeline.is_full
+    assert repr(publishing.load) == f"<Load, {fairness.PIPELINED_IN_ALL} publications>"
+
+
 async def test_a_waiter_that_has_gone() -> None:
     """A pipeline goes on if nobody waits for it any more."""
     publishing = Publishing()
@@ -167,6 +182,21 @@ async def test_a_client_that_floods_is_not_read() -> None:
         acks = await sent(publisher, count)
         assert [ack["request_id"] for ack in acks] == [str(number) for number in range(count)]
         assert publisher.reading
+
+
+async def test_many_clients_that_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that have too many on their way together are answered nevertheless, in order."""
+    monkeypatch.setattr(fairness, "PIPELINED_IN_ALL", 10)
+    async with open_cluster() as (here, there):
+        await create(here, there, history=100)
+        publishers = [(await here.connect())[0] for _ in range(4)]
+        for publisher in publishers:
+            publisher.receive(*numbered(20))
+        assert here.cluster.journals.load.count == 10 + 3
+        for publisher in publishers:
+            acks = await sent(publisher, 20)
+            assert [ack["request_id"] for ack in acks] == [str(number) for number in range(20)]
+        assert here.cluster.journals.load.count == 0
 
 
 async def test_the_rest_of_a_message_is_not_kept() -> None:

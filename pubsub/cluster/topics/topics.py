@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable
 from pubsub.cluster.topics.catalogue import SLICE, Catalogue
 from pubsub.cluster.topics.changes import PATIENCE, LogFunction, TopicChanges
 from pubsub.cluster.topics.concurrency import for_each
+from pubsub.cluster.topics.configured import ConfiguredTopics
 from pubsub.cluster.topics.records import Record
 from pubsub.cluster.topics.revisions import Revisions
-from pubsub.core.errors import LimitExceeded, TopicExists
 from pubsub.core.names import validate_name
 from pubsub.core.options import NOT_GIVEN, GivenOptions
 from pubsub.core.shared import SharedBroker
 from pubsub.core.topic import new_epoch
-from pubsub.logs import events as log
 from pubsub.relay.base import Relay, Snapshot
 from pubsub.relay.errors import Unavailable
 from pubsub.turns import Turns
@@ -28,9 +27,6 @@ MAX_PENDING = 100_000
 
 ATTEMPTS = 5
 """Snapshots that are read until one and the changes after it have no gap in between."""
-
-NAMED = 10
-"""Topics that one line of the log names."""
 
 _Change = tuple[str, bytes | None, int]
 
@@ -92,13 +88,13 @@ class Topics:
             request_synchronization=request_synchronization,
             patience=patience,
         )
+        self._configured = ConfiguredTopics(broker, self._catalogue, self.create)
         self._registry_store: str | None = None
         self._log_store: str | None = None
         self._pending: deque[_Change] | None = None
         """Changes that arrive while a snapshot is read; ``None`` if none is."""
         self._is_settled = False
         """Whether everything is done that has to follow a snapshot."""
-        self._has_created_configured = False
         self._synchronizing = Lock()
         self._turns = Turns()
 
@@ -222,7 +218,7 @@ class Topics:
                 await self._restore(snapshot)
                 restored = store
             elif await self._adopt(snapshot, pending, registry_lost=lost):
-                await self._complete()
+                await self._configured.create()
                 return
         raise Unavailable("the registry changes faster than it can be read")
 
@@ -266,31 +262,6 @@ class Topics:
         # Another process may have noticed the loss first, so that the log is a new one already.
         if not await self._has_log(record.name, record.epoch):
             await self.renew(record.name, record.epoch)
-
-    async def _complete(self) -> None:
-        """Create the topics of the configuration, at the first time."""
-        if self._has_created_configured:
-            return
-        broker = self._broker
-        names = list(broker.config.topics.names)
-        await for_each(self._create_configured, names)
-        self._has_created_configured = True
-        found = ((name, self._catalogue.find(name)) for name in names)
-        different = [
-            name
-            for name, known in found
-            if known is not None and known.record.options != broker.options_for(name)
-        ]
-        if different:
-            log.topic_options_differ(", ".join(different[:NAMED]), count=len(different))
-
-    async def _create_configured(self, name: str) -> None:
-        try:
-            await self.create(name)
-        except TopicExists:
-            pass
-        except LimitExceeded:
-            log.configured_topic_refused(name, reason="max_topics")
 
     def __repr__(self) -> str:
         state = "synchronized" if self.is_synchronized else "not synchronized"
