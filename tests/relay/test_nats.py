@@ -535,7 +535,7 @@ async def test_a_right_to_publish_is_missing(caplog: pytest.LogCaptureFixture, d
     with NatsServer(f"authorization {{ users: [ {user} ] }}") as server:
         url = server.url.replace("//", "//u:p@")
         async with process(NatsNetwork(server, relay=url).relay()) as one:
-            await poll(lambda: one.relay._connection._last_reason)
+            await poll(lambda: one.relay._connection._reasons)
             attempts = server.log().count("Publish Violation")
             await poll(lambda: server.log().count("Publish Violation") > attempts)
             assert not one.relay.is_connected

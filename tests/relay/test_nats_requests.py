@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import nats
 import pytest
 from nats.aio.msg import Msg
 from nats.errors import MaxPayloadError, NoRespondersError
@@ -21,7 +20,8 @@ async def requesting(server: NatsServer, seconds: float = 20.0) -> AsyncIterator
 
     Requests to ``hold`` are answered two at a time, the second one first; those to ``mute`` never.
     """
-    client = await nats.connect(server.url, pending_size=-1)
+    client = FastClient()
+    await client.connect(server.url, pending_size=-1)
     held: list[Msg] = []
 
     async def echo(message: Msg) -> None:
