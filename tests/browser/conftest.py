@@ -14,7 +14,21 @@ from tests.live import conftest as live
 from tests.live.server import Server, running_server
 from tests.live.waiting import PATIENCE
 
-ROOT = ["--no-sandbox"] if os.geteuid() == 0 else []
+DISABLED = (
+    # Chromium renders pop-ups of its address bar, which a test never sees, for each context: this
+    # takes a quarter of the time of these tests.
+    *("WebUIOmniboxPopup", "WebUIOmniboxFullPopup", "WebUIOmniboxAimPopup"),
+    # Only one such option counts. So these are those of Playwright that concern a test: requests
+    # to other hosts, and the behaviour of pages.
+    *("AimEnabled", "NetworkTimeServiceQuerying", "OptimizationHints", "PreconnectToSearch"),
+    *("AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync"),
+    *("DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades"),
+    *("LensOverlay", "MediaRouter", "PaintHolding", "ThirdPartyStoragePartitioning"),
+)
+OPTIONS = [
+    f"--disable-features={','.join(DISABLED)}",
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
+]
 TIMEOUT = PATIENCE * 1000
 """Milliseconds for each action and expectation."""
 
@@ -69,7 +83,7 @@ def browser(chromium: str) -> Iterator[Browser]:
     """Start one browser for all tests."""
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ROOT)
+        browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
         yield browser
         browser.close()
 

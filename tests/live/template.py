@@ -1,4 +1,4 @@
-"""Python processes that need no time for imports: forks of one that has imported everything.
+"""Python processes that take no time to import: forks of one that has imported everything.
 
 A fork runs what ``python -u`` is to run, with its own arguments, environment and output. It has
 its own signals, files and exit status, as any process. The modules are imported before there are
