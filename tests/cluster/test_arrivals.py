@@ -1,7 +1,11 @@
 """Events of other processes share the event loop with clients, within bounds."""
 
 import asyncio
+import logging
 from functools import partial
+from typing import Any
+
+import pytest
 
 from pubsub.cluster.channels.arrivals import Arrivals
 from pubsub.cluster.channels.batches import Item
@@ -87,6 +91,58 @@ async def test_additions_of_a_call() -> None:
     arrivals.add(items("5"))
     await turns()
     assert told(client) == list("123456")
+
+
+async def test_budget_after_calls_that_add() -> None:
+    """Calls that add something leave the budget of each turn as it is, however many they are."""
+    process, client = await subscriber()
+    arrivals = Arrivals(process.broker, budget=COST)
+    for _ in range(5):
+        arrivals.add(items("1"))
+        arrivals.after(lambda: arrivals.add(items("2")))
+    counts = [arrived(client)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+        counts.append(arrived(client))
+    assert counts == [*range(1, 11), 10]
+
+
+async def test_event_that_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An event that cannot be delivered is logged, and holds up no other."""
+    process, client = await subscriber()
+    deliver = process.broker.deliver
+
+    def deliver_some(name: str, event: bytes, **fields: Any) -> int:
+        if event == b"bad":
+            raise RuntimeError("this event fails")
+        return deliver(name, event, **fields)
+
+    monkeypatch.setattr(process.broker, "deliver", deliver_some)
+    arrivals = Arrivals(process.broker, budget=2 * COST)
+    with caplog.at_level(logging.ERROR):
+        arrivals.add(items("bad", "1", "2", "3", "bad", "4"))
+        await turns()
+        arrivals.add(items("5"))
+    assert told(client) == list("12345")
+    assert len(caplog.records) == 2
+
+
+async def test_call_that_fails() -> None:
+    """What waits behind a call that fails is delivered."""
+    process, client = await subscriber()
+    failures: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: failures.append(context["exception"]))
+    arrivals = Arrivals(process.broker, budget=COST)
+    arrivals.add(items("1", "2"))
+    arrivals.after(lambda: [][0])
+    arrivals.add(items("3"))
+    await turns()
+    loop.set_exception_handler(None)
+    assert told(client) == list("123")
+    assert [type(failure) for failure in failures] == [IndexError]
 
 
 async def test_bound_of_work() -> None:

@@ -1,6 +1,7 @@
 """What other processes have sent, until the event loop has time to deliver it."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -13,6 +14,8 @@ MAX_WAITING_BYTES = 8 * 1024 * 1024
 
 MAX_WAITING_WORK = 5_000_000
 """Work of the publications that may wait, in the unit of `pubsub.fairness`: about a second."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Arrivals:
@@ -46,6 +49,7 @@ class Arrivals:
         self.max_work = max_work
         """Work that may wait."""
         self._spent = 0
+        self._has_turn = False
         self._waiting: deque[tuple[Item, int] | Callable[[], None]] = deque()
         self._bytes = 0
         self._work = 0
@@ -65,8 +69,7 @@ class Arrivals:
 
     def add(self, items: Iterable[Item]) -> None:
         """Deliver items, now or in the next turns."""
-        if not self._spent:
-            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._take_turn()
         for item in items:
             if self._waiting or self._spent >= self._budget:
                 self._wait(item)
@@ -87,24 +90,38 @@ class Arrivals:
         self._work += work
 
     def _deliver(self, item: Item) -> None:
-        self._spent += RELAYED_EVENT + self._broker.deliver(
-            item.topic, item.event, publisher_id=item.publisher_id, user=item.user
-        )
+        """Deliver an item. If that fails, the others go on."""
+        self._spent += RELAYED_EVENT
+        try:
+            self._spent += self._broker.deliver(
+                item.topic, item.event, publisher_id=item.publisher_id, user=item.user
+            )
+        except Exception:
+            _logger.exception("Failed to deliver an event of another process")
+
+    def _take_turn(self) -> None:
+        """Go on in the next turn of the event loop. Two turns in one would double the budget."""
+        if not self._has_turn:
+            self._has_turn = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
+        self._has_turn = False
         self._spent = 0
         waiting = self._waiting
-        while waiting and self._spent < self._budget:
-            entry = waiting.popleft()
-            if isinstance(entry, tuple):
-                item, work = entry
-                self._bytes -= len(item.event)
-                self._work -= work
-                self._deliver(item)
-            else:
-                entry()
-        if self._spent:
-            asyncio.get_running_loop().call_soon(self._next_turn)
+        try:
+            while waiting and self._spent < self._budget:
+                entry = waiting.popleft()
+                if isinstance(entry, tuple):
+                    item, work = entry
+                    self._bytes -= len(item.event)
+                    self._work -= work
+                    self._deliver(item)
+                else:
+                    entry()
+        finally:
+            if self._spent or waiting:
+                self._take_turn()
 
     def close(self) -> None:
         """Forget what waits."""
