@@ -230,7 +230,7 @@ def scenario(name: str) -> Scenario:
 
 def test_avalanche_restarts_the_server() -> None:
     """Each client comes back to the new process, is told of the gap, and misses nothing."""
-    load = ("avalanche", "--clients", "20", "--rate", "20", "--margin-ms", "200")
+    load = ("avalanche", "--clients", "20", "--rate", "20", "--margin-ms", "1000")
     small, results = replace(scenario("avalanche"), load=load), Results()
     runner = Runner(Cores.available(), 0, lambda line: None)
     runner.run([BY_NAME["chatroom"]], [small], 1, results)
