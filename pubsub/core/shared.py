@@ -99,7 +99,8 @@ class SharedBroker(Broker):
         """Deliver an event of a topic without history that another process has accepted.
 
         Args:
-            name: The topic. If it does not exist, nothing happens.
+            name: The topic. If it does not exist, nothing happens; nor if it keeps history: then
+                it was created anew since the event was accepted.
             event: The encoded event.
             publisher_id: The id that the publisher gives as its own; the client with that id gets
                 no copy, if it is of the same user.
@@ -110,7 +111,7 @@ class SharedBroker(Broker):
         """
         self._check_caller()
         topic = self._topics.get(name)
-        if topic is None:
+        if topic is None or topic.history is not None:
             return 0
         count: int = self._deliver(topic.deliver, event, self._own_client(publisher_id, user))
         return count

@@ -10,8 +10,10 @@ import pytest
 from pubsub.cluster.channels.arrivals import Arrivals
 from pubsub.cluster.channels.batches import Item
 from pubsub.core.client import Client
+from pubsub.core.options import TopicOptions
 from pubsub.fairness import RELAYED_EVENT
 from tests.cluster.channel_room import Process, Room, told, turns
+from tests.core.support import read, reply
 
 COST = RELAYED_EVENT + 1
 """Work of an event with one subscriber."""
@@ -143,6 +145,30 @@ async def test_call_that_fails() -> None:
     loop.set_exception_handler(None)
     assert told(client) == list("123")
     assert [type(failure) for failure in failures] == [IndexError]
+
+
+async def test_topic_that_is_created_again() -> None:
+    """Events that wait when their topic is deleted do not reach another one of the same name."""
+    process, client = await subscriber()
+    arrivals = Arrivals(process.broker, budget=COST)
+    arrivals.add(items("1", "2", "3"))
+    process.broker.remove("t", reply("gone"))
+    process.broker.install("t", TopicOptions(), "another epoch")
+    process.broker.subscribe(client, "t")
+    arrivals.add(items("4"))
+    await turns()
+    assert read(client) == ["1", "gone", "4"]
+
+
+async def test_topic_that_is_unknown_when_its_event_waits() -> None:
+    """An event that is faster than the news of its topic is delivered if these come in time."""
+    process, client = await subscriber()
+    arrivals = Arrivals(process.broker, budget=COST)
+    arrivals.add([*items("1"), Item("u", None, None, b"2")])
+    process.broker.install("u", TopicOptions(), "epoch")
+    process.broker.subscribe(client, "u")
+    await turns()
+    assert told(client) == ["1", "2"]
 
 
 async def test_bound_of_work() -> None:

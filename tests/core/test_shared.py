@@ -98,6 +98,15 @@ def test_events_of_others() -> None:
     assert (read(one), read(other), read(elsewhere)) == (["x"], ["x"], [])
 
 
+def test_event_of_a_topic_that_keeps_history_now() -> None:
+    """An event without an offset does not reach a topic whose events have one."""
+    broker = shared_broker()
+    broker.install("a", TopicOptions(history=3), "epoch")
+    client = join(broker, "a")
+    assert broker.deliver("a", b"x", publisher_id=None, user=None) == 0
+    assert read(client) == []
+
+
 @pytest.mark.parametrize(
     ("user", "publisher", "copies"),
     [(None, None, []), ("42", "42", []), (None, "42", ["x"]), ("42", None, ["x"])],

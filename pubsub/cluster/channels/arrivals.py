@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from pubsub.cluster.channels.batches import Item
 from pubsub.core.shared import SharedBroker
+from pubsub.core.topic import Topic
 from pubsub.fairness import BUDGET, RELAYED_EVENT
 
 MAX_WAITING_BYTES = 8 * 1024 * 1024
@@ -50,7 +51,7 @@ class Arrivals:
         """Work that may wait."""
         self._spent = 0
         self._has_turn = False
-        self._waiting: deque[tuple[Item, int] | Callable[[], None]] = deque()
+        self._waiting: deque[tuple[Item, Topic | None, int] | Callable[[], None]] = deque()
         self._bytes = 0
         self._work = 0
 
@@ -61,11 +62,7 @@ class Arrivals:
 
     def work_of(self, items: Iterable[Item]) -> int:
         """Return the work of delivering items to the present subscribers."""
-        return sum(map(self._work_of, items))
-
-    def _work_of(self, item: Item) -> int:
-        topic = self._broker.find(item.topic)
-        return RELAYED_EVENT + (len(topic.subscribers) if topic is not None else 0)
+        return sum(_work(self._broker.find(item.topic)) for item in items)
 
     def add(self, items: Iterable[Item]) -> None:
         """Deliver items, now or in the next turns."""
@@ -84,8 +81,9 @@ class Arrivals:
             callback()
 
     def _wait(self, item: Item) -> None:
-        work = self._work_of(item)
-        self._waiting.append((item, work))
+        topic = self._broker.find(item.topic)
+        work = _work(topic)
+        self._waiting.append((item, topic, work))
         self._bytes += len(item.event)
         self._work += work
 
@@ -113,10 +111,12 @@ class Arrivals:
             while waiting and self._spent < self._budget:
                 entry = waiting.popleft()
                 if isinstance(entry, tuple):
-                    item, work = entry
+                    item, topic, work = entry
                     self._bytes -= len(item.event)
                     self._work -= work
-                    self._deliver(item)
+                    # A topic that was deleted may exist again, with other subscribers.
+                    if topic is None or topic is self._broker.find(item.topic):
+                        self._deliver(item)
                 else:
                     entry()
         finally:
@@ -130,3 +130,8 @@ class Arrivals:
 
     def __repr__(self) -> str:
         return f"<Arrivals, {len(self._waiting)} waiting>"
+
+
+def _work(topic: Topic | None) -> int:
+    """Return the work of delivering an event of a topic to its present subscribers."""
+    return RELAYED_EVENT + (len(topic.subscribers) if topic is not None else 0)
