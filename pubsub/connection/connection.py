@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import UNSET
@@ -380,6 +381,18 @@ class Connection:
         self._flush()
 
     # --- The end ---
+
+    def on_end(self, end: Callable[[], None]) -> None:
+        """Let the transport close the connection, after the publications that are on their way."""
+        if self._pipeline is not None and self._pipeline.is_busy:
+            self._pause()
+            self._waiting = asyncio.ensure_future(self._end_later(end))
+        else:
+            end()
+
+    async def _end_later(self, end: Callable[[], None]) -> None:
+        await self.pipeline.wait_until_idle()
+        end()
 
     def on_lost(self) -> None:
         """Leave every topic at once, even if a pump is waiting."""

@@ -50,6 +50,9 @@ class Peer(Protocol):
     def on_writable(self) -> None:
         """There is room for frames again, or the outbox has to be flushed now."""
 
+    def on_end(self, end: Callable[[], None]) -> None:
+        """There is no message any more: call ``end`` to close, when all of them are answered."""
+
     def on_lost(self) -> None:
         """The connection is lost or closing: later writes are ignored."""
 

@@ -1,6 +1,7 @@
 """An echo on the project's own transport: all that this suite knows about its interface."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from pubsub.core.configuration import Configuration
@@ -66,6 +67,10 @@ class Echo:
             self._paused = False
             self._transport.resume_reading()
             self.on_readable()
+
+    def on_end(self, end: Callable[[], None]) -> None:
+        """Close at once: everything is answered."""
+        end()
 
     def on_lost(self) -> None:
         """Nothing is kept, so there is nothing to free."""

@@ -46,6 +46,11 @@ class MemoryTransport:
         if self.reading:
             self.peer.on_readable()
 
+    def end(self) -> None:
+        """Simulate the arrival of a close frame."""
+        assert self.peer is not None
+        self.peer.on_end(self.lose)
+
     def drain(self) -> None:
         """Simulate a socket that has room again."""
         self.writable = True

@@ -302,6 +302,43 @@ async def test_a_client_that_leaves_meanwhile() -> None:
         assert publisher.sent == []
 
 
+async def test_a_client_that_says_so_when_it_leaves() -> None:
+    """All publications before a close frame are answered before it is."""
+    async with open_cluster() as (here, there):
+        await create(here, there, **KEPT)
+        publisher, _ = await here.connect()
+        publisher.receive(*numbered(5))
+        publisher.end()
+        assert not publisher.reading
+        await until(lambda: not here.runtime.broker.client_count)
+        assert kinds(publisher) == ["ack"] * 5
+
+
+async def test_a_client_that_says_so_when_all_is_answered() -> None:
+    """A close frame is answered at once if no publication is on its way."""
+    async with open_cluster() as (here, there):
+        await create(here, there, **KEPT)
+        publisher, _ = await here.connect()
+        publisher.receive(publication())
+        await sent(publisher, 1)
+        publisher.end()
+        assert here.runtime.broker.client_count == 0
+
+
+async def test_a_client_that_is_lost_after_it_has_left() -> None:
+    """Nothing is closed a second time if the connection is lost while answers are awaited."""
+    async with open_cluster() as (here, there):
+        await create(here, there, **KEPT)
+        publisher, connection = await here.connect()
+        far = await subscriber(there)
+        publisher.receive(*numbered(5))
+        ends: list[bool] = []
+        connection.on_end(lambda: ends.append(True))
+        publisher.lose()
+        await sent(far, 5)
+        assert (publisher.sent, ends) == ([], [])
+
+
 async def test_a_client_that_leaves_while_others_wait() -> None:
     """What waits for its turn when the client leaves has no effect."""
     for command in ({"type": "subscribe", "topic": "t"}, "{"):

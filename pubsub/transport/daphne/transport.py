@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pubsub.core.configuration import Configuration
@@ -138,10 +139,10 @@ class DaphneTransport(DaphneSocket):
         if isinstance(event, bytes | engine.TooLarge):
             return event
         if isinstance(event, engine.Close):
-            self._answer_close(event)
+            self._end_after_answers(partial(self._answer_close, event))
             return None
         if isinstance(event, engine.Fault):
-            self._fail(event.code, event.reason)
+            self._end_after_answers(partial(self._fail, event.code, event.reason))
             return None
         if isinstance(event, engine.Ping):
             self._answer_ping(event.payload)
@@ -205,6 +206,10 @@ class DaphneTransport(DaphneSocket):
             if isinstance(event, engine.Close | engine.Fault):
                 self._lose_connection()
                 return
+
+    def _end_after_answers(self, end: Callable[[], None]) -> None:
+        assert self._peer is not None  # noqa: S101  # only the peer reads
+        self._peer.on_end(end)
 
     def _answer_close(self, event: engine.Close) -> None:
         self.close_code = event.code or NO_STATUS

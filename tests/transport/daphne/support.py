@@ -115,6 +115,10 @@ class Peer:
         self.writable += 1
         self.changed.set()
 
+    def on_end(self, end: Callable[[], None]) -> None:
+        """Close at once."""
+        end()
+
     def on_lost(self) -> None:
         """Count the call."""
         self.lost += 1
