@@ -124,12 +124,13 @@ bench: $(BENCH) ## Measure everything against all peers and write docs/performan
 bench-quick: $(BENCH) ## Measure fan-out and rooms against the main peers (two minutes)
 	$(BIN)/python -m bench --quick --seconds 0.7
 
+RUNS ?= 5
 RELAY := relay-fan-out-window-1 relay-fan-out-window-8 relay-fan-out-burst-8 relay-fan-out-window-32 relay-latency-100 relay-latency \
 	relay-unwanted relay-neighbour relay-wanted relay-history relay-topics
 
 .PHONY: bench-relay
 bench-relay: $(BENCH) ## Measure one room in two processes against its peers and write docs/scaling.md (each scenario takes a few minutes)
-	$(BIN)/python -m bench --scenario $(RELAY) connect idle --runs 5 --json docs/performance/relay.json \
+	$(BIN)/python -m bench --scenario $(RELAY) connect idle --runs $(RUNS) --json docs/performance/relay.json \
 		--peer chatroom chatroom-relay group-send group-send-redis-two socketio-node socketio-node-redis
 	$(BIN)/python -m bench.scaling --page docs/scaling.md
 
