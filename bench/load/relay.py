@@ -158,8 +158,7 @@ def topics_of_partitions(prefix: str, partitions: Iterable[int]) -> list[str]:
 def history(room: Room, publishers: int, seconds: float) -> dict[str, float]:
     """Publish to a topic with history that has a subscriber on each process.
 
-    Each publisher has one publication in flight: a client's publications to such a topic are
-    accepted one after the other.
+    Each publisher has one publication in flight.
 
     Raises:
         TimeoutError: Publications are not acknowledged, or not delivered.

@@ -11,6 +11,7 @@ from pubsub.cluster.channels.arrivals import Arrivals
 from pubsub.cluster.channels.batches import Item
 from pubsub.core.client import Client
 from pubsub.core.options import TopicOptions
+from pubsub.core.shared import SharedBroker
 from pubsub.fairness import RELAYED_EVENT
 from tests.cluster.channel_room import Process, Room, told, turns
 from tests.core.support import read, reply
@@ -109,20 +110,24 @@ async def test_budget_after_calls_that_add() -> None:
     assert counts == [*range(1, 11), 10]
 
 
-async def test_event_that_fails(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An event that cannot be delivered is logged, and holds up no other."""
-    process, client = await subscriber()
-    deliver = process.broker.deliver
+class Unreliable:
+    """A broker that cannot deliver the event ``bad``, in front of one that can deliver others."""
 
-    def deliver_some(name: str, event: bytes, **fields: Any) -> int:
+    def __init__(self, broker: SharedBroker) -> None:
+        self.find = broker.find
+        self._deliver = broker.deliver
+
+    def deliver(self, name: str, event: bytes, **fields: Any) -> int:
+        """Deliver an event, unless it is ``bad``."""
         if event == b"bad":
             raise RuntimeError("this event fails")
-        return deliver(name, event, **fields)
+        return self._deliver(name, event, **fields)
 
-    monkeypatch.setattr(process.broker, "deliver", deliver_some)
-    arrivals = Arrivals(process.broker, budget=2 * COST)
+
+async def test_event_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """An event that cannot be delivered is logged, and holds up no other."""
+    process, client = await subscriber()
+    arrivals = Arrivals(Unreliable(process.broker), budget=2 * COST)
     with caplog.at_level(logging.ERROR):
         arrivals.add(items("bad", "1", "2", "3", "bad", "4"))
         await turns()
