@@ -195,6 +195,10 @@ class Server:
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
         """Stop the server; return its exit status."""
         self.send_signal(with_signal)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until the server, which stops, has ended; return its exit status."""
         return self._process.wait(PATIENCE)
 
     def send_signal(self, number: int) -> None:

@@ -56,7 +56,7 @@ def test_clients_leave_one_after_the_other(start_server: StartServer) -> None:
     assert clients[-1].is_connected()
     assert not clients[-1].has_input()
     delays += [receive_shutdown(client) for client in clients[1:]]
-    assert server.stop(0) == 0
+    assert server.wait() == 0
     assert "server_drained clients=1000 " in server.log()
     # 500 a second, after half a second.
     assert {(delay - 500) // 250 for delay in delays} == set(range(8))
@@ -92,7 +92,7 @@ def test_drain_ends_with_the_last_client(start_server: StartServer) -> None:
     begin_drain(server)
     for client in clients:
         client.close()
-    assert server.stop(0) == 0
+    assert server.wait() == 0
 
 
 def test_slow_readers(start_server: StartServer) -> None:
@@ -110,5 +110,5 @@ def test_slow_readers(start_server: StartServer) -> None:
     assert [slow.receive()["message"]["payload"][0] for _ in range(200)] == list(range(200))
     receive_shutdown(slow)
     receive_shutdown(publisher)
-    assert server.stop(0) == 0
+    assert server.wait() == 0
     stuck.reset()

@@ -433,7 +433,7 @@ def test_drain(start_server: StartServer) -> None:
     assert (info.type, info.data["msg"]) == ("info", "shutdown")
     assert info.data["reconnect_in_ms"] >= 500
     assert comment.text == "3001 shutdown"
-    assert server.stop(0) == 0
+    assert server.wait() == 0
 
 
 def test_stop(start_server: StartServer) -> None:

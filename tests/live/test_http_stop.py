@@ -23,7 +23,7 @@ def test_stop_under_a_flood_of_requests(start_server: StartServer) -> None:
         flood[0].read_response()
         server.send_signal(signal.SIGTERM)
         assert [client.receive_close() for client in websockets] == [(3001, "shutdown")] * 10
-        assert server.stop() == 0
+        assert server.wait() == 0
         answers = [connection.read_to_the_end().count(b"HTTP/1.1 200") for connection in flood]
         assert sum(answers) < 6 * len(flood)
 
@@ -43,7 +43,7 @@ def test_http_connections_during_the_stop(start_server: StartServer) -> None:
         late.sendall(get("/health"))
         assert late.read_error() == (503, "UNAVAILABLE", "the server is stopping")
     silent.reset()
-    assert server.stop() == 0
+    assert server.wait() == 0
 
 
 def test_unfinished_requests_do_not_delay_the_stop(start_server: StartServer) -> None:
