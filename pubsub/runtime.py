@@ -214,7 +214,7 @@ def make_relay(
     """
     if not settings.relay:
         return None
-    from pubsub.relay.nats import NatsRelay  # only whoever needs it has to have nats-py
+    from pubsub.relay.nats import NatsRelay  # so that nats-py is needed only with a relay
 
     return NatsRelay(
         settings,

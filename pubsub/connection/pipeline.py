@@ -59,10 +59,7 @@ class Pipeline:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next one has to wait for room.
-
-        It never has if there is none before it.
-        """
+        """Whether the next one has to wait for room. With none on its way, it never has to."""
         return bool(self._pending) and (
             len(self._pending) >= fairness.PIPELINED
             or self._bytes >= fairness.PIPELINED_BYTES

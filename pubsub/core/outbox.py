@@ -445,7 +445,13 @@ class Outbox(asyncio.Queue[Frame]):
 
     def _waits_for_reset(self, counters: TopicCounters) -> bool:
         """Return whether the topic's notice of a reset waits, behind and before events of it."""
-        return self._resets is not None and self._resets.get(counters) in self._queue
+        resets = self._resets
+        if resets is None or counters not in resets:
+            return False
+        if resets[counters] in self._queue:
+            return True
+        del resets[counters]
+        return False
 
     def _loss_in(self, losses: Losses, counters: TopicCounters, history: History | None) -> Loss:
         topic = counters.topic, history, counters.overflow

@@ -100,7 +100,7 @@ class SharedBroker(Broker):
 
         Args:
             name: The topic. If it does not exist, nothing happens; nor if it keeps history: then
-                it was created anew since the event was accepted.
+                it was created again since the event was accepted.
             event: The encoded event.
             publisher_id: The id that the publisher gives as its own; the client with that id gets
                 no copy, if it is of the same user.

@@ -17,4 +17,4 @@ class Unavailable(RelayError):
 
 
 class Conflict(RelayError):
-    """Somebody else has changed the key of the registry first."""
+    """Another process has changed the key of the registry first."""

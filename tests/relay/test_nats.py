@@ -16,6 +16,7 @@ from pubsub.logs import events
 from pubsub.relay.configuration import RelayConfiguration
 from pubsub.relay.errors import Unavailable
 from pubsub.relay.nats import NatsRelay, ask_max_bytes
+from tests.live.waiting import PATIENCE
 from tests.relay.proxy import proxy_to
 from tests.relay.server import NatsServer
 from tests.relay.support import PATIENT, QUICK, NatsNetwork, Process, connected, poll, process
@@ -248,11 +249,11 @@ async def test_black_hole(nats_server: NatsServer) -> None:
 
 
 async def test_late_answer_behind_a_flood(nats_server: NatsServer) -> None:
-    """While messages arrive, the server is alive, even if it seems to answer nothing else."""
+    """While many messages arrive, the server is alive, even if it seems to answer nothing."""
     async with proxy_to(nats_server.port) as proxy:
         network = NatsNetwork(nats_server)
         address = f"nats://127.0.0.1:{proxy.port}"
-        timings = replace(QUICK, ping_timeout=0.2)
+        timings = replace(QUICK, ping_timeout=0.2, flood_bytes=10_000)
         behind = NatsNetwork(
             nats_server, timings, relay=address, relay_name=network.config.relay_name
         )
@@ -262,7 +263,7 @@ async def test_late_answer_behind_a_flood(nats_server: NatsServer) -> None:
 
             async def flood() -> None:
                 while True:
-                    other.relay.publish("c", b"x")
+                    other.relay.publish("c", b"x" * 10_000)
                     await asyncio.sleep(0)
 
             async with asyncio.TaskGroup() as tasks:
@@ -271,6 +272,25 @@ async def test_late_answer_behind_a_flood(nats_server: NatsServer) -> None:
                 assert one.disconnections == 0
                 flooding.cancel()
             await one.until(lambda: one.disconnections)
+
+
+async def test_fault_in_one_direction(nats_server: NatsServer) -> None:
+    """A server that does not hear this process is noticed, although some messages arrive."""
+    async with proxy_to(nats_server.port) as proxy:
+        network = NatsNetwork(nats_server)
+        address = f"nats://127.0.0.1:{proxy.port}"
+        timings = replace(QUICK, ping_timeout=0.2)
+        behind = NatsNetwork(
+            nats_server, timings, relay=address, relay_name=network.config.relay_name
+        )
+        async with connected(behind) as one, connected(network) as other:
+            await one.relay.subscribe("c", one.on_message)
+            proxy.unheard = b"PING\r\n"
+            async with asyncio.timeout(PATIENCE):
+                while not one.disconnections:
+                    other.relay.publish("c", b"heartbeat")
+                    await asyncio.sleep(0)
+            assert one.messages
 
 
 # --- Bounds ---

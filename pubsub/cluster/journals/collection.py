@@ -31,7 +31,7 @@ class Copies:
     """The copies of the logs of a process; see `Journals` for what they promise.
 
     Args:
-        broker: Made with ``shared=True``.
+        broker: The broker of this process.
         relay: Has the logs.
         turns: For long work, which is done in slices.
         tell_gap: See `Journals`.
@@ -121,7 +121,7 @@ class Copies:
                     if self._copies.get(copy.name) is copy:
                         await copy.check()
                 except (LogLost, TopicNotFound):
-                    pass  # whoever has to know it was told
+                    pass  # the tasks that wait for it have got the error
                 except Unavailable as error:
                     failures.append(error)
                     return
@@ -147,7 +147,7 @@ class Copies:
             self._refills.add(copy)
 
     def close_unused(self) -> None:
-        """Drop copies that nobody has needed for `UNUSED_SECONDS`; call it every few seconds.
+        """Drop copies that were not needed for `UNUSED_SECONDS`; call it every few seconds.
 
         One call takes a few milliseconds at most.
         """
@@ -185,7 +185,7 @@ class Copies:
             copy.receive(entry, previous)
 
     def _on_failure(self, copy: Copy, error: Unavailable) -> None:
-        """Keep a copy that could not be filled only if somebody is waiting for its messages."""
+        """Keep a copy that could not be filled only if it has subscribers."""
         if not copy.has_subscribers:
             self._release(copy, error)
         elif not copy.is_lost:

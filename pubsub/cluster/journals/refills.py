@@ -42,7 +42,7 @@ class Refills:
             if copy.must_be_filled:
                 try:
                     await asyncio.shield(copy.fill())
-                except Exception:  # noqa: S112  # the copy has told those who must know
+                except Exception:  # noqa: S112  # the tasks that wait for the copy get the error
                     continue
         copies.clear()
 
