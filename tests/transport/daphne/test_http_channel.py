@@ -308,13 +308,13 @@ async def test_connection_without_a_request() -> None:
 
 async def test_connection_between_two_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is kept for longer, but not for ever; a request at work may take its time."""
-    monkeypatch.setattr(http_channel, "KEEP_ALIVE_TIMEOUT", 0.4)
-    async with running_site(limits={"request_timeout": 0.1}) as site, AsyncExitStack() as stack:
-        kept = await stack.enter_async_context(site.connect())
+    monkeypatch.setattr(http_channel, "KEEP_ALIVE_TIMEOUT", 1.2)
+    async with running_site(limits={"request_timeout": 0.3}) as site, AsyncExitStack() as stack:
         at_work = await stack.enter_async_context(site.connect())
+        await at_work.send(get("/wait"))
+        kept = await stack.enter_async_context(site.connect())
         await kept.send(get("/a"))
         assert await kept.read_response() == (200, b"0")
-        await at_work.send(get("/wait"))
         later = await stack.enter_async_context(site.connect())
         assert await later.read_to_the_end() == b""
         assert not kept.reader.at_eof()
