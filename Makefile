@@ -145,7 +145,7 @@ conformance: $(DEV) ## Run the Autobahn test suite against the WebSocket transpo
 .PHONY: stress
 stress: export CHATROOM_STRESS ?= 40
 stress: $(DEV) ## Run the reliability tests for 20 minutes (T=… for a part, CHATROOM_STRESS_SEED=… to repeat a run)
-	@$(BIN)/python -m pytest $(or $(T),tests/reliability)
+	@$(BIN)/python -m pytest --timeout=0 $(or $(T),tests/reliability)
 
 .PHONY: image-check
 image-check: | $(BIN)/python ## Build the image and run the Compose files (needs root on Debian; three minutes)

@@ -5,6 +5,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -233,7 +234,11 @@ class Client:
                 self._socket.sendall(data)
 
     def _next_event(self, ignored: Container[Opcode] = (Opcode.PING, Opcode.PONG)) -> Any:
+        # The timeout of `recv` alone would begin anew with every ping of the server.
+        deadline = time.monotonic() + (self._socket.gettimeout() or PATIENCE)
         while not self._events:
+            if time.monotonic() > deadline:
+                raise TimeoutError("nothing but pings arrived in time")
             try:
                 data = self._socket.recv(1 << 16)
             except (ConnectionError, ssl.SSLError):

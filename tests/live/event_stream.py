@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from http.client import HTTPResponse
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -68,9 +69,15 @@ class EventStream:
         return self.status, code
 
     def receive(self) -> StreamEvent | None:
-        """Return the next event, or the last comment; ``None`` at the end of the stream."""
-        while (event := self._receive()) is not None and event == KEEP_ALIVE:
-            pass
+        """Return the next event, or the last comment; ``None`` at the end of the stream.
+
+        Raises:
+            TimeoutError: Nothing but the comments that keep the connection open arrived in time.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (event := self._receive()) == KEEP_ALIVE:
+            if time.monotonic() > deadline:
+                raise TimeoutError("nothing but comments arrived in time")
         return event
 
     def _receive(self) -> StreamEvent | None:

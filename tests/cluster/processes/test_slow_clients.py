@@ -122,6 +122,6 @@ def test_hung_nats_costs_no_memory(room: Room) -> None:
     assert a.memory() - before < BOUND
     room.nats.resume()
     room.wait_until_ready()
+    # The buffer may still be full, so the last message too is received or reported as lost.
     publish(a, "news", "last")
-    account = read_until(client, "last")
-    assert account.explains(total + 1)
+    read_until_explained(client, total + 1)
