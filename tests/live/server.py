@@ -38,7 +38,7 @@ def _free_port() -> int:
         return port
 
 
-def _stop_ignoring_signals() -> None:
+def stop_ignoring_signals() -> None:
     """Undo what a server would inherit from a test run in a shell's background or by ``nohup``."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -76,7 +76,7 @@ class Server:
                 env=complete,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_stop_ignoring_signals,
+                preexec_fn=stop_ignoring_signals,
             )
         self._clients: list[Client] = []
         self._streams: list[EventStream] = []

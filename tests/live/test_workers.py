@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.server import PROJECT
+from tests.live.server import PROJECT, stop_ignoring_signals
 from tests.live.waiting import PATIENCE, wait_until
 from tests.live.workers import STARTER, Workers, connect_raw, connections, environment
 
@@ -225,11 +225,16 @@ def test_stop_before_the_processes_start(tmp_path: Path) -> None:
 def test_terminal_is_closed(tmp_path: Path) -> None:
     """The processes end, although supervisord can no longer write its log."""
     ours, theirs = pty.openpty()
+
+    def take_terminal() -> None:
+        stop_ignoring_signals()
+        os.login_tty(theirs)
+
     process = subprocess.Popen(
         [sys.executable, STARTER],
         cwd=PROJECT,
         env={**os.environ, "WORKERS": "1", "PORT": "0", "TMPDIR": str(tmp_path)},
-        preexec_fn=lambda: os.login_tty(theirs),
+        preexec_fn=take_terminal,
     )
     os.close(theirs)
     output = b""
