@@ -23,12 +23,13 @@ PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of one answer at most, unless one message has more."""
 
 LAG_PAUSE = 0.05
-"""Seconds until a replica is asked again that is behind the leader."""
+"""Seconds until a server is asked again that waits for its replicas, or is one that is behind."""
 
 OTHER_CONFIGURATION = 10058
 NO_MESSAGE = 10037
 NO_STREAM = 10059
 WRONG_LAST_SEQUENCE = (10071, 10164)
+DUPLICATE_IN_PROCESS = 10158
 
 _GROWING = ("max_bytes", "max_msgs_per_subject", "duplicate_window", "num_replicas")
 """Limits that are raised where another process has set a lower one; -1 is no limit."""
@@ -187,11 +188,25 @@ class NatsStream:
             Unavailable: It was not stored, or its fate is unknown.
         """
         answer = _decode(await self._connection.request(subject, data, headers or None))
-        if answer.error is not None and answer.error.err_code in WRONG_LAST_SEQUENCE:
-            raise Conflict(subject)
+        if answer.error is not None:
+            if answer.error.err_code in WRONG_LAST_SEQUENCE:
+                raise Conflict(subject)
+            if answer.error.err_code == DUPLICATE_IN_PROCESS:
+                answer = await self._settled(subject, data, headers)
         _check(answer)
         self.note(answer.seq)
         return answer.seq, answer.duplicate
+
+    async def _settled(self, subject: str, data: bytes, headers: dict[str, str]) -> _Answer:
+        """Ask again until the replicas have, or have not, what has the same id and came before."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + TIMEOUT
+        while clock() < deadline:
+            await asyncio.sleep(LAG_PAUSE)
+            answer = _decode(await self._connection.request(subject, data, headers))
+            if answer.error is None or answer.error.err_code != DUPLICATE_IN_PROCESS:
+                return answer
+        raise Unavailable("the replicas of NATS do not agree", unknown_fate=True)
 
     async def last(self, subject: str) -> Stored | None:
         """Return the last message of a subject without its data, as the leader knows it."""

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.deploy.nats import free_ports
-from tests.live.waiting import PATIENCE
+from tests.live.waiting import PATIENCE, wait_until
 from tests.relay.server import NatsServer
 
 CONFIGURATION = """
@@ -43,6 +43,8 @@ class NatsCluster:
     def __enter__(self) -> Self:
         for server in self.servers.values():
             self._stack.enter_context(server)
+        # They answer once they have a leader.
+        wait_until(lambda: _ask(server.port, "$JS.API.INFO"))
         return self
 
     def __exit__(

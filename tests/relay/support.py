@@ -12,6 +12,7 @@ from pubsub.relay.memory import MemoryNetwork
 from pubsub.relay.nats import NatsRelay
 from pubsub.relay.nats_connection import Timings
 from tests.live.waiting import PATIENCE
+from tests.relay.nats_cluster import NatsCluster
 from tests.relay.server import NatsServer
 
 PATIENT = Timings(connect=PATIENCE, first_pause=0.01, max_pause=0.05, ping_timeout=PATIENCE)
@@ -81,9 +82,11 @@ class Network(Protocol):
 
 
 class NatsNetwork:
-    """Relays of a room of their own on a NATS server."""
+    """Relays of a room of their own on a NATS server, or a cluster of them."""
 
-    def __init__(self, server: NatsServer, timings: Timings = PATIENT, **settings: Any) -> None:
+    def __init__(
+        self, server: NatsServer | NatsCluster, timings: Timings = PATIENT, **settings: Any
+    ) -> None:
         self.config = RelayConfiguration(
             **{"relay": server.url, "relay_name": f"test-{uuid4().hex[:12]}", **settings}
         )
