@@ -14,6 +14,8 @@ from collections.abc import Callable
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
+from pubsub.relay.nats_tls import Transport
+
 logger = logging.getLogger(__name__)
 
 
@@ -22,6 +24,7 @@ class FastClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
+        self._transport = Transport()  # type: ignore[no-untyped-call]  # nats-py's constructor
         self._receivers: dict[int, Callable[[bytes], None]] = {}
         self._has_written = False
         """Whether a message was written in this turn of the event loop."""

@@ -203,6 +203,26 @@ async def test_tls(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         assert "CERTIFICATE_VERIFY_FAILED" in await refused(network(server), caplog)
 
 
+async def test_tls_connection_is_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A connection with TLS that breaks off is made again, and only one line says so."""
+    with tls_server(tmp_path) as server:
+        room = network(server, scheme="tls", relay_tls_ca=str(tmp_path / "certificate.pem"))
+        async with connected(room) as one:
+            for end in (server.kill, server.stop):
+                caplog.clear()
+                before = one.connections
+                end()
+                await one.until(lambda: not one.relay.is_connected)
+                server.start()
+                await one.until(lambda before=before: one.connections > before)
+                names = [
+                    getattr(record.msg, "name", record.getMessage()) for record in caplog.records
+                ]
+                assert set(names) <= {"relay_lost", "relay_unreachable", "relay_connected"}
+                assert names.count("relay_lost") == 1
+            await one.relay.snapshot()
+
+
 async def test_client_certificate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A certificate of the process is shown to a server that wants one."""
     ca = tmp_path / "certificate.pem"
