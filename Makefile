@@ -69,14 +69,14 @@ PARALLEL = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 
 # Many tests mostly wait, so that each processor can take two of them.
 .PHONY: test
-test: JOBS ?= $(shell expr 2 '*' `getconf _NPROCESSORS_ONLN`)
+test test-versions: JOBS ?= $(shell expr 2 '*' `getconf _NPROCESSORS_ONLN`)
 test: $(DEV) ## Run the test suite (T=tests/core for a part of it, JOBS=1 for one test at a time)
 	@PYTEST_ADDOPTS="$(PARALLEL)" $(BIN)/python manage.py test $(T)
 
 .PHONY: test-versions
 test-versions: $(DEV) ## Run the suite on the oldest and the newest supported Django and other dependencies
-	@.ci/test-versions oldest $(T)
-	@.ci/test-versions newest $(T)
+	@PYTEST_ADDOPTS="$(PARALLEL)" .ci/test-versions oldest $(T)
+	@PYTEST_ADDOPTS="$(PARALLEL)" .ci/test-versions newest $(T)
 
 # The unit tests of these packages cover all of their branches.
 COVERED := connection core protocol transport websocket
