@@ -105,10 +105,10 @@ class NatsClient:
         return self._client.is_connected
 
     @property
-    def version(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, int, int]:
         """The version of the server."""
         version = self._client.connected_server_version
-        return version.major, version.minor
+        return version.major, version.minor, version.patch
 
     @property
     def max_payload(self) -> int:

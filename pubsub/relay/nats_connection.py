@@ -19,8 +19,11 @@ from pubsub.relay.nats_client import NatsClient
 from pubsub.relay.tasks import end
 from pubsub.relay.values import RelayStatistics
 
-MIN_VERSION = (2, 12)
-"""The oldest server that has batches of direct gets and markers that expire."""
+MIN_VERSION = (2, 12, 2)
+"""The oldest server that has batches of direct gets and markers that expire.
+
+Those before stop answering when markers are stored while the stream is read.
+"""
 
 HEADERS_BYTES = 1024
 """Bytes of a message that its headers take at most."""

@@ -1,6 +1,7 @@
 """The relay over NATS and the faults of a network: what is noticed, and what comes back."""
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import Iterator
@@ -175,6 +176,28 @@ async def test_unreachable_servers_are_logged_once(caplog: pytest.LogCaptureFixt
             async with process(NatsRelay(config, history_bytes=1 << 20, timings=QUICK)):
                 await poll(lambda: attempts == 4)
     assert logged(caplog) == ["relay_unreachable"] * 3
+
+
+async def test_server_that_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that lacks something, or that is known to hang, is not used, and the log says so."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        info = {"version": "2.12.1", "headers": True, "proto": 1, "max_payload": 1 << 20}
+        writer.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        config = RelayConfiguration(
+            relay="nats://127.0.0.1:%d" % listener.sockets[0].getsockname()[1]
+        )
+        async with process(NatsRelay(config, history_bytes=1 << 20, timings=QUICK)) as one:
+            await poll(lambda: logged(caplog))
+            assert one.connections == 0
+    assert logged(caplog) == ["relay_unreachable"]
+    assert "the server must have version 2.12.2 at least" in caplog.text
 
 
 async def test_start_with_a_paused_server(
