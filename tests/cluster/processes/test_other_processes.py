@@ -32,6 +32,8 @@ def run(room: Room, code: str) -> Any:
             **os.environ,
             "CHATROOM_RELAY": room.nats.url,
             "DJANGO_SETTINGS_MODULE": "chatroom_project.settings",
+            # From Python 3.12 on, a fork in a process with threads, as any connected one, warns.
+            "PYTHONWARNINGS": "ignore:This process:DeprecationWarning",
         },
         capture_output=True,
         text=True,
