@@ -113,8 +113,9 @@ class NatsStream:
         try:
             data = await self._connection.request(f"$JS.API.STREAM.{action}.{self.name}", request)
         except Unavailable as error:
+            # Nothing here changes what was stored, so there is no doubt about its fate.
             if error.unknown_fate or not self._connection.is_connected:
-                raise
+                raise Unavailable(str(error)) from None
             raise Unavailable(f"JetStream is out of reach ({error})") from None
         return _decode(data)
 
@@ -187,26 +188,32 @@ class NatsStream:
             Conflict: The last sequence of the subject is not that of the headers.
             Unavailable: It was not stored, or its fate is unknown.
         """
+        known, began = self._highest, asyncio.get_running_loop().time()
         answer = _decode(await self._connection.request(subject, data, headers or None))
         if answer.error is not None:
             if answer.error.err_code in WRONG_LAST_SEQUENCE:
                 raise Conflict(subject)
             if answer.error.err_code == DUPLICATE_IN_PROCESS:
-                answer = await self._settled(subject, data, headers)
+                answer = await self._settled(subject, data, headers, began + TIMEOUT)
         _check(answer)
+        if answer.seq <= known and not answer.duplicate:
+            raise Unavailable("the stream has lost its contents", unknown_fate=True)
         self.note(answer.seq)
         return answer.seq, answer.duplicate
 
-    async def _settled(self, subject: str, data: bytes, headers: dict[str, str]) -> _Answer:
+    async def _settled(
+        self, subject: str, data: bytes, headers: dict[str, str], deadline: float
+    ) -> _Answer:
         """Ask again until the replicas have, or have not, what has the same id and came before."""
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + TIMEOUT
-        while clock() < deadline:
-            await asyncio.sleep(LAG_PAUSE)
-            answer = _decode(await self._connection.request(subject, data, headers))
-            if answer.error is None or answer.error.err_code != DUPLICATE_IN_PROCESS:
-                return answer
-        raise Unavailable("the replicas of NATS do not agree", unknown_fate=True)
+        try:
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    await asyncio.sleep(LAG_PAUSE)
+                    answer = _decode(await self._connection.request(subject, data, headers))
+                    if answer.error is None or answer.error.err_code != DUPLICATE_IN_PROCESS:
+                        return answer
+        except TimeoutError:
+            raise Unavailable("the replicas of NATS do not agree", unknown_fate=True) from None
 
     async def last(self, subject: str) -> Stored | None:
         """Return the last message of a subject without its data, as the leader knows it."""

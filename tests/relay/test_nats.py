@@ -124,8 +124,10 @@ async def test_paused(server: NatsServer) -> None:
         with pytest.raises(Unavailable) as error:
             await one.relay.append("7.log", b"1")
         assert error.value.unknown_fate
-        with pytest.raises(Unavailable):
-            await one.relay.read("7.log", after=0, limit=1)
+        for reading in (one.relay.read("7.log", after=0, limit=1), one.relay.last_offset("7.log")):
+            with pytest.raises(Unavailable) as error:
+                await reading
+            assert not error.value.unknown_fate
         for each in (one, other):
             await each.until(lambda each=each: not each.relay.is_connected)
         server.resume()
@@ -180,14 +182,18 @@ async def test_unreachable_servers_are_logged_once(caplog: pytest.LogCaptureFixt
 
 async def test_server_that_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
     """A server that lacks something, or that is known to hang, is not used, and the log says so."""
+    writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         info = {"version": "2.12.1", "headers": True, "proto": 1, "max_payload": 1 << 20}
+        writers.add(writer)
         writer.write(b"INFO " + json.dumps(info).encode() + b"\r\n")
-        while line := await reader.readline():
-            if line == b"PING\r\n":
-                writer.write(b"PONG\r\n")
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                if line == b"PING\r\n":
+                    writer.write(b"PONG\r\n")
         writer.close()
+        writers.remove(writer)
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
         config = RelayConfiguration(
@@ -196,6 +202,7 @@ async def test_server_that_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
         async with process(NatsRelay(config, history_bytes=1 << 20, timings=QUICK)) as one:
             await poll(lambda: logged(caplog))
             assert one.connections == 0
+        await poll(lambda: not writers)
     assert logged(caplog) == ["relay_unreachable"]
     assert "the server must have version 2.12.2 at least" in caplog.text
 
@@ -612,6 +619,23 @@ async def test_the_registry_is_deleted_by_hand(nats_server: NatsServer, action: 
         assert after.registry_store != before.registry_store
         assert after.log_store == before.log_store
         assert await one.relay.is_intact(0)
+
+
+async def test_entries_of_a_log_that_was_lost_are_not_confirmed(nats_server: NatsServer) -> None:
+    """What is stored by a stream that counts from the beginning again has an unknown fate."""
+    network = NatsNetwork(nats_server)
+    async with connected(network) as one, connected(network) as other:
+        for _ in range(3):
+            await one.relay.append("7.a", b"1")
+        await other.relay._logs._ask("DELETE")
+        await other.relay.snapshot()
+        for _ in range(3):
+            with pytest.raises(Unavailable) as error:
+                await one.relay.append("7.a", b"2")
+            assert error.value.unknown_fate
+        assert not await one.relay.is_intact(0)
+        await one.relay.snapshot()
+        assert not (await one.relay.append("7.a", b"3")).duplicate
 
 
 async def test_the_logs_are_deleted_by_hand(nats_server: NatsServer) -> None:
