@@ -24,7 +24,7 @@ from pubsub.relay.values import Snapshot as Snapshot
 
 TIMEOUT = 4.0
 OnEntry = Callable[[str, Entry, int], None]
-"""Gets a log, its entry, and the offset of the log's previous entry (0 if there is none)."""
+"""Gets a log, its entry, and the offset of the previous one; 0 if the log has none (any more)."""
 
 
 class Handler(Protocol):  # what a relay reports to its process

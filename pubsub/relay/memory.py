@@ -62,6 +62,7 @@ class MemoryRelay:
         self.unknown_fate = False
         """Whether the answer to the next change is lost, though it is carried out."""
         self._network = network
+        self._connections = 0
         self._store = ""
         self._handler: Handler | None = None
         self._channels: dict[str, Callable[[bytes], None]] = {}
@@ -72,6 +73,7 @@ class MemoryRelay:
     def connect(self) -> None:
         """Connect, or connect again."""
         self.is_connected = True
+        self._connections += 1
         assert self._handler is not None  # noqa: S101  # it was started
         self._soon(self._handler.on_connected)
 
@@ -119,8 +121,9 @@ class MemoryRelay:
     # --- What a process does ---
 
     def statistics(self) -> RelayStatistics:
-        """Return nothing but the state."""
-        return RelayStatistics(self.is_connected, 0, 0, 0, 0, 0, {}, 0)
+        """Return nothing but the state, and how often it was restored."""
+        reconnections = max(0, self._connections - 1)
+        return RelayStatistics(self.is_connected, reconnections, 0, 0, 0, 0, {}, 0)
 
     def start(self, handler: Handler) -> None:
         self._handler = handler

@@ -12,6 +12,7 @@ from pubsub.cluster.names import log_of, partition_of
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.publication import Position
 from pubsub.protocol.replies import encode_topic_deleted as deleted
+from pubsub.relay.base import TIMEOUT
 from pubsub.relay.errors import Unavailable
 from tests.cluster.journal_room import EPOCH, UUID, Room, events, make_room, settle
 from tests.core.support import read
@@ -306,9 +307,71 @@ async def test_an_empty_log_is_lost() -> None:
     room = await make_room()
     process = room.processes[1]
     room.network.lose_stores()
-    with pytest.raises(Unavailable):
-        await process.journals.open("t")
+    opening = asyncio.ensure_future(process.journals.open("t"))
+    await settle()
     assert (process.lost, process.journals.is_open("t")) == (["t"], False)
+    process.clock.elapse(TIMEOUT)
+    with pytest.raises(Unavailable):
+        await opening
+
+
+async def test_whoever_finds_the_log_lost_waits_for_the_next_one() -> None:
+    """A topic whose log was lost is opened as soon as a new epoch has begun."""
+    room = await make_room()
+    process = room.processes[1]
+    room.network.lose_stores()
+    opening = [asyncio.ensure_future(process.journals.open("t")) for _ in range(2)]
+    await settle()
+    assert process.lost
+    await room.begin_again("epoch002")
+    await asyncio.gather(*opening)
+    assert process.journals.is_open("t")
+
+
+async def test_whoever_finds_the_log_lost_waits_no_longer_than_for_the_topic() -> None:
+    """A topic that is deleted while a new log is waited for is not there any more."""
+    room = await make_room()
+    process = room.processes[1]
+    room.network.lose_stores()
+    opening = asyncio.ensure_future(process.journals.open("t"))
+    await settle()
+    process.journals.on_removed("t")
+    process.broker.remove("t", deleted("t"))
+    with pytest.raises(TopicNotFound):
+        await opening
+
+
+async def test_a_quiet_log_may_make_room_for_others() -> None:
+    """Nothing is lost or refused where a topic's entries were dropped for those of others."""
+    room = await make_room()
+    quiet, publisher = room.processes
+    client = await quiet.join()
+    await publisher.publish(1)
+    await settle()
+    room.network.offset += 1000
+    room.evict(keep=0)
+    await quiet.journals.catch_up("t")
+    await publisher.publish(2)
+    await publisher.publish(3)
+    await settle()
+    assert events(client) == [1, 2, 3]
+    assert (quiet.gaps, quiet.lost) == ([], [])
+    assert len(quiet.broker.history("t", limit=10).frames) == 3
+
+
+async def test_a_log_that_made_room_while_the_network_was_away() -> None:
+    """What has become of an empty log is not known after a reconnection, and that is reported."""
+    room = await make_room()
+    quiet, publisher = room.processes
+    client = await quiet.join()
+    quiet.relay.disconnect()
+    await publisher.publish("missed")
+    room.evict(keep=0)
+    quiet.relay.connect()
+    await publisher.publish("next")
+    await settle()
+    assert events(client) == ["next"]
+    assert quiet.gaps == [("t", 1)]
 
 
 async def test_old_messages_have_expired() -> None:
@@ -690,8 +753,10 @@ async def test_a_log_may_be_lost_again() -> None:
     process = room.processes[0]
     await process.join()
     room.network.lose_stores()
-    await process.journals.synchronize()
-    await process.journals.synchronize()
+    for _ in range(2):
+        process.relay.disconnect()
+        process.relay.connect()
+        await process.journals.synchronize()
     assert process.lost == ["t", "t"]
 
 

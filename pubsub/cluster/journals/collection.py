@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
 from pubsub.cluster.journals.copies import Copy, LogLost, Surroundings
 from pubsub.cluster.journals.deliveries import Deliveries
@@ -13,7 +15,7 @@ from pubsub.cluster.names import log_of
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.shared import SharedBroker
 from pubsub.core.timer import CallLater
-from pubsub.relay.base import Entry, Relay
+from pubsub.relay.base import TIMEOUT, Entry, Relay
 from pubsub.relay.errors import Unavailable
 from pubsub.turns import Turns
 
@@ -56,6 +58,7 @@ class Copies:
         self._broker = broker
         self._relay = relay
         self._on_lost = on_lost
+        self._call_later = call_later
         self._clock = clock
         self._partitions = Partitions(relay, self._on_entry)
         self._counts = Counts()
@@ -73,6 +76,8 @@ class Copies:
         self._refills = Refills(relay)
         self._copies: dict[str, Copy] = {}
         self._by_log: dict[str, Copy] = {}
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        """Those who wait for a new log of a topic."""
 
     def is_open(self, name: str) -> bool:
         """Return whether the topic's history here has everything, and gets what is new."""
@@ -82,14 +87,42 @@ class Copies:
     async def open(self, name: str) -> None:
         """Copy the log of a topic, unless that is done already.
 
+        If the log was lost, or has given all of its entries up for those of others, it is that of
+        the next epoch, which ``on_lost`` has to see to.
+
         Raises:
             TopicNotFound, InvalidTopicName: The topic does not exist, or was deleted meanwhile.
             NoHistory: The topic keeps none.
-            Unavailable: From the relay; or the log was lost, see ``on_lost``.
+            Unavailable: From the relay; or no epoch has begun within its `TIMEOUT`.
         """
         while not self.is_open(name):
-            await asyncio.shield(self._copy(name).fill())
+            log = self._log(name)
+            try:
+                await asyncio.shield(self._copy(name).fill())
+            except LogLost as error:
+                if self._log(name) == log:
+                    await self._next_log(name, error)
         self._copies[name].used = self._clock()
+
+    async def _next_log(self, name: str, error: LogLost) -> None:
+        """Wait for a new epoch of a topic, or its end; raise the error if there is none in time."""
+        changed = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(name, [])
+        waiting.append(changed)
+        timer = self._call_later(TIMEOUT, partial(_fail, changed, error))
+        try:
+            await changed
+        finally:
+            timer.cancel()
+            waiting.remove(changed)
+            if not waiting and self._waiting.get(name) is waiting:
+                del self._waiting[name]
+
+    def _wake(self, name: str) -> None:
+        """Let those go on who wait for a change of a topic."""
+        for changed in self._waiting.get(name, ()):
+            if not changed.done():
+                changed.set_result(None)
 
     async def catch_up(self, name: str) -> None:
         """Return when the history here has everything that was in the log at the call.
@@ -101,7 +134,8 @@ class Copies:
             await self.open(name)
             return
         await self.open(name)
-        await self._copies[name].check()
+        with suppress(LogLost):
+            await self._copies[name].check()
         await self.open(name)
 
     async def synchronize(self) -> None:
@@ -132,12 +166,14 @@ class Copies:
 
     def on_removed(self, name: str) -> None:
         """Note that a topic is being deleted; call it in the same turn as `SharedBroker.remove`."""
+        self._wake(name)
         copy = self._copies.get(name)
         if copy is not None:
             self._drop(copy, TopicNotFound(name))
 
     def on_begun_again(self, name: str) -> None:
         """Note that a topic has a new epoch; call it just after `SharedBroker.begin_again`."""
+        self._wake(name)
         copy = self._copies.get(name)
         if copy is not None:
             del self._by_log[copy.log]
@@ -211,3 +247,9 @@ class Copies:
             f"<{type(self).__name__}, {len(self._copies)} copies "
             f"in {len(self._partitions)} partitions>"
         )
+
+
+def _fail(changed: asyncio.Future[None], error: LogLost) -> None:
+    """End a wait with an error."""
+    if not changed.done():
+        changed.set_exception(error)

@@ -66,7 +66,16 @@ class Copy:
     """
 
     __slots__ = (
-        *("_around", "_failures", "_filled", "_held", "_task", "_timer", "is_closed"),
+        *(
+            "_around",
+            "_connection",
+            "_failures",
+            "_filled",
+            "_held",
+            "_task",
+            "_timer",
+            "is_closed",
+        ),
         *("is_loaded", "is_lost", "known", "log", "name", "seen", "used"),
     )
 
@@ -85,6 +94,8 @@ class Copy:
         self.is_closed = False
         """Whether it is not used any more."""
         self._around = around
+        self._connection = 0
+        """The relay's reconnections when the copy was complete."""
         self._held: deque[tuple[Entry, int]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._filled: asyncio.Future[None] | None = None
@@ -115,6 +126,8 @@ class Copy:
         """Take a new entry of the log, with the offset of the one before it."""
         if entry.offset <= self.known or self.is_lost:
             return
+        if previous == 0:
+            previous = self._last_seen()
         self.seen = max(self.seen, entry.offset)
         pace = self._around.pace
         if self._task is None and previous == self.known and self.is_loaded and not pace.is_spent:
@@ -124,6 +137,22 @@ class Copy:
             self._held.append((entry, previous))
         if self._timer is None:
             self.fill()
+
+    def _last_seen(self) -> int:
+        """Return the offset before a new entry of a log that has nothing else any more.
+
+        All logs share the relay's store, so the entries of a quiet topic make room for those of
+        others. As long as the connection holds, no entry was missed before that happened.
+        """
+        return max(self.seen, self.known) if self._is_uninterrupted() else 0
+
+    def _is_uninterrupted(self) -> bool:
+        """Return whether the connection is the one on which the copy was complete."""
+        state = self._around.relay.statistics()
+        return self.is_loaded and state.connected and state.reconnections == self._connection
+
+    def _note_connection(self) -> None:
+        self._connection = self._around.relay.statistics().reconnections
 
     def fill(self) -> asyncio.Future[None]:
         """Read what is missing, and return what is done when nothing is.
@@ -152,12 +181,14 @@ class Copy:
         last = await self._around.relay.last_offset(log)
         if self.log != log or not self.is_loaded:
             return
-        if last < known:
+        if last < known and not (last == 0 and self._is_uninterrupted()):
             self.lose()
             raise LogLost("the log was lost")
         if last > self.known:
             self.seen = max(self.seen, last)
             await asyncio.shield(self.fill())
+        else:
+            self._note_connection()
 
     def begin_again(self, log: str) -> None:
         """Copy another log from now on, from its beginning; it has to be filled.
@@ -243,6 +274,7 @@ class Copy:
             self._around.counts.healed += self.is_loaded
             must_read = False
         self.is_loaded, self.is_lost = True, False
+        self._note_connection()
 
     async def _read(self) -> None:
         """Take what the log has after the known offset, and report what it no longer has."""
