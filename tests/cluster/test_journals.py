@@ -7,7 +7,7 @@ import pytest
 
 from pubsub.cluster.journals import entries
 from pubsub.cluster.journals.collection import UNUSED_SECONDS
-from pubsub.cluster.journals.copies import MAX_HELD
+from pubsub.cluster.journals.copies import LAST_RETRY, MAX_HELD
 from pubsub.cluster.names import log_of, partition_of
 from pubsub.core.errors import NoHistory, TopicNotFound
 from pubsub.core.publication import Position
@@ -758,6 +758,28 @@ async def test_a_log_may_be_lost_again() -> None:
         process.relay.connect()
         await process.journals.synchronize()
     assert process.lost == ["t", "t"]
+
+
+async def test_a_loss_is_reported_until_there_is_a_new_log() -> None:
+    """While a topic with subscribers has no new epoch, that it needs one is reported again."""
+    room = await make_room()
+    process = room.processes[0]
+    client = await process.join()
+    await process.publish(0)
+    await settle()
+    room.network.lose_stores()
+    with pytest.raises(Unavailable):
+        await process.publish(1)
+    for reports in (1, 2, 3):
+        assert process.lost == ["t"] * reports
+        process.clock.elapse(LAST_RETRY)
+        await settle()
+    await room.begin_again("epoch002")
+    await settle()
+    process.clock.elapse(LAST_RETRY)
+    await settle()
+    assert process.lost == ["t"] * 4
+    assert events(client) == [0, "info"]
 
 
 async def test_a_copy_of_a_new_epoch_is_read_again() -> None:

@@ -221,11 +221,14 @@ class Copies:
             copy.receive(entry, previous)
 
     def _on_failure(self, copy: Copy, error: Unavailable) -> None:
-        """Keep a copy that could not be filled only if it has subscribers."""
-        if not copy.has_subscribers:
-            self._release(copy, error)
-        elif not copy.is_lost:
+        """Keep a copy that could not be filled only if it has subscribers, and try again then.
+
+        That a log was lost is told again as well, for its topic may not have got a new epoch.
+        """
+        if copy.has_subscribers:
             copy.retry_later()
+        else:
+            self._release(copy, error)
         if isinstance(error, LogLost):
             self._on_lost(copy.name)
 
