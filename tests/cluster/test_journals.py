@@ -760,6 +760,20 @@ async def test_a_log_may_be_lost_again() -> None:
     assert process.lost == ["t", "t"]
 
 
+async def test_a_publication_to_a_log_that_is_replaced_is_not_confirmed() -> None:
+    """A message that went into a log while another one began has an unknown fate."""
+    room = await make_room()
+    process = room.processes[0]
+    await process.join()
+    publishing = asyncio.ensure_future(process.publish(1))
+    await asyncio.sleep(0)
+    process.broker.begin_again("t", "epoch002", deleted("t"))
+    process.journals.on_begun_again("t")
+    with pytest.raises(Unavailable) as error:
+        await publishing
+    assert error.value.unknown_fate
+
+
 async def test_a_loss_is_reported_until_there_is_a_new_log() -> None:
     """While a topic with subscribers has no new epoch, that it needs one is reported again."""
     room = await make_room()

@@ -117,7 +117,8 @@ class Journals(Copies):
             NoHistory: The topic keeps none, and has no log.
             Unavailable: The message was not accepted; with ``unknown_fate``, perhaps it was.
         """
-        log = self._log(name)
+        log, topic = self._log(name), self._broker.topic(name)
+        epoch = topic.epoch
         copy = self._by_log.get(log)
         if copy is not None and copy.is_lost:
             raise LogLost("the log was lost")
@@ -135,6 +136,8 @@ class Journals(Copies):
             if copy is not None and copy.log == log and not copy.is_lost:
                 copy.lose()
             raise LogLost("the log was lost", unknown_fate=True)
+        elif topic.epoch != epoch:
+            raise LogLost("another log has begun meanwhile", unknown_fate=True)
         else:
             self._appended += 1
             self._broker.count_accepted(name, by_client=publisher_id is not None)
