@@ -151,6 +151,10 @@ class Peers:
         """The ids of the other processes whose clients count as present."""
         return set(self._peers)
 
+    def is_present(self, process_id: str) -> bool:
+        """Return whether the clients of another process count as present."""
+        return process_id in self._peers
+
     def remote_subscribers(self, topic: str) -> int:
         """Return the number of a topic's subscribers in other processes, as of a moment ago."""
         return self._counts.subscribers(topic)
