@@ -124,7 +124,10 @@ class Peers:
         self.beat_now()
 
     async def meet(self) -> None:
-        """Wait until the others have had time for a heartbeat, and their counts are known."""
+        """Wait until the others have had time for a heartbeat, and to answer with their counts.
+
+        The counts of those that do not answer are asked for again, but not waited for.
+        """
         await asyncio.sleep(GREETING_TIME)
         await self._counts.settled()
 
