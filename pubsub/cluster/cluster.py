@@ -7,11 +7,15 @@ from msgspec import Raw
 from pubsub.cluster.membership import Membership
 from pubsub.cluster.reach import OUT_OF_REACH, reaching
 from pubsub.core.client import Publisher
-from pubsub.core.errors import TopicExists
+from pubsub.core.errors import NoHistory, TopicExists, TopicNotFound
 from pubsub.core.notices import Notice
 from pubsub.core.options import NOT_GIVEN, GivenOptions
 from pubsub.core.publication import Publication
+from pubsub.core.topic import Topic
 from pubsub.protocol.errors import Unavailable
+
+PREPARATIONS = 3
+"""How often a topic is prepared, if it is deleted and created again meanwhile."""
 
 
 class Cluster(Membership):
@@ -44,29 +48,52 @@ class Cluster(Membership):
             is_prepared = self.journals.is_open(name) and since <= topic.history.offset
         return is_prepared and (topic.presence is None or self.presence.knows(name))
 
+    def receives(self, name: str) -> bool:
+        """Return whether what `prepare` has done for a topic is still in effect.
+
+        It may not be if something else was awaited since: the topic may have been deleted, and
+        created again with other options.
+        """
+        topic = self.broker.find(name)
+        if topic is None:
+            return True
+        if topic.history is None:
+            return self.channels.is_asked_for(name)
+        return self.journals.is_open(name)
+
     async def prepare(self, name: str, since: int = 0) -> None:
         """Get what others publish to a topic from now on; create the topic if clients may.
 
-        What others publish to it after this has returned reaches its subscribers here.
+        What others publish to it after this has returned reaches its subscribers here, if they
+        subscribe before anything else is awaited.
 
         Raises:
             InvalidTopicName, LimitExceeded: The topic would have to be created, and cannot be.
-            Unavailable: Others have to be asked, and are out of reach.
+            Unavailable: Others have to be asked, and are out of reach; or the topic changes again
+                and again.
         """
-        await self.find_or_create(name)
-        topic = self.broker.find(name)
-        if topic is None:
-            return
-        with reaching():
-            if topic.history is None:
-                await self.channels.want(name)
-            elif not (self.journals.is_open(name) and since <= topic.history.offset):
-                await self.wait_until_ready()
-                await self.journals.open(name)
-                if since > topic.history.offset:
-                    await self.journals.catch_up(name)
-            if topic.presence is not None:
-                await self.presence.prepare(name)
+        for _ in range(PREPARATIONS):
+            await self.find_or_create(name)
+            topic = self.broker.find(name)
+            if topic is None:
+                return
+            with reaching(), suppress(TopicNotFound, NoHistory):  # it is not the same any more
+                await self._prepare(topic, since)
+            if self.broker.find(name) is topic and self.receives(name):
+                return
+        raise Unavailable(OUT_OF_REACH)
+
+    async def _prepare(self, topic: Topic, since: int) -> None:
+        name = topic.name
+        if topic.history is None:
+            await self.channels.want(name)
+        elif not (self.journals.is_open(name) and since <= topic.history.offset):
+            await self.wait_until_ready()
+            await self.journals.open(name)
+            if since > topic.history.offset:
+                await self.journals.catch_up(name)
+        if topic.presence is not None:
+            await self.presence.prepare(name)
 
     # --- Publications ---
 

@@ -126,7 +126,13 @@ class Membership:
             position=self.channels.position,
             recheck=process.recheck,
         )
-        self.presence = RemotePresence(self.process_id, broker, relay, self._questions.ask_all)
+        self.presence = RemotePresence(
+            self.process_id,
+            broker,
+            relay,
+            self._questions.ask_each,
+            is_present=self.peers.is_present,
+        )
         self.figures = Figures(
             self.process_id,
             self.messenger,

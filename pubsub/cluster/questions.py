@@ -47,6 +47,12 @@ class Questions:
         """Ask all processes that are alive; return the answers."""
         return await self._messenger.ask_all(kind, body, [each.id for each in self._alive()])
 
+    async def ask_each(self, kind: str, body: bytes) -> dict[str, bytes | None]:
+        """Ask all processes that are alive; return for each its answer, or ``None``."""
+        asked = [each.id for each in self._alive()]
+        answers = await self._messenger.ask_all(kind, body, asked)
+        return {process_id: answers.get(process_id) for process_id in asked}
+
     async def ask_count(
         self, process_id: str, partition: int, first: int, last: int
     ) -> dict[str, int] | None:

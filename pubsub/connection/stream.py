@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from pubsub.auth.access import Access
 from pubsub.auth.errors import Unauthorized
 from pubsub.auth.identity import EVERYTHING, Identity
-from pubsub.cluster.cluster import Cluster
+from pubsub.cluster.cluster import PREPARATIONS, Cluster
+from pubsub.cluster.reach import OUT_OF_REACH
 from pubsub.connection.connection import Connection
 from pubsub.connection.postponed import Postponed
 from pubsub.connection.session import MAX_ANSWERS, Session
@@ -177,14 +178,18 @@ class Stream(Connection):
         return self._subscribe(wanted)
 
     async def _prepare(self, cluster: Cluster, wanted: Wanted) -> None:
-        """Have this process get what others publish to the topics."""
-        for name in wanted.topics:
-            await cluster.prepare(name)
-            if wanted.since and (topic := self.broker.find(name)) is not None:
-                await cluster.prepare(name, wanted.since.get(topic.epoch, 0))
-        self._check_open()
-        if self.session is not None:
-            await self._decide(self.session, wanted.topics)
+        """Have this process get what others publish to the topics, as of when this returns."""
+        for _ in range(PREPARATIONS):
+            for name in wanted.topics:
+                await cluster.prepare(name)
+                if wanted.since and (topic := self.broker.find(name)) is not None:
+                    await cluster.prepare(name, wanted.since.get(topic.epoch, 0))
+            self._check_open()
+            if self.session is not None:
+                await self._decide(self.session, wanted.topics)
+            if all(cluster.receives(name) for name in wanted.topics):
+                return
+        raise Unavailable(OUT_OF_REACH)
 
     async def _decide(self, session: StreamSession, topics: Iterable[str]) -> None:
         """Check that the client may read all topics, as of the time at which this returns."""

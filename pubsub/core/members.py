@@ -235,6 +235,8 @@ class Members:
                 self._describe(who, entry, info)
             others[who] = Member(who, info, clients)
             self._count(entry, 1, clients)
+        if not others:
+            del self._others[process]
         if former is not None and entry is not None:
             self._count(entry, -1, -former.clients)
             self._drop_unless_present(who, entry)
@@ -252,7 +254,6 @@ class Members:
         """Forget what another process has said."""
         for who in self.remote_members(process):
             self.set_remote(process, who, None, 0)
-        self._others.pop(process, None)
 
     def drop_others(self) -> None:
         """Forget what all other processes have said."""

@@ -42,18 +42,29 @@ class Process:
         self.room = room
         self.name = name
         self.questions = 0
+        self.answers = True
+        """Whether it answers questions, as long as it is connected."""
         self.before_answers: Callable[[], None] = lambda: None
         self.broker = shared_broker(clock=room.time, call_later=room.time.call_later, **room.config)
         self.relay = room.network.relay()
         self.relay.start(self)
         self.presence = RemotePresence(
-            name, self.broker, self.relay, self.ask, call_later=room.time.call_later
+            name,
+            self.broker,
+            self.relay,
+            self.ask,
+            is_present=self.is_present,
+            call_later=room.time.call_later,
         )
         self.relay.is_connected = True
         self.broker.install(TOPIC, TopicOptions(presence=True), "")
 
-    async def ask(self, kind: str, question: bytes) -> dict[str, bytes]:
-        """Ask the other processes."""
+    def is_present(self, name: str) -> bool:
+        """Return whether a process has not left the room."""
+        return any(each.name == name for each in self.room.processes)
+
+    async def ask(self, kind: str, question: bytes) -> dict[str, bytes | None]:
+        """Ask the other processes that are connected."""
         assert kind == KIND
         self.questions += 1
         await asyncio.sleep(0)
@@ -61,13 +72,20 @@ class Process:
             raise Unavailable("not connected")
         others = [each for each in self.room.processes if each is not self]
         answers = {
-            each.name: await each.presence.answer(question)
+            each.name: await each.presence.answer(question) if each.answers else None
             for each in others
             if each.relay.is_connected
         }
         self.before_answers()
         await asyncio.sleep(0)
         return answers
+
+    def leave(self) -> None:
+        """Leave the room; the other processes notice it at once."""
+        self.room.processes.remove(self)
+        self.relay.is_connected = False
+        for each in self.room.processes:
+            each.presence.drop_process(self.name)
 
     def on_connected(self) -> None:
         """Receive what was missed."""

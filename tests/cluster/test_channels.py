@@ -9,6 +9,7 @@ from pubsub.cluster.channels.incoming import COMPLAIN_EVERY
 from pubsub.cluster.names import channel_of, partition_of
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Frame
+from pubsub.relay.errors import Unavailable
 from tests.cluster.channel_room import (
     Process,
     Room,
@@ -700,6 +701,22 @@ async def test_want_takes_effect() -> None:
     assert not other.channels.is_wanted(second)
     assert await other.channels.want(second)
     assert other.channels.is_wanted(second)
+
+
+async def test_want_that_fails() -> None:
+    """A topic was asked for when `want` has ended, even if it is still not received."""
+    _, _, other = await two()
+
+    async def refuse(channel: str, on_message: object) -> None:
+        raise Unavailable("refused")
+
+    other.relay.subscribe = refuse
+    wanting = asyncio.ensure_future(other.channels.want("t"))
+    await asyncio.sleep(0)
+    assert not other.channels.is_asked_for("t")
+    assert not await wanting
+    assert other.channels.is_asked_for("t")
+    assert not other.channels.is_wanted("t")
 
 
 async def test_concurrent_wants_share_one_subscription() -> None:

@@ -1,5 +1,6 @@
 """The processes of a room: heartbeats, silence, and the subscribers of topics elsewhere."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import msgspec
 import pytest
 
 from pubsub.cluster.messenger.messenger import Messenger
+from pubsub.cluster.peers import peers
 from pubsub.cluster.peers.peers import MAX_COUNTS, Peers
 from pubsub.core.client import Client
 from pubsub.relay.errors import Unavailable
@@ -209,6 +211,29 @@ async def test_the_counts_are_not_answered(room: Room) -> None:
     b.messenger.handle("counts", b.peers._counts._answer)
     await room.time.pass_by(1.25)
     assert a.peers.remote_subscribers("t") == 1
+
+
+async def test_a_new_process_does_not_wait_for_counts_forever(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that never answer hold up a new one for the time of one question."""
+    monkeypatch.setattr(peers, "GREETING_TIME", 0)
+    a, b = await room.process("a"), await room.process("b")
+    for each in (a, b):
+        each.messenger.handle("counts", lambda body: asyncio.Future())
+    await room.time.pass_by(5)
+    b.silence()
+    await room.time.pass_by(10)
+    c = await room.process("c")
+    await room.time.pass_by(0.25)
+    meeting = asyncio.ensure_future(c.peers.meet())
+    await room.time.pass_by(0.75)
+    assert not meeting.done()
+    b.relay.connect()
+    await room.time.pass_by(2)
+    assert meeting.done()
+    for each in (a, b, c):
+        each.messenger.stop()
 
 
 async def test_counts_that_change_while_they_are_asked_for(room: Room) -> None:

@@ -321,6 +321,171 @@ async def test_a_question_that_failed() -> None:
     assert second.names == ["ann", "bob"]
 
 
+async def test_a_process_that_does_not_answer_a_newcomer() -> None:
+    """A process that is alive and gives no answer is asked again until it does."""
+    room = Room()
+    first, second = room.processes
+    first.join("ann")
+    await room.elapse(10)
+    first.answers = False
+    second.join("bob")
+    await turns()
+    assert second.presence.knows(TOPIC), "nobody waits for a process that does not answer"
+    await room.elapse(RETRY_AFTER)
+    assert (second.names, second.questions) == (["bob"], 2)
+    first.answers = True
+    await room.elapse(RETRY_AFTER)
+    assert second.names == ["ann", "bob"]
+    await room.elapse(10 * RETRY_AFTER)
+    assert second.questions == 3
+
+
+async def test_a_gap_and_no_answer() -> None:
+    """When a message was lost, the process that sent it is asked until it answers."""
+    room = Room()
+    first, second = room.processes
+    ann = first.join("ann")
+    second.join("bob")
+    await room.elapse(INTERVAL)
+    first.answers = False
+    second.relay.drops = 1
+    first.broker.disconnect(ann)
+    await room.elapse(INTERVAL)
+    first.join("cid")
+    await room.elapse(INTERVAL)
+    assert second.names == ["ann", "bob", "cid"]
+    first.answers = True
+    await room.elapse(RETRY_AFTER)
+    assert second.names == ["bob", "cid"]
+
+
+async def test_nothing_is_asked_again_for_a_topic_without_subscribers() -> None:
+    """A process that does not answer is not asked about topics that nobody needs any more."""
+    room = Room()
+    first, second = room.processes
+    first.answers = False
+    client = second.join("bob")
+    await turns()
+    second.broker.unsubscribe(client, TOPIC)
+    for _ in range(20):
+        await room.elapse(KEEP / 2)
+    assert second.questions <= 1 + 2 * KEEP / RETRY_AFTER
+    assert room.time.timers == []
+
+
+async def test_nothing_is_asked_again_of_a_process_that_is_gone() -> None:
+    """A process that left without an answer is not waited for."""
+    room = Room()
+    first, second = room.processes
+    first.answers = False
+    second.before_answers = first.leave
+    second.join("bob")
+    await turns()
+    await room.elapse(RETRY_AFTER)
+    assert second.questions == 1
+
+
+async def test_nothing_is_asked_again_for_a_deleted_topic() -> None:
+    """A process that did not answer is not asked about topics that were deleted since."""
+    room = Room()
+    first, second = room.processes
+    first.answers = False
+    second.join("bob")
+    await turns()
+    second.broker.remove(TOPIC, replies.encode_topic_deleted(TOPIC))
+    second.presence.on_removed(TOPIC)
+    await room.elapse(RETRY_AFTER)
+    assert second.questions == 1
+
+
+async def test_retries_do_not_pile_up() -> None:
+    """However often members are asked for without an answer, one retry is due at a time."""
+    room = Room()
+    first, second = room.processes
+    first.answers = False
+    second.join("bob")
+    await room.elapse(CONFIRM_AFTER + 1)
+    due = len(room.time.timers)
+    for _ in range(10):
+        second.presence.on_joined()
+        await turns()
+    assert (second.questions, len(room.time.timers)) == (11, due)
+    for _ in range(10):
+        await room.elapse(RETRY_AFTER)
+    assert second.questions == 21
+
+
+async def test_an_answer_of_a_process_that_has_left() -> None:
+    """A process that leaves before its answer is looked at leaves no members behind."""
+    room = Room(3)
+    first, second, third = room.processes
+    first.join("ann")
+    second.join("bob")
+    await room.elapse(10)
+    third.before_answers = first.leave
+    third.join("cid")
+    await turns()
+    assert third.names == ["bob", "cid"]
+
+
+async def test_a_process_that_leaves_while_its_answer_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a long answer nothing more is taken once its process has left."""
+    for module in (own_members, presence_messages):
+        monkeypatch.setattr(module, "SLICE", 10)
+    room = Room(presence_max=1000)
+    first, second = room.processes
+    for number in range(100):
+        first.join(f"user{number}")
+    await room.elapse(10)
+    second.join("bob")
+    while len(second.names) < 20:
+        await turns(1)
+    first.leave()
+    await turns(200)
+    assert second.names == ["bob"]
+
+
+async def test_a_message_of_a_process_that_has_left() -> None:
+    """A message that arrives after its process has left changes nothing."""
+    room = Room(3)
+    first, second, third = room.processes
+    first.join("ann")
+    second.join("bob")
+    await room.elapse(INTERVAL)
+    first.leave()
+    await turns()
+    late = Changes("0", 2, {TOPIC: [Said("cid", None, b"{}", 1)]})
+    third.relay.publish(CHANNEL, msgspec.msgpack.encode(late))
+    await turns()
+    assert second.names == ["bob"]
+
+
+async def test_a_process_that_is_back_while_its_members_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When a process that was given up is heard again at once, it has all its members again."""
+    for module in (own_members, presence_messages):
+        monkeypatch.setattr(module, "SLICE", 10)
+    room = Room(presence_max=1000)
+    _, second = room.processes
+    other = "u"
+    for process in room.processes:
+        process.broker.install(other, TopicOptions(presence=True), "")
+        for number in range(100):
+            client = process.join(f"{process.name}.{number}")
+        process.broker.subscribe(client, other)
+    await room.elapse(INTERVAL)
+    await room.elapse(CONFIRM_AFTER + 1)
+    await turns(200)
+    second.presence.drop_process("0")
+    second.presence.on_joined()
+    await turns(200)
+    assert len(second.names) == 200
+    assert names(second.broker.presence(other)) == ["1.99", "0.99"]
+
+
 async def test_an_answer_older_than_a_message() -> None:
     """An answer that is older than a message that was received first is asked for again."""
     room = Room()

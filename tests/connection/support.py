@@ -11,6 +11,7 @@ from pubsub.auth.access import Access
 from pubsub.cluster.cluster import Cluster
 from pubsub.connection.connection import Connection
 from pubsub.core.configuration import Configuration
+from pubsub.core.options import GivenOptions
 from pubsub.core.publication import Frame
 from pubsub.relay.memory import MemoryNetwork, MemoryRelay
 from pubsub.runtime import Runtime
@@ -155,6 +156,13 @@ class ClusterRoom(Room):
         """The other processes, as this one sees them."""
         assert self.runtime.cluster is not None
         return self.runtime.cluster
+
+    async def replace(self, name: str, other: "ClusterRoom", **options: Any) -> None:
+        """Delete a topic, create it again, and wait until another process knows the new one."""
+        former = other.runtime.broker.find(name)
+        await self.cluster.delete_topic(name)
+        await self.cluster.create_topic(name, GivenOptions(**options))
+        await until(lambda: other.runtime.broker.find(name) not in (former, None))
 
     async def join(self) -> None:
         """Connect to the network, perhaps again, and wait until this process is ready."""

@@ -1,11 +1,15 @@
 """The commands of a client in a room of two processes, over a network in memory."""
 
+import asyncio
 from typing import Any
+
+import pytest
 
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import Auth
 from pubsub.core.options import GivenOptions
 from pubsub.protocol.codes import Close
+from pubsub.relay.base import Entry
 from tests.auth.support import token
 from tests.connection.support import (
     ClusterRoom,
@@ -21,6 +25,7 @@ SUBSCRIBE = {"type": "subscribe", "topic": "t"}
 ASK_HISTORY = {"type": "history", "topic": "t"}
 ASK_PRESENCE = {"type": "presence", "topic": "t"}
 KEPT = {"history": 10}
+IN_THE_FUTURE = {**SUBSCRIBE, "recover": {"epoch": "none", "offset": 1_000_000}}
 
 
 async def create(here: ClusterRoom, there: ClusterRoom, name: str = "t", **options: Any) -> None:
@@ -87,6 +92,89 @@ async def test_later_subscriptions_do_not_wait() -> None:
             transport.receive({"type": "subscribe", "topic": name})
             await at_once(transport)
             assert kinds(transport) == ["ack"]
+
+
+async def test_a_topic_that_gets_a_history_while_a_subscription_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A topic that is created again with history meanwhile is received as such."""
+    async with open_cluster(auto_create_topics=False) as (here, there):
+        await create(here, there)
+        subscribe = here.relay.subscribe
+
+        async def slow(*arguments: Any) -> None:
+            monkeypatch.undo()
+            await there.replace("t", here, **KEPT)
+            await subscribe(*arguments)
+
+        monkeypatch.setattr(here.relay, "subscribe", slow)
+        transport, _ = await here.connect()
+        transport.receive(SUBSCRIBE)
+        (ack,) = await sent(transport, 1)
+        publisher, _ = await there.connect()
+        publisher.receive(publication())
+        event = (await sent(transport, 2))[1]
+        assert event["offset"] > ack["offset"]
+
+
+async def test_a_topic_that_loses_its_history_while_a_subscription_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A topic that is created again without history meanwhile is received as such."""
+    async with open_cluster(auto_create_topics=False) as (here, there):
+        await create(here, there, **KEPT)
+        last_offset = here.relay.last_offset
+
+        async def slow(log: str) -> int:
+            monkeypatch.undo()
+            await there.replace("t", here)
+            return await last_offset(log)
+
+        monkeypatch.setattr(here.relay, "last_offset", slow)
+        transport, _ = await here.connect()
+        transport.receive(IN_THE_FUTURE)
+        (ack,) = await sent(transport, 1)
+        publisher, _ = await there.connect()
+        publisher.receive(publication())
+        event = (await sent(transport, 2))[1]
+        assert ("offset" in ack, "offset" in event) == (False, False)
+
+
+async def test_a_topic_that_is_deleted_while_a_subscription_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A topic that is deleted while its history is read is created again if clients may."""
+    async with open_cluster() as (here, there):
+        await create(here, there, **KEPT)
+
+        async def slow(log: str, *, after: int, limit: int) -> list[Entry]:
+            monkeypatch.undo()
+            deleting = asyncio.create_task(there.cluster.delete_topic("t"))
+            await asyncio.Future()
+            raise AssertionError(deleting)
+
+        monkeypatch.setattr(here.relay, "read", slow)
+        transport, _ = await here.connect()
+        transport.receive(SUBSCRIBE)
+        (ack,) = await sent(transport, 1)
+        assert (ack["type"], topics(here)) == ("ack", {"t": 1})
+
+
+async def test_a_topic_that_changes_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscription to a topic that is replaced whenever it was prepared is refused."""
+    async with open_cluster() as (here, there):
+        await create(here, there, **KEPT)
+        last_offset = here.relay.last_offset
+
+        async def slow(log: str) -> int:
+            await there.replace("t", here, **KEPT)
+            return await last_offset(log)
+
+        monkeypatch.setattr(here.relay, "last_offset", slow)
+        transport, _ = await here.connect()
+        transport.receive(IN_THE_FUTURE)
+        await sent(transport, 1)
+        assert (kinds(transport), topics(here)) == (["UNAVAILABLE"], {"t": 0})
 
 
 async def test_a_client_waits_alone() -> None:

@@ -424,6 +424,49 @@ async def test_stream_that_others_do_not_answer() -> None:
         assert here.runtime.broker.client_count == 0
 
 
+async def test_stream_of_a_topic_that_changes_while_it_waits_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A topic that is replaced while the next one is prepared is received as what it is then."""
+    async with open_cluster() as (here, there):
+        await create(here, there)
+        subscribe = here.relay.subscribe
+
+        async def slow(*arguments: Any) -> None:
+            monkeypatch.undo()
+            await there.replace("t", here, history=10)
+            await subscribe(*arguments)
+
+        await here.cluster.prepare("t")
+        monkeypatch.setattr(here.relay, "subscribe", slow)
+        transport, _ = await Room(here.runtime).open("t", "u")
+        await there.cluster.publish_kept("t", UUID, Raw(b"1"))
+        await until(lambda: len(transport.sent) == 3)
+        assert transport.sent[2]["offset"] > transport.sent[0]["offset"]
+
+
+async def test_stream_of_a_topic_that_changes_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stream of a topic that is replaced whenever it was prepared is refused."""
+    async with open_cluster() as (here, there):
+        await create(here, there, history=10)
+        await here.cluster.create_topic("u", GivenOptions(history=10))
+        last_offset = here.relay.last_offset
+
+        async def slow(log: str) -> int:
+            await there.replace("t", here, history=10)
+            return await last_offset(log)
+
+        monkeypatch.setattr(here.relay, "last_offset", slow)
+        since = {here.runtime.broker.topic("u").epoch: 1_000_000}
+        stream = Stream(here.runtime)
+        with pytest.raises(Unavailable):
+            await stream.prepare(NOBODY, Wanted(topics=["t", "u"], since=since))
+        stream.abandon()
+        assert here.runtime.broker.subscriber_counts() == {"t": 0, "u": 0}
+
+
 async def test_stream_that_is_closed_while_it_waits_for_others() -> None:
     """A stream that is closed before the others have answered is refused."""
     async with open_cluster() as (here, there):

@@ -102,6 +102,20 @@ def test_unknown_members_of_other_processes() -> None:
     assert room.broker.presence("t").clients == 0
 
 
+def test_processes_without_members() -> None:
+    """Nothing is kept of a process that has no members any more, or had none."""
+    room = SharedRoom()
+    members = room.members
+    room.join("ann")
+    members.set_remote("p", Who("bob", None), b"{}", 1)
+    members.set_remote("p", Who("bob", None), None, 0)
+    members.set_remote("q", Who("bob", None), None, 0)
+    members.set_remote("r", Who("bob", None), b"{}", 1)
+    assert list(members._others) == ["r"]
+    members.drop_process("r")
+    assert not members._others
+
+
 def test_members_of_one_process() -> None:
     """The members of this process alone are listed up to the same number as those of all."""
     room = SharedRoom(presence_max=2)

@@ -148,6 +148,11 @@ class Channels:
             and not self._must_subscribe(partition)
         )
 
+    def is_asked_for(self, topic: str) -> bool:
+        """Return whether `want` has ended, whatever came of it, and the topic was used since."""
+        partition = self._partitions.get(partition_of(topic))
+        return partition is not None and topic in partition.topics and partition.task is None
+
     async def want(self, topic: str) -> bool:
         """Receive the topic, together with the others of its partition.
 

@@ -41,8 +41,8 @@ class Counts:
             task.cancel()
 
     async def settled(self) -> None:
-        """Wait for the answers to all questions that have been asked."""
-        while self._tasks:
+        """Wait for the answers to all questions that were asked before, for `TIMEOUT` at most."""
+        if self._tasks:
             await asyncio.wait(self._tasks)
 
     def subscribers(self, topic: str) -> int:

@@ -124,7 +124,10 @@ class Peers:
         self.beat_now()
 
     async def meet(self) -> None:
-        """Wait until the others have had time for a heartbeat, and their counts are known."""
+        """Wait until the others have had time for a heartbeat, and to answer with their counts.
+
+        The counts of those that do not answer are asked for again, but not waited for.
+        """
         await asyncio.sleep(GREETING_TIME)
         await self._counts.settled()
 
@@ -150,6 +153,10 @@ class Peers:
     def present(self) -> set[str]:
         """The ids of the other processes whose clients count as present."""
         return set(self._peers)
+
+    def is_present(self, process_id: str) -> bool:
+        """Return whether the clients of another process count as present."""
+        return process_id in self._peers
 
     def remote_subscribers(self, topic: str) -> int:
         """Return the number of a topic's subscribers in other processes, as of a moment ago."""

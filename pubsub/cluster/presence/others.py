@@ -1,7 +1,7 @@
 """The members of other processes, for the topics that are needed here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from pubsub.cluster.names import partition_of
@@ -26,13 +26,15 @@ KIND = "presence"
 """The kind of the question about all members of some topics."""
 
 RETRY_AFTER = 5.0
-"""Seconds until members are asked for again, when the network did not take the question."""
+"""Seconds until members are asked for again, when the network did not take the question, or a
+process that is alive did not answer it."""
 
 ATTEMPTS = 3
 """How often members are asked for, as long as answers are older than messages that have arrived."""
 
-Ask = Callable[[str, bytes], Awaitable[dict[str, bytes]]]
-"""Asks all other processes, and returns the answers of those that answered."""
+Ask = Callable[[str, bytes], Awaitable[Mapping[str, bytes | None]]]
+"""Asks all other processes that are alive, and returns the answer of each; ``None`` if it gave
+none."""
 
 
 class _Partition:
@@ -59,13 +61,23 @@ class OtherMembers:
         broker: Has the topics.
         relay: Carries the messages.
         ask: Asks all other processes; see `Ask`.
+        is_present: Returns whether the members of a process count. Those of one that has left or
+            died do not, even if it is heard afterwards.
         timers: Calls functions later.
     """
 
-    def __init__(self, broker: SharedBroker, relay: Relay, ask: Ask, timers: Timers) -> None:
+    def __init__(
+        self,
+        broker: SharedBroker,
+        relay: Relay,
+        ask: Ask,
+        is_present: Callable[[str], bool],
+        timers: Timers,
+    ) -> None:
         self._broker = broker
         self._relay = relay
         self._ask = ask
+        self._is_present = is_present
         self._timers = timers
         self._partitions: dict[int, _Partition] = {}
         self._tasks = Tasks()
@@ -118,12 +130,13 @@ class OtherMembers:
             self._learn(number, partition)
 
     def drop_process(self, process: str) -> None:
-        """Forget the members of a process that has died."""
+        """Forget the members of a process that has left or died, and is no longer present."""
+        for partition in self._partitions.values():
+            partition.heard.pop(process, None)
         self._tasks.start(self._drop_process(process))
 
     async def _drop_process(self, process: str) -> None:
-        for partition in list(self._partitions.values()):
-            partition.heard.pop(process, None)
+        for number, partition in list(self._partitions.items()):
             for name in list(partition.topics):
                 members = members_of(self._broker, name)
                 if members is not None:
@@ -131,6 +144,8 @@ class OtherMembers:
                         for who in some:
                             members.set_remote(process, who, None, 0)
                         await self._turns.wait()
+            if process in partition.heard:  # it is back, and what it said has just been dropped
+                self._learn(number, partition)
 
     async def stop(self) -> None:
         """Ask for nothing any more."""
@@ -143,6 +158,8 @@ class OtherMembers:
         if partition is None or message is None:
             return
         process, sequence, topics = message.process, message.sequence, message.topics
+        if not self._is_present(process):
+            return  # all its members are asked for when it joins
         heard = partition.heard.get(process)
         if heard is not None and sequence <= heard:
             return
@@ -167,42 +184,57 @@ class OtherMembers:
                 self._learn(number, partition)
 
     async def _ask_for_members(self, number: int, partition: _Partition) -> None:
-        attempts = 0
+        attempts, is_answered = 0, True
         try:
             if not partition.is_subscribed:
                 partition.is_subscribed = True  # or will be with the next connection
                 await self._relay.subscribe(channel_of(number), partial(self._on_message, number))
-            while partition.is_doubtful:
+            while partition.is_doubtful and partition.topics:
                 partition.is_doubtful = False
                 attempts += 1
-                names = list(partition.topics)
-                answers = await self._ask(KIND, encode(names))
-                for process, answer in answers.items():
-                    state = decode_state(answer)
-                    if state is None:
-                        continue
-                    sequence = state.sequences.get(number, 0)
-                    if sequence < partition.heard.get(process, 0) and attempts < ATTEMPTS:
-                        partition.is_doubtful = True
-                        continue
-                    partition.heard[process] = sequence
-                    await self._adopt(partition, process, state)
-                    partition.is_doubtful |= partition.heard.get(process) != sequence
-                partition.known |= partition.topics.intersection(names)
+                is_answered = await self._ask_once(number, partition, attempts)
         except RelayError:
-            partition.is_doubtful = True
-            self._timers.later(RETRY_AFTER, self._learn_doubtful)
+            is_answered = False
         finally:
             partition.asking = None
+        if not is_answered:
+            partition.is_doubtful = True
+            self._timers.later(RETRY_AFTER, self._learn_doubtful)
+
+    async def _ask_once(self, number: int, partition: _Partition, attempt: int) -> bool:
+        """Ask all processes for their members, and return whether each has answered."""
+        names = list(partition.topics)
+        answers = await self._ask(KIND, encode(names))
+        is_answered = True
+        for process, answer in answers.items():
+            if not self._is_present(process):
+                continue
+            if answer is None:
+                is_answered = False
+                continue
+            state = decode_state(answer)
+            if state is None:
+                continue
+            sequence = state.sequences.get(number, 0)
+            if sequence < partition.heard.get(process, 0) and attempt < ATTEMPTS:
+                partition.is_doubtful = True
+                continue
+            partition.heard[process] = sequence
+            await self._adopt(partition, process, state)
+            partition.is_doubtful |= partition.heard.get(process) != sequence
+        partition.known |= partition.topics.intersection(names)
+        return is_answered
 
     async def _adopt(self, partition: _Partition, process: str, state: State) -> None:
-        """Replace the members of a process by its answer, in slices."""
+        """Replace the members of a process by its answer, in slices, while it is present."""
         for name, said in state.topics.items():
             members = members_of(self._broker, name) if name in partition.topics else None
             if members is None:
                 continue
             gone = set(members.remote_members(process)) if state.complete else set()
             for some in slices(said):
+                if not self._is_present(process):
+                    return
                 for each in some:
                     who = who_of(each)
                     gone.discard(who)

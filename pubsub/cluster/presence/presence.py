@@ -5,6 +5,8 @@ which it has subscribers. A message has the new state of a member, so a second c
 where a message may be missing, all members are asked for.
 """
 
+from collections.abc import Callable
+
 from pubsub.cluster.presence.others import Ask, OtherMembers
 from pubsub.cluster.presence.own import OwnMembers, members_of
 from pubsub.cluster.presence.timers import Timers
@@ -22,13 +24,16 @@ class RemotePresence:
 
     Guarantees:
         While a topic has subscribers here, its members are those of all processes, at most a moment
-        ago. A change that was missed is made up for within `CONFIRM_AFTER`, and after a connection.
+        ago. A change that was missed is made up for within `CONFIRM_AFTER`, and after a connection;
+        if a process does not answer then, it is asked again every `RETRY_AFTER`. The members of a
+        process that is not present are not kept.
 
     Args:
         process: The id of this process.
         broker: The broker of this process; its changes of presence are exported to here.
         relay: Carries the messages.
         ask: Asks all other processes; see `Ask`.
+        is_present: Returns whether the clients of another process count as present.
         call_later: Calls a function after some seconds.
     """
 
@@ -39,6 +44,7 @@ class RemotePresence:
         relay: Relay,
         ask: Ask,
         *,
+        is_present: Callable[[str], bool],
         call_later: CallLater = on_running_loop,
     ) -> None:
         self._process = process
@@ -47,7 +53,7 @@ class RemotePresence:
         self._ask = ask
         self._timers = Timers(call_later)
         self._own = OwnMembers(process, broker, relay, self._timers)
-        self._others = OtherMembers(broker, relay, ask, self._timers)
+        self._others = OtherMembers(broker, relay, ask, is_present, self._timers)
         self._candidates: set[str] = set()
         """Topics whose members may not be needed any more."""
         self._expiring: set[str] = set()
@@ -73,8 +79,8 @@ class RemotePresence:
     async def prepare(self, name: str) -> None:
         """Get the members of other processes, before a client subscribes and sees them.
 
-        They stay known for at least `KEEP` seconds. Without the network, and for processes that do
-        not answer, only members are known of which a message has arrived before.
+        They stay known for at least `KEEP` seconds. Without the network, and of processes that have
+        not answered yet, only members are known of which a message has arrived before.
         """
         if members_of(self._broker, name) is not None:
             self._others.want(name)
@@ -109,7 +115,7 @@ class RemotePresence:
         self._forget_later(name)
 
     def drop_process(self, process: str) -> None:
-        """Forget the members of a process that has died."""
+        """Forget the members of a process that is no longer present."""
         self._others.drop_process(process)
 
     async def stop(self) -> None:
