@@ -77,7 +77,9 @@ def test_frames() -> None:
 
 def test_notice_of_a_reset_position() -> None:
     """The notice that a topic begins again has the new position, in the documented order."""
-    text = replies.encode_position_reset("orders", "k3Lm90Qe").text
+    notice = replies.encode_position_reset("orders", "k3Lm90Qe")
+    assert (notice.topic, notice.position) == ("orders", ("k3Lm90Qe", 0))
+    text = notice.text
     ts = json.loads(text)["ts"]
     assert text == (
         '{"type":"info","topic":"orders","msg":"position_reset","epoch":"k3Lm90Qe","offset":0,'
