@@ -2,15 +2,15 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History
 from pubsub.core.loss import Loss
 from pubsub.core.publication import Frame
 
-Own = tuple[str, ...]
-"""The ids under which a reader has published: its own, and its former one after a reconnection."""
+Own = Container[str | None]
+"""The names under which a reader has published, also before a reconnection; see `History`."""
 
 
 class Replay:
@@ -68,11 +68,11 @@ class Replay:
         """Return a replay of the newest ``count`` events that the reader did not publish."""
         passed: list[int] = []
         number, found, after = history.end, 0, history.gone
-        for frame, publisher_id in history.newest_first():
+        for frame, publisher in history.newest_first():
             if found == count:
                 after = frame.offset
                 break
-            if publisher_id in own:
+            if publisher in own:
                 passed.append(number)
             else:
                 found += 1
@@ -94,8 +94,8 @@ class Replay:
         events = history.between(start, history.end)
         passed = [
             number
-            for number, (_, publisher_id) in enumerate(events, start=start + 1)
-            if publisher_id in own
+            for number, (_, publisher) in enumerate(events, start=start + 1)
+            if publisher in own
         ]
         end, last = history.end, history.offset
         replay = cls(history, counters, start, end, passed, last=last, after=offset)
