@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from pubsub.core.loss import Loss
+from pubsub.core.loss import Gap, Loss
 from pubsub.core.notices import Member as PresentMember
 from pubsub.core.notices import Notice, Who
 from pubsub.core.publication import Frame, Position, Publication, Reset
@@ -175,7 +175,11 @@ def encode_error(
 
 
 def encode_loss(loss: Loss) -> Frame:
-    """Encode the notice that a slow client has lost events of a topic."""
+    """Encode the notice that a client has lost events of a topic: by being slow, or by a gap."""
+    if isinstance(loss, Gap):
+        if loss.is_bound:
+            return encode_relay_gap(loss.topic, at_most=loss.dropped)
+        return encode_relay_gap(loss.topic, dropped=loss.dropped)
     message = f"{loss.dropped} message{'s' if loss.dropped > 1 else ''} dropped"
     return _frame(
         Error(

@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import KeptFrame
-from pubsub.core.loss import Loss
+from pubsub.core.loss import Gap, Loss
 from pubsub.core.notices import Member as Present
 from pubsub.core.notices import Notice, Who
 from pubsub.core.publication import Position, Publication
@@ -113,6 +113,16 @@ def test_notice_of_a_bounded_loss_between_processes() -> None:
     assert notice["error"]["message"] == "at most 3 messages from another process were lost"
     assert notice["at_most"] == 3
     assert list(notice) == ["type", "topic", "error", "at_most", "ts"]
+
+
+@pytest.mark.parametrize(("is_bound", "field"), [(False, "dropped"), (True, "at_most")])
+def test_later_notice_of_a_loss_between_processes(is_bound: bool, field: str) -> None:
+    """A loss between processes has the same notice if there was no room for it at once."""
+    gap = Gap("t", 3)
+    gap.is_bound = is_bound
+    at_once = replies.encode_relay_gap("t", **{field: 3})
+    later = json.loads(replies.encode_loss(gap).text)
+    assert later == {**json.loads(at_once.text), "ts": later["ts"]}
 
 
 def test_notice_of_a_loss_with_offsets() -> None:
