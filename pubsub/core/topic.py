@@ -61,6 +61,9 @@ class Subscribed(NamedTuple):
     presence: Notice | None = None
     """Who is there, for a subscriber that asked."""
 
+    passed: int = 0
+    """The number of the subscriber's own messages that were looked at and left out."""
+
     @property
     def replayed(self) -> int:
         """The number of events in the replay."""
@@ -247,9 +250,9 @@ class Topic:
         if recover is not None and self._can_recover(history, recover.since, limit):
             own = _names_of(reader, recover.client_id)
             missed = Replay.of_all_after(recover.since.offset, history, self.counters, own)
-            return Subscribed(missed, position, True)
+            return _beginning(missed, position, True)
         replay = Replay.of_newest(last_n, history, self.counters, _names_of(reader))
-        return Subscribed(replay, position, None if recover is None else False)
+        return _beginning(replay, position, None if recover is None else False)
 
     def history_page(self, since: Position | None, limit: int) -> HistoryPage:
         """Return kept messages; see `Broker.history`.
@@ -297,6 +300,11 @@ class Topic:
 
     def __repr__(self) -> str:
         return f"<Topic {self.name!r}, {len(self.subscribers)} subscribers>"
+
+
+def _beginning(replay: Replay, position: Position, recovered: bool | None) -> Subscribed:
+    past = replay if replay.remaining else None
+    return Subscribed(past, position, recovered, passed=replay.own)
 
 
 def _names_of(reader: Client, former_id: str | None = None) -> frozenset[str]:
