@@ -8,6 +8,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from pubsub.auth import handshake
 from pubsub.connection.connection import Connection
 from pubsub.core.publication import Frame
+from pubsub.protocol.codes import Close
 from pubsub.runtime import Runtime, get_runtime
 from pubsub.transport import accept
 from pubsub.transport.base import Receive, Send
@@ -45,16 +46,24 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.base_send = send
         await receive()  # websocket.connect
         try:
-            await self.connect()
-        except AcceptConnection:
-            await self.accept()
-        except DenyConnection:
-            await self.close()
+            await self._connect()
+        except BaseException:
+            if self.connection is not None:  # it is a client already, and will not be served
+                self.connection.close(Close.INTERNAL)
+            raise
         if self.connection is not None:
             try:
                 await self.connection.run()
             finally:
                 await self.disconnect(self.connection.transport.close_code)
+
+    async def _connect(self) -> None:
+        try:
+            await self.connect()
+        except AcceptConnection:
+            await self.accept()
+        except DenyConnection:
+            await self.close()
 
     async def connect(self) -> None:
         """Accept the client, with the subprotocol ``chatroom.v1`` if the client offers it."""

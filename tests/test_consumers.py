@@ -147,6 +147,43 @@ async def test_unsupported_calls_in_the_handshake(way: str, message: str) -> Non
         await socket.connect()
 
 
+class Failing(ChatConsumer):
+    """A consumer whose `connect` fails once the client is accepted."""
+
+    error: BaseException
+
+    async def connect(self) -> None:
+        """Accept, and raise the exception that a test has chosen."""
+        await super().connect()
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), asyncio.CancelledError()])
+async def test_subclass_that_fails_after_it_has_accepted(error: BaseException) -> None:
+    """The client is closed with 1011 and leaves the broker, and the server gets the exception."""
+    runtime = make_runtime()
+    consumer = Failing(runtime)
+    consumer.error = error
+    sent: list[dict[str, Any]] = []
+    closed = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if message["type"] == "websocket.close":
+            closed.set()
+
+    with pytest.raises(type(error)):
+        await consumer({"type": "websocket"}, receive, send)
+    assert runtime.broker.client_count == 0
+    async with asyncio.timeout(10):
+        await closed.wait()
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.close"]
+    assert sent[1]["code"] == 1011
+
+
 # --- After the handshake ---
 
 

@@ -23,11 +23,12 @@ def tell_count(broker: SharedBroker, name: str, lost: int, *, since: float) -> N
     exact: Frame | None = None
     bound: Frame | None = None
     for client, outbox in topic.subscribers.items():
-        if client.topics[name] < since:
-            notice = exact = exact or encode_relay_gap(name, dropped=lost)
-        else:
+        is_bound = client.topics[name] >= since
+        if is_bound:
             notice = bound = bound or encode_relay_gap(name, at_most=lost)
-        outbox.put_gap(notice, topic.counters, lost)
+        else:
+            notice = exact = exact or encode_relay_gap(name, dropped=lost)
+        outbox.put_gap(notice, topic.counters, lost, is_bound=is_bound)
 
 
 def tell_bound(broker: SharedBroker, name: str, at_most: int) -> None:
@@ -36,7 +37,7 @@ def tell_bound(broker: SharedBroker, name: str, at_most: int) -> None:
     if topic is not None and topic.subscribers:
         notice = encode_relay_gap(name, at_most=at_most)
         for outbox in topic.subscribers.values():
-            outbox.put_gap(notice, topic.counters, at_most)
+            outbox.put_gap(notice, topic.counters, at_most, is_bound=True)
 
 
 def tell_kept(broker: SharedBroker, name: str, at_most: int) -> None:
@@ -45,7 +46,7 @@ def tell_kept(broker: SharedBroker, name: str, at_most: int) -> None:
     if topic is not None and topic.subscribers:
         notice = encode_relay_gap(name, at_most=at_most)
         for outbox in topic.subscribers.values():
-            outbox.put_gap(notice, topic.counters, at_most)
+            outbox.put_gap(notice, topic.counters, at_most, is_bound=True)
 
 
 def _topic(broker: SharedBroker, name: str) -> Topic | None:

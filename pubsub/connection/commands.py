@@ -73,6 +73,7 @@ def subscribe(issuer: Issuer, command: Subscribe) -> int:
         return 0
     client.outbox.put_reply(encode_subscribed(topic, request_id, subscribed, client.id))
     cost = subscribed.replayed * fairness.REPLAYED_EVENT
+    cost += subscribed.passed * fairness.PASSED_EVENT
     if subscribed.presence is not None:
         cost += answer_presence(client, subscribed.presence)
     if subscribed.replay is not None:

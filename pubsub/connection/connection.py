@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from pubsub import fairness, logs
 from pubsub.auth.errors import AccessError
@@ -18,6 +18,7 @@ from pubsub.connection.postponed import Postponed
 from pubsub.connection.rate import MalformedLimit, RateLimit
 from pubsub.connection.session import Session
 from pubsub.core.errors import InvalidTopicName, PubSubError
+from pubsub.core.names import validate_name
 from pubsub.core.options import Overflow
 from pubsub.core.publication import Publication
 from pubsub.protocol.codes import Close, ErrorCode
@@ -286,13 +287,12 @@ class Connection:
         self._runtime.tally.count_failure(command, code)
         if isinstance(error, AccessError):
             self.count_access_error(error)
-        topic = UNSET if isinstance(error, InvalidTopicName) else getattr(command, "topic", UNSET)
         self.outbox.put_reply(
             encode_error(
                 code,
                 text,
                 request_id=command.request_id,
-                topic=topic,
+                topic=_valid_topic(command),
                 unknown_fate=isinstance(error, PubSubError) and has_unknown_fate(error),
             )
         )
@@ -472,3 +472,12 @@ class Connection:
     def end_subscription(self, topic: str) -> None:
         """Unsubscribe the client from a topic that it may not read any more."""
         self.broker.unsubscribe(self.client, topic)
+
+
+def _valid_topic(command: AnyCommand) -> str | UnsetType:
+    """Return the topic of a command, unless it has none or the name is invalid."""
+    topic: str | UnsetType = getattr(command, "topic", UNSET)
+    try:
+        return UNSET if topic is UNSET else validate_name(topic)
+    except InvalidTopicName:
+        return UNSET

@@ -15,6 +15,7 @@ from pubsub.auth.errors import AccessError, ExpiredToken, Forbidden, Unauthorize
 from pubsub.auth.identity import Identity
 from pubsub.connection.postponed import Postponed
 from pubsub.core.client import Client
+from pubsub.core.names import MAX_NAME_LENGTH, validate_name
 from pubsub.protocol import replies
 from pubsub.protocol.codes import Close, ErrorCode
 from pubsub.tally import AuthFailure
@@ -139,6 +140,7 @@ class Session:
 
         Raises:
             Unauthorized: The client has to authenticate first.
+            InvalidTopicName: The name is invalid, and nobody has been asked about it.
             Forbidden: The credentials of the client do not cover this.
             Postponed: The authorizer has to be asked about this first; see `decide`.
         """
@@ -146,12 +148,16 @@ class Session:
         if self._user is not None:
             allowed = self._answers.get((action, topic))
             if allowed is None:
+                validate_name(topic)  # whatever is asked about is kept
                 raise Postponed(lambda: self.decide(action, topic))
         else:
+            if len(topic) > MAX_NAME_LENGTH:  # the time to match it is proportional to its length
+                validate_name(topic)
             rights = identity.subscribe if action == "subscribe" else identity.publish
             allowed = rights.cover(topic)
         if allowed:
             return identity
+        validate_name(topic)
         if identity.user is None:
             raise Unauthorized("authenticate first: this is not open to everyone")
         raise Forbidden(_REFUSALS[action])

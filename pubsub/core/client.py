@@ -50,3 +50,12 @@ class Client(Publisher):
 
     def __repr__(self) -> str:
         return f"<Client {self.id}, {len(self.topics)} topics, {self.outbox!r}>"
+
+
+def shared_name(client_id: str, user: str | None) -> str:
+    """Return the name of a publisher in a history that several processes share.
+
+    A publisher can give the id of a client in another process as its own. Only together with its
+    user, which nobody can choose, it tells whose a message is. No client id is such a name.
+    """
+    return f"{client_id} {'' if user is None else user}"

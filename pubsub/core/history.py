@@ -98,7 +98,7 @@ class KeptFrame(Frame):
 
 
 Entry = tuple[KeptFrame, str | None]
-"""A kept event, and the id of its publisher."""
+"""A kept event, and the name of its publisher."""
 
 
 def _offset_of(entry: Entry) -> int:
@@ -108,8 +108,9 @@ def _offset_of(entry: Entry) -> int:
 class History:
     """The newest ``capacity`` events of one topic.
 
-    Each event is kept with the id of its publisher, not with the `Client`, so that the history
-    does not keep a disconnected client in memory.
+    Each event is kept with the name of its publisher, not with the `Client`, so that the history
+    does not keep a disconnected client in memory. That is the id of the client, whose user was
+    checked, or among several processes a `shared_name`.
 
     An event has a number here, which grows by one with each event and by which it is found in
     constant time, and the offset that clients know. In one process the two are equal. Offsets that
@@ -164,12 +165,12 @@ class History:
             self.evict_oldest()
         self.gone = self.offset = offset
 
-    def append(self, frame: KeptFrame, publisher_id: str | None, age: float = 0.0) -> None:
+    def append(self, frame: KeptFrame, publisher: str | None, age: float = 0.0) -> None:
         """Keep an event; evict the oldest one if there are too many.
 
         Args:
             frame: The event.
-            publisher_id: The id of its publisher.
+            publisher: The name of its publisher.
             age: Seconds since the event was accepted.
         """
         events, budget = self._events, self._budget
@@ -178,7 +179,7 @@ class History:
             self._born.append(budget.clock() - age)
         if len(events) - self._evicted == self.capacity:
             self.evict_oldest()
-        events.append((frame, publisher_id))
+        events.append((frame, publisher))
         self.end += 1
         self.offset = frame.offset
         size = frame.size + OVERHEAD

@@ -11,7 +11,7 @@ class Loss:
         last: The offset of the last one. Between the two there may be events that were not lost.
     """
 
-    __slots__ = ("dropped", "first", "last", "topic")
+    __slots__ = ("dropped", "first", "is_bound", "last", "topic")
 
     def __init__(
         self, topic: str, dropped: int = 0, first: int | None = None, last: int | None = None
@@ -20,6 +20,8 @@ class Loss:
         self.dropped = dropped
         self.first = first
         self.last = last
+        self.is_bound = False
+        """Whether ``dropped`` is only the largest possible number."""
 
     def add(self, offset: int | None) -> None:
         """Include one more event, which is later than all before."""
@@ -29,4 +31,13 @@ class Loss:
             self.first = offset
 
     def __repr__(self) -> str:
-        return f"<Loss of {self.dropped} events of {self.topic!r}>"
+        return f"<{type(self).__name__} of {self.dropped} events of {self.topic!r}>"
+
+
+class Gap(Loss):
+    """Events of one topic that were lost on their way here, of which the client was not notified.
+
+    Its outbox was full when they were missed.
+    """
+
+    __slots__ = ()

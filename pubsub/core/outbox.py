@@ -7,12 +7,12 @@ from typing import NoReturn
 from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, KeptFrame
-from pubsub.core.loss import Loss
+from pubsub.core.loss import Gap, Loss
 from pubsub.core.options import Overflow
 from pubsub.core.publication import Frame
 from pubsub.core.replay import CatchUp, Replay
 
-Losses = dict[tuple[str, History | None, Overflow], Loss]
+Losses = dict[tuple[str, History | None, Overflow, type[Loss]], Loss]
 """What was lost of each topic; a topic that was created again has offsets of its own."""
 
 
@@ -184,16 +184,19 @@ class Outbox(asyncio.Queue[Frame]):
         self._put(frame)
         return True
 
-    def put_gap(self, notice: Frame, counters: TopicCounters, events: int) -> None:
+    def put_gap(
+        self, notice: Frame, counters: TopicCounters, events: int, *, is_bound: bool
+    ) -> None:
         """Put the notice that events of a topic were lost on their way here.
 
-        If the outbox is full and cannot be flushed, they are reported as part of the loss that the
-        topic's subscriber is told of when there is room again, and the policy of the topic applies.
+        If the outbox is full and cannot be flushed, the policy of the topic applies, and a notice
+        of all these events together follows when there is room again.
 
         Args:
             notice: The notice.
             counters: Those of the topic, which do not change: the events were never offered.
-            events: The number of lost events, or the largest possible one.
+            events: The number of lost events.
+            is_bound: Whether that is only the largest possible number.
         """
         if self.put_notice(notice) or self._closed:
             return
@@ -202,8 +205,9 @@ class Outbox(asyncio.Queue[Frame]):
         else:
             losses = self._lost = self._lost or {}
             self._limit = 0
-        self._loss_in(losses, counters, None).dropped += events
-        self.dropped += events
+        gap = self._loss_in(losses, counters, None, Gap)
+        gap.dropped += events
+        gap.is_bound |= is_bound
 
     def put_replay(self, replay: Replay) -> None:
         """Put past events ahead of the live ones that follow."""
@@ -453,11 +457,17 @@ class Outbox(asyncio.Queue[Frame]):
         del resets[counters]
         return False
 
-    def _loss_in(self, losses: Losses, counters: TopicCounters, history: History | None) -> Loss:
-        topic = counters.topic, history, counters.overflow
+    def _loss_in(
+        self,
+        losses: Losses,
+        counters: TopicCounters,
+        history: History | None,
+        kind: type[Loss] = Loss,
+    ) -> Loss:
+        topic = counters.topic, history, counters.overflow, kind
         loss = losses.get(topic)
         if loss is None:
-            loss = losses[topic] = Loss(counters.topic)
+            loss = losses[topic] = kind(counters.topic)
             self._on_overflow(counters.overflow)
         return loss
 

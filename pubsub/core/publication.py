@@ -59,6 +59,23 @@ class Position(NamedTuple):
     """That of the last message before this place; 0 before the first one."""
 
 
+class Reset(Frame):
+    """The notice that a topic begins again, with a new epoch and no messages.
+
+    Args:
+        payload: The encoded notice.
+        topic: The name of the topic.
+        position: Its new position.
+    """
+
+    __slots__ = ("position", "topic")
+
+    def __init__(self, payload: bytes, topic: str, position: Position) -> None:
+        super().__init__(payload)
+        self.topic = topic
+        self.position = position
+
+
 class Publication:
     """A message as its topic accepted it.
 

@@ -2,15 +2,15 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History
 from pubsub.core.loss import Loss
 from pubsub.core.publication import Frame
 
-Own = tuple[str, ...]
-"""The ids under which a reader has published: its own, and its former one after a reconnection."""
+Own = Container[str | None]
+"""The names under which a reader has published, also before a reconnection; see `History`."""
 
 
 class Replay:
@@ -62,30 +62,30 @@ class Replay:
         """Bytes that it counts for in an outbox as long as it is there."""
 
     @classmethod
-    def of_newest(
-        cls, count: int, history: History, counters: TopicCounters, own: Own
-    ) -> "Replay | None":
-        """Return a replay of the newest ``count`` events that the reader did not publish."""
+    def of_newest(cls, count: int, history: History, counters: TopicCounters, own: Own) -> "Replay":
+        """Return a replay of the newest ``count`` events that the reader did not publish.
+
+        It looks at all that the reader has published after them.
+        """
         passed: list[int] = []
         number, found, after = history.end, 0, history.gone
-        for frame, publisher_id in history.newest_first():
+        for frame, publisher in history.newest_first():
             if found == count:
                 after = frame.offset
                 break
-            if publisher_id in own:
+            if publisher in own:
                 passed.append(number)
             else:
                 found += 1
             number -= 1
         passed.reverse()
         end, last = history.end, history.offset
-        replay = cls(history, counters, number, end, passed, last=last, after=after)
-        return replay if replay.remaining else None
+        return cls(history, counters, number, end, passed, last=last, after=after)
 
     @classmethod
     def of_all_after(
         cls, offset: int, history: History, counters: TopicCounters, own: Own
-    ) -> "Replay | None":
+    ) -> "Replay":
         """Return a replay of all events after ``offset`` that the reader did not publish.
 
         They must all be kept; see `History.gone`.
@@ -94,17 +94,21 @@ class Replay:
         events = history.between(start, history.end)
         passed = [
             number
-            for number, (_, publisher_id) in enumerate(events, start=start + 1)
-            if publisher_id in own
+            for number, (_, publisher) in enumerate(events, start=start + 1)
+            if publisher in own
         ]
         end, last = history.end, history.offset
-        replay = cls(history, counters, start, end, passed, last=last, after=offset)
-        return replay if replay.remaining else None
+        return cls(history, counters, start, end, passed, last=last, after=offset)
 
     @property
     def remaining(self) -> int:
         """The number of events that the client has yet to receive."""
         return self._end - self._next - len(self._own)
+
+    @property
+    def own(self) -> int:
+        """The number of the client's own messages among the events that it has yet to pass."""
+        return len(self._own)
 
     def skip_lost(self) -> Loss | None:
         """Skip and count the events that the history no longer keeps, if there are any."""

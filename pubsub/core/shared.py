@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pubsub.core.broker import Broker
-from pubsub.core.client import Client
+from pubsub.core.client import Client, shared_name
 from pubsub.core.configuration import Configuration
 from pubsub.core.loss import Loss
 from pubsub.core.members import Export
@@ -132,14 +132,15 @@ class SharedBroker(Broker):
             name: The topic, which must exist and keep history.
             event: The encoded event, with its offset.
             offset: Its offset, which must be above those of all events before.
-            publisher_id: See `deliver`.
+            publisher_id: See `deliver`. The message is not replayed to this client either.
             user: See `deliver`.
             age: Seconds since it was accepted, by which it expires.
         """
         self._check_caller()
         deliver = self._topics[name].deliver_kept
         publisher = self._own_client(publisher_id, user)
-        self._deliver(deliver, event, offset, publisher_id, publisher, age)
+        name_kept = None if publisher_id is None else shared_name(publisher_id, user)
+        self._deliver(deliver, event, offset, name_kept, publisher, age)
 
     def _deliver(self, deliver: Callable[..., Any], *arguments: Any) -> Any:
         self._delivering = True

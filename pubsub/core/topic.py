@@ -5,7 +5,7 @@ import string
 from time import time_ns
 from typing import NamedTuple
 
-from pubsub.core.client import Client, Publisher
+from pubsub.core.client import Client, Publisher, shared_name
 from pubsub.core.counters import TopicCounters, TopicStatistics, TotalCounters
 from pubsub.core.errors import NoHistory
 from pubsub.core.history import History, KeptFrame
@@ -60,6 +60,9 @@ class Subscribed(NamedTuple):
 
     presence: Notice | None = None
     """Who is there, for a subscriber that asked."""
+
+    passed: int = 0
+    """The number of the subscriber's own messages that were looked at and left out."""
 
     @property
     def replayed(self) -> int:
@@ -187,7 +190,7 @@ class Topic:
         self,
         event: bytes,
         offset: int,
-        publisher_id: str | None,
+        publisher_name: str | None,
         publisher: Publisher | None,
         age: float = 0.0,
     ) -> None:
@@ -196,14 +199,15 @@ class Topic:
         Args:
             event: The encoded event.
             offset: Its offset, which must be above that of all events before.
-            publisher_id: The id of the publishing client, in whatever process; or ``None``.
+            publisher_name: The `shared_name` of the publishing client, in whatever process; or
+                ``None``.
             publisher: The client of this process that gets no copy, if there is one.
             age: Seconds since it was accepted.
         """
         history = self.history
         assert history is not None  # noqa: S101  # only such topics share an order
         frame = KeptFrame(event, self.counters, history, offset)
-        history.append(frame, publisher_id, age)
+        history.append(frame, publisher_name, age)
         self._offer(frame, publisher)
 
     def count_accepted(self) -> None:
@@ -244,11 +248,11 @@ class Topic:
         if history is None or position is None:
             return NOTHING_PAST if recover is None else Subscribed(recovered=False)
         if recover is not None and self._can_recover(history, recover.since, limit):
-            own = (reader.id,) if recover.client_id is None else (reader.id, recover.client_id)
+            own = _names_of(reader, recover.client_id)
             missed = Replay.of_all_after(recover.since.offset, history, self.counters, own)
-            return Subscribed(missed, position, True)
-        replay = Replay.of_newest(last_n, history, self.counters, (reader.id,))
-        return Subscribed(replay, position, None if recover is None else False)
+            return _beginning(missed, position, True)
+        replay = Replay.of_newest(last_n, history, self.counters, _names_of(reader))
+        return _beginning(replay, position, None if recover is None else False)
 
     def history_page(self, since: Position | None, limit: int) -> HistoryPage:
         """Return kept messages; see `Broker.history`.
@@ -296,6 +300,17 @@ class Topic:
 
     def __repr__(self) -> str:
         return f"<Topic {self.name!r}, {len(self.subscribers)} subscribers>"
+
+
+def _beginning(replay: Replay, position: Position, recovered: bool | None) -> Subscribed:
+    past = replay if replay.remaining else None
+    return Subscribed(past, position, recovered, passed=replay.own)
+
+
+def _names_of(reader: Client, former_id: str | None = None) -> frozenset[str]:
+    """Return the names under which a reader has published, also with its former id."""
+    ids = (reader.id,) if former_id is None else (reader.id, former_id)
+    return frozenset(ids).union(shared_name(client_id, reader.user) for client_id in ids)
 
 
 def new_epoch() -> str:

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from pubsub.core.loss import Loss
+from pubsub.core.loss import Gap, Loss
 from pubsub.core.notices import Member as PresentMember
 from pubsub.core.notices import Notice, Who
-from pubsub.core.publication import Frame, Publication
+from pubsub.core.publication import Frame, Position, Publication, Reset
 from pubsub.core.topic import HistoryPage, Subscribed
 from pubsub.protocol.codes import ErrorCode
 from pubsub.protocol.messages import (
@@ -175,7 +175,11 @@ def encode_error(
 
 
 def encode_loss(loss: Loss) -> Frame:
-    """Encode the notice that a slow client has lost events of a topic."""
+    """Encode the notice that a client has lost events of a topic: by being slow, or by a gap."""
+    if isinstance(loss, Gap):
+        if loss.is_bound:
+            return encode_relay_gap(loss.topic, at_most=loss.dropped)
+        return encode_relay_gap(loss.topic, dropped=loss.dropped)
     message = f"{loss.dropped} message{'s' if loss.dropped > 1 else ''} dropped"
     return _frame(
         Error(
@@ -296,9 +300,10 @@ def encode_topic_deleted(topic: str) -> Frame:
     return _frame(Info(topic=topic, msg="topic_deleted", ts=timestamp()))
 
 
-def encode_position_reset(topic: str, epoch: str) -> Frame:
+def encode_position_reset(topic: str, epoch: str) -> Reset:
     """Encode the notice that a topic's order was lost, and begins again with a new epoch."""
-    return _frame(Info(topic=topic, msg="position_reset", epoch=epoch, offset=0, ts=timestamp()))
+    info = Info(topic=topic, msg="position_reset", epoch=epoch, offset=0, ts=timestamp())
+    return Reset(_encoder.encode(info), topic, Position(epoch, 0))
 
 
 def encode_authenticated(

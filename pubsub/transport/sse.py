@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from pubsub.core.publication import Frame, Position
+from pubsub.core.publication import Frame, Position, Reset
 from pubsub.transport.base import Reason
 
 HEADERS = (
@@ -59,7 +59,7 @@ class Bookmark:
         }
         first = next(iter(self._epochs.values()), b"")
         self.only_epoch = first if len(positions) < 2 else None
-        """What the ids depend on besides the events: the epoch of the only topic with history,
+        """What the ids depend on besides the frames: the epoch of the only topic with history,
         nothing (``b""``) without one, and ``None`` if they depend on the stream itself."""
 
     def move(self, topic: str, offset: int) -> bytes:
@@ -68,6 +68,14 @@ class Bookmark:
             return b""
         self._positions[topic] = b"%b:%d" % (self._epochs[topic], offset)
         return self.field()
+
+    def begin_again(self, topic: str, position: Position) -> bytes:
+        """Note that a topic has a new epoch; return the ``id`` field of the notice."""
+        if topic in self._epochs:
+            self._epochs[topic] = epoch = position.epoch.encode()
+            if self.only_epoch is not None:
+                self.only_epoch = epoch
+        return self.move(topic, position.offset)
 
     def field(self) -> bytes:
         """Return the ``id`` field with all positions; nothing if no topic keeps history."""
@@ -82,7 +90,8 @@ _last_joined: tuple[Sequence[Frame], bytes | None, bytes] = ((), b"", b"")
 def serialize(batch: Sequence[Frame], bookmark: Bookmark) -> bytes:
     """Return a batch as the text of events, and move the bookmark behind them.
 
-    All readers of one topic get the same text in turn, so the last result is kept.
+    All readers of one topic get the same text in turn, so the last result is kept, except where a
+    topic begins again: that has to reach each bookmark.
     """
     global _last_joined
     epoch = bookmark.only_epoch
@@ -91,7 +100,8 @@ def serialize(batch: Sequence[Frame], bookmark: Bookmark) -> bytes:
     last, last_epoch, text = _last_joined
     if batch != last or epoch != last_epoch:
         text = _join(batch, bookmark)
-        _last_joined = batch, epoch, text
+        if bookmark.only_epoch == epoch:
+            _last_joined = batch, epoch, text
     return text
 
 
@@ -100,8 +110,11 @@ def _join(batch: Sequence[Frame], bookmark: Bookmark) -> bytes:
     for frame in batch:
         if frame.offset is not None and frame.counters is not None:
             pieces.append(bookmark.move(frame.counters.topic, frame.offset))
-        elif frame.counters is None and _is_ack(frame):
-            pieces.append(bookmark.field())
+        elif frame.counters is None:
+            if isinstance(frame, Reset):
+                pieces.append(bookmark.begin_again(frame.topic, frame.position))
+            elif _is_ack(frame):
+                pieces.append(bookmark.field())
         pieces.append(_event(frame))
     return b"".join(pieces)
 

@@ -336,13 +336,13 @@ async def test_end_of_what_is_held_back_is_lost() -> None:
 
 
 async def test_slow_client_is_told_in_the_end() -> None:
-    """A client with a full outbox gets the loss as part of the one that its outbox reports."""
+    """A client with a full outbox gets both losses when there is room, each by its cause."""
     _, one, other = await two(config={"queue_size": 2})
     client = await other.join("t")
     await one.publish_each("t", "1", "2")
     other.relay.drops = 3
     await one.publish_each("t", "3", "4", "5", "6")
-    assert read(client) == ["1", "2", "t lost 4"]
+    assert read(client) == ["1", "2", "t gap 3", "t lost 1"]
 
 
 async def test_late_message_is_not_delivered() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from pubsub import fairness
 from pubsub.connection.commands import GUARDED, OPEN
 from pubsub.protocol.commands import decode_command
@@ -45,6 +47,34 @@ async def test_replays_are_charged_like_deliveries() -> None:
         assert ack["type"] == "ack"
         assert [event["message"]["payload"] for event in events] == [2, 3, 4]
         assert execute(connection, text) == 0  # already subscribed: no second replay
+
+
+@pytest.mark.parametrize(
+    ("last_n", "cost"),
+    [
+        (0, 0),
+        (1, 3 * fairness.PASSED_EVENT + fairness.REPLAYED_EVENT),
+        (9, 5 * fairness.PASSED_EVENT + fairness.REPLAYED_EVENT),
+    ],
+)
+async def test_own_messages_that_a_replay_passes_are_charged(last_n: int, cost: int) -> None:
+    """A client pays for its own messages, too, which are looked at and left out."""
+    async with open_room(history_size=10) as room:
+        transport, connection = await room.connect()
+        publisher, _ = await room.connect()
+        for client, count in ((transport, 2), (publisher, 1), (transport, 3)):
+            client.receive(*[publication()] * count)
+        text = '{"type":"subscribe","topic":"t","last_n":%d}' % last_n
+        assert execute(connection, text) == cost
+
+
+async def test_own_messages_are_charged_if_there_are_no_others() -> None:
+    """A client whose replay is empty pays for its own messages that were looked at."""
+    async with open_room(history_size=10) as room:
+        transport, connection = await room.connect()
+        transport.receive(*[publication()] * 4)
+        text = '{"type":"subscribe","topic":"t","last_n":1}'
+        assert execute(connection, text) == 4 * fairness.PASSED_EVENT
 
 
 async def test_publishing_costs_its_deliveries() -> None:
@@ -91,7 +121,7 @@ async def test_recovering() -> None:
         returned, connection = await room.connect()
         since = f'"epoch":"{ack["epoch"]}","offset":0,"client_id":"{ack["client_id"]}"'
         text = '{"type":"subscribe","topic":"t","recover":{%s}}' % since
-        assert execute(connection, text) == fairness.REPLAYED_EVENT
+        assert execute(connection, text) == fairness.REPLAYED_EVENT + fairness.PASSED_EVENT
         await turn()
         ack, missed = returned.sent
         assert list(ack)[-3:] == ["client_id", "recovered", "replayed"]

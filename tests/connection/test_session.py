@@ -8,6 +8,7 @@ import pytest
 
 from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration, Auth
+from pubsub.auth.identity import Identity, Patterns
 from pubsub.connection import session as sessions
 from pubsub.protocol.codes import Close
 from tests.auth.support import SECRET, TTL, token
@@ -93,6 +94,46 @@ async def test_authenticated_client_is_not_stale() -> None:
         await turn()
         assert timeout.cancelled()
         assert kinds(transport) == ["ack"]
+
+
+async def test_invalid_name_without_credentials() -> None:
+    """A client that has to authenticate first gets UNAUTHORIZED, and no invalid name back."""
+    async with open_room(access()) as room:
+        transport, _ = await room.connect()
+        transport.receive({"type": "subscribe", "topic": "x" * 60_000})
+        await turn()
+        assert kinds(transport) == ["UNAUTHORIZED"]
+        assert "topic" not in transport.sent[0]
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "a b"])
+@pytest.mark.parametrize("rights", ["*", "t"])
+async def test_invalid_name_with_a_token(name: str, rights: str) -> None:
+    """A name that no topic can have is BAD_REQUEST, whatever the token covers."""
+    async with open_room(access()) as room:
+        transport, _ = await room.connect(token=token(subscribe=[rights], publish=[rights]))
+        transport.receive({"type": "subscribe", "topic": name}, publication(name))
+        await turn()
+        assert kinds(transport) == ["BAD_REQUEST"] * 2
+        assert not any("topic" in error for error in transport.sent)
+
+
+class Unmatched(Patterns):
+    """Rights of which nothing may be compared with a name."""
+
+    def cover(self, topic: str) -> bool:
+        """Fail the test."""
+        raise AssertionError
+
+
+async def test_too_long_name_is_not_matched() -> None:
+    """A name that is too long costs no comparison with the patterns of a token."""
+    async with open_room(access()) as room:
+        transport, connection = await room.connect(token=token())
+        connection.session.identity = Identity("42", subscribe=Unmatched())
+        transport.receive({"type": "subscribe", "topic": "x" * 60_000})
+        await turn()
+        assert kinds(transport) == ["BAD_REQUEST"]
 
 
 async def test_history_and_presence_need_the_rights_of_a_subscription() -> None:
@@ -326,6 +367,18 @@ async def test_authorizer_decides_once() -> None:
         await until(transport, 6)
         assert kinds(transport) == [*["ack"] * 4, "FORBIDDEN", "pong"]
         assert authorizer.questions == [("subscribe", "t"), ("publish", "t"), ("subscribe", "x")]
+
+
+async def test_authorizer_is_asked_about_valid_names_only() -> None:
+    """A name that no topic can have is BAD_REQUEST, and neither asked about nor kept."""
+    authorizer = Authorizer()
+    async with open_room(access(authorizer=authorizer)) as room:
+        transport, connection = await room.connect(user=User())
+        transport.receive({"type": "subscribe", "topic": "x" * 60_000}, publication("a b"))
+        await until(transport, 2)
+        assert kinds(transport) == ["BAD_REQUEST"] * 2
+        assert authorizer.questions == []
+        assert connection.session._answers == {}
 
 
 async def test_only_the_asking_client_waits() -> None:

@@ -8,7 +8,7 @@ from pubsub.core.client import Client
 from pubsub.core.configuration import Configuration
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, HistoryBudget
-from pubsub.core.loss import Loss
+from pubsub.core.loss import Gap, Loss
 from pubsub.core.notices import Notice
 from pubsub.core.publication import Frame, Publication
 from pubsub.core.shared import SharedBroker
@@ -33,6 +33,8 @@ def encode(publication: Publication) -> bytes:
 
 def describe_loss(loss: Loss) -> Frame:
     """Return the notice that reports a loss, with its offsets if the topic keeps history."""
+    if isinstance(loss, Gap):
+        return reply(f"{loss.topic} gap {'at most ' * loss.is_bound}{loss.dropped}")
     offsets = "" if loss.first is None else f", {loss.first} to {loss.last}"
     return reply(f"{loss.topic} lost {loss.dropped}{offsets}")
 

@@ -542,22 +542,25 @@ def test_gap_is_a_notice_while_there_is_room() -> None:
     outbox = make()
     before = TOPIC.dropped
     offer(outbox, "a")
-    outbox.put_gap(reply("gap"), TOPIC, 3)
+    outbox.put_gap(reply("gap"), TOPIC, 3, is_bound=False)
     offer(outbox, "b")
     assert texts(outbox.take_nowait(ALL)) == ["a", "gap", "b"]
     assert (TOPIC.dropped, outbox.dropped) == (before, 0)
 
 
-def test_gap_joins_the_loss_of_a_full_outbox() -> None:
-    """Without room, what was lost on the way is part of the next notice, before later events."""
+@pytest.mark.parametrize(
+    ("bounds", "told"), [((False, False), "t gap 5"), ((True, False), "t gap at most 5")]
+)
+def test_gaps_of_a_full_outbox(bounds: tuple[bool, bool], told: str) -> None:
+    """Without room, what was lost on the way has one notice later, apart from what was dropped."""
     outbox = make(2)
     before = TOPIC.dropped
     offer(outbox, "ab")
-    outbox.put_gap(reply("gap"), TOPIC, 3)
+    outbox.put_gap(reply("gap"), TOPIC, 3, is_bound=bounds[0])
     offer(outbox, "c")
-    outbox.put_gap(reply("gap"), TOPIC, 2)
-    assert (TOPIC.dropped, outbox.dropped) == (before + 1, 6)
-    assert take_all(outbox) == ["a", "b", "t lost 6"]
+    outbox.put_gap(reply("gap"), TOPIC, 2, is_bound=bounds[1])
+    assert (TOPIC.dropped, outbox.dropped) == (before + 1, 1)
+    assert take_all(outbox) == ["a", "b", told, "t lost 1"]
     offer(outbox, "d")
     assert take_all(outbox) == ["d"]
 
@@ -566,19 +569,19 @@ def test_gap_of_a_full_outbox_comes_before_the_next_event() -> None:
     """No event overtakes the notice of a loss on the way here that could not be put at once."""
     outbox = make(2)
     offer(outbox, "ab")
-    outbox.put_gap(reply("gap"), TOPIC, 3)
+    outbox.put_gap(reply("gap"), TOPIC, 3, is_bound=False)
     assert texts(outbox.take_nowait(ALL)) == ["a", "b"]
     offer(outbox, "c")
-    assert take_all(outbox) == ["t lost 3", "c"]
+    assert take_all(outbox) == ["t gap 3", "c"]
 
 
 def test_gap_of_a_full_outbox_that_drops_its_oldest() -> None:
     """With `drop_oldest` what was lost on the way is told first, like all that was dropped."""
     outbox = make(2)
     offer(outbox, "ab", OLDEST)
-    outbox.put_gap(reply("gap"), OLDEST, 3)
+    outbox.put_gap(reply("gap"), OLDEST, 3, is_bound=False)
     offer(outbox, "c", OLDEST)
-    assert take_all(outbox) == ["o lost 4", "b", "c"]
+    assert take_all(outbox) == ["o lost 1", "o gap 3", "b", "c"]
 
 
 def test_gap_applies_the_policy_once() -> None:
@@ -586,8 +589,8 @@ def test_gap_applies_the_policy_once() -> None:
     policies: list[Overflow] = []
     outbox = make(1, on_overflow=policies.append)
     offer(outbox, "a")
-    outbox.put_gap(reply("gap"), TOPIC, 3)
-    outbox.put_gap(reply("gap"), TOPIC, 3)
+    outbox.put_gap(reply("gap"), TOPIC, 3, is_bound=False)
+    outbox.put_gap(reply("gap"), TOPIC, 3, is_bound=False)
     assert policies == [Overflow.DROP_NEWEST]
 
 
@@ -595,5 +598,5 @@ def test_closed_outbox_has_no_gaps() -> None:
     """A closed outbox counts nothing any more."""
     outbox = make()
     outbox.close()
-    outbox.put_gap(reply("gap"), TOPIC, 3)
+    outbox.put_gap(reply("gap"), TOPIC, 3, is_bound=False)
     assert (outbox.dropped, outbox.empty()) == (0, True)

@@ -29,7 +29,7 @@ def append(history: History, payloads: str, publishers: str = "") -> None:
 def newest(history: History, count: int, reader: str = "reader") -> Replay:
     """Return a replay, which must not be empty."""
     replay = Replay.of_newest(count, history, COUNTERS, (reader,))
-    assert replay is not None
+    assert replay.remaining
     return replay
 
 
@@ -49,18 +49,17 @@ def test_newest_events() -> None:
     history = make(3, "abcde")
     assert take(newest(history, 9)) == "cde"
     assert take(newest(history, 2)) == "de"
-    assert Replay.of_newest(0, history, COUNTERS, ("reader",)) is None
-    assert Replay.of_newest(9, make(3, ""), COUNTERS, ("reader",)) is None
+    assert Replay.of_newest(0, history, COUNTERS, ("reader",)).remaining == 0
+    assert Replay.of_newest(9, make(3, ""), COUNTERS, ("reader",)).remaining == 0
 
 
 def test_events_after_an_offset() -> None:
     """A replay has every event after an offset, except those of all ids of the reader."""
     history = make(9, "abcdef", "xmxnxm")
     replay = Replay.of_all_after(1, history, COUNTERS, ("m", "n"))
-    assert replay is not None
     assert (replay.remaining, take(replay)) == (2, "ce")
-    assert Replay.of_all_after(5, history, COUNTERS, ("m",)) is None
-    assert Replay.of_all_after(6, history, COUNTERS, ()) is None
+    assert Replay.of_all_after(5, history, COUNTERS, ("m",)).remaining == 0
+    assert Replay.of_all_after(6, history, COUNTERS, ()).remaining == 0
 
 
 def test_leaves_out_the_readers_own_events() -> None:
@@ -68,7 +67,7 @@ def test_leaves_out_the_readers_own_events() -> None:
     history = make(9, "abcdef", "ymymym")
     assert take(newest(history, 2, reader="m")) == "ce"
     assert take(newest(history, 9, reader="m")) == "ace"
-    assert Replay.of_newest(9, make(9, "ab", "mm"), COUNTERS, ("m",)) is None
+    assert Replay.of_newest(9, make(9, "ab", "mm"), COUNTERS, ("m",)).remaining == 0
 
 
 def test_pieces() -> None:
@@ -206,7 +205,6 @@ def keep(history: History, offset: int, publisher: str = "x") -> KeptFrame:
 def test_events_after_an_offset_that_no_event_has(offset: int, expected: str) -> None:
     """A replay begins with the next event, wherever the offset lies between two of them."""
     replay = Replay.of_all_after(offset, with_holes(9), COUNTERS, ())
-    assert replay is not None
     assert (replay.after, take(replay), replay.after) == (offset, expected, 60)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from pubsub.core.options import Overflow, TopicOptions
 from pubsub.core.publication import Position
 from pubsub.core.shared import SharedBroker
@@ -78,6 +80,49 @@ def test_the_publisher_gets_no_copy() -> None:
         broker.deliver_kept("t", b"e", offset=offset, publisher_id=client.id, user=user)
     broker.deliver_kept("t", b"e", offset=3, publisher_id="elsewhere", user=None)
     assert (len(read(client)), len(read(other))) == (2, 3)
+
+
+@pytest.mark.parametrize("user", [None, "42"])
+@pytest.mark.parametrize("process", ["of the client", "another one"])
+def test_a_replay_omits_what_the_client_did_not_get_live(user: str | None, process: str) -> None:
+    """Own messages are omitted from a replay, and what others have published in one's name is not.
+
+    That is so in the process of the client, and in another one, where it comes back.
+    """
+    broker, _ = make()
+    client = join(broker)
+    broker.identify(client, user)
+    client_id = client.id if process == "of the client" else "elsewhere"
+    broker.subscribe(client, "t")
+    publishers = (None, "42", "4")
+    for offset, publisher in enumerate(publishers, 1):
+        event = str(publisher).encode()
+        broker.deliver_kept("t", event, offset=offset, publisher_id=client_id, user=publisher)
+    others = [str(publisher) for publisher in publishers if publisher != user]
+    if process == "of the client":
+        assert read(client) == others
+        broker.unsubscribe(client, "t")
+    else:
+        client = join(broker)
+        broker.identify(client, user)
+    recover = Recover(Position("epoch001", 0), client_id)
+    subscribed = broker.subscribe(client, "t", recover=recover)
+    assert (subscribed.recovered, subscribed.replayed) == (True, 2)
+    assert subscribed.replay is not None
+    assert [frame.text for frame in subscribed.replay.take(1 << 20)] == others
+
+
+def test_the_newest_events_omit_what_the_client_did_not_get_live() -> None:
+    """With `last_n`, an event that another user has published in the client's name is replayed."""
+    broker, _ = make()
+    client = join(broker)
+    broker.identify(client, "42")
+    for offset, user in enumerate(("42", None, "43"), 1):
+        event = str(user).encode()
+        broker.deliver_kept("t", event, offset=offset, publisher_id=client.id, user=user)
+    replay = broker.subscribe(client, "t", last_n=9).replay
+    assert replay is not None
+    assert [frame.text for frame in replay.take(1 << 20)] == ["None", "43"]
 
 
 def test_a_new_epoch() -> None:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import KeptFrame
-from pubsub.core.loss import Loss
+from pubsub.core.loss import Gap, Loss
 from pubsub.core.notices import Member as Present
 from pubsub.core.notices import Notice, Who
 from pubsub.core.publication import Position, Publication
@@ -77,7 +77,9 @@ def test_frames() -> None:
 
 def test_notice_of_a_reset_position() -> None:
     """The notice that a topic begins again has the new position, in the documented order."""
-    text = replies.encode_position_reset("orders", "k3Lm90Qe").text
+    notice = replies.encode_position_reset("orders", "k3Lm90Qe")
+    assert (notice.topic, notice.position) == ("orders", ("k3Lm90Qe", 0))
+    text = notice.text
     ts = json.loads(text)["ts"]
     assert text == (
         '{"type":"info","topic":"orders","msg":"position_reset","epoch":"k3Lm90Qe","offset":0,'
@@ -111,6 +113,16 @@ def test_notice_of_a_bounded_loss_between_processes() -> None:
     assert notice["error"]["message"] == "at most 3 messages from another process were lost"
     assert notice["at_most"] == 3
     assert list(notice) == ["type", "topic", "error", "at_most", "ts"]
+
+
+@pytest.mark.parametrize(("is_bound", "field"), [(False, "dropped"), (True, "at_most")])
+def test_later_notice_of_a_loss_between_processes(is_bound: bool, field: str) -> None:
+    """A loss between processes has the same notice if there was no room for it at once."""
+    gap = Gap("t", 3)
+    gap.is_bound = is_bound
+    at_once = replies.encode_relay_gap("t", **{field: 3})
+    later = json.loads(replies.encode_loss(gap).text)
+    assert later == {**json.loads(at_once.text), "ts": later["ts"]}
 
 
 def test_notice_of_a_loss_with_offsets() -> None:

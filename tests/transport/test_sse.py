@@ -6,7 +6,7 @@ import pytest
 
 from pubsub.core.counters import TopicCounters
 from pubsub.core.history import History, HistoryBudget, KeptFrame
-from pubsub.core.publication import Frame, Position
+from pubsub.core.publication import Frame, Position, Reset
 from pubsub.transport import sse
 from pubsub.transport.sse import Bookmark, parse_id, serialize
 
@@ -94,6 +94,39 @@ def test_same_text_is_shared() -> None:
     assert serialize(batch, first) is serialize(list(batch), second)
     assert ids(batch, Bookmark({"t": Position("B", 0)})) == [b"B:1"]
     assert ids([reply('{"type":"ack"}'), *batch], NOWHERE) == []
+
+
+def reset(topic: str, epoch: str) -> Reset:
+    """Return the notice that a topic begins again."""
+    return Reset(b'{"type":"info"}', topic, Position(epoch, 0))
+
+
+def test_id_after_a_reset() -> None:
+    """The notice that a topic begins again has its new position, and later ids the new epoch."""
+    bookmark = Bookmark({"t": Position("OLD", 57)})
+    assert ids([event("t", 58), reset("t", "NEW")], bookmark) == [b"OLD:58", b"NEW:0"]
+    assert ids([event("t", 1)], bookmark) == [b"NEW:1"]
+
+
+def test_id_of_several_topics_after_a_reset() -> None:
+    """A topic that begins again leaves the positions in the other topics as they are."""
+    bookmark = Bookmark({"a": Position("A", 1), "b": Position("B", 7)})
+    assert ids([reset("b", "NEW"), event("a", 2)], bookmark) == [b"A:1,NEW:0", b"A:2,NEW:0"]
+    assert ids([event("b", 1)], bookmark) == [b"A:2,NEW:1"]
+
+
+def test_reset_reaches_every_stream() -> None:
+    """Each stream of a topic that begins again has the new epoch, whoever is served first."""
+    first, second = (Bookmark({"t": Position("OLD", 57)}) for _ in range(2))
+    batch = [reset("t", "NEW")]
+    assert serialize(batch, first) == serialize(list(batch), second)
+    assert ids([event("t", 1)], first) == ids([event("t", 1)], second) == [b"NEW:1"]
+
+
+def test_reset_of_a_topic_without_a_position() -> None:
+    """A topic that had no history when the stream began has no position in its ids."""
+    bookmark = Bookmark({"t": Position("A", 1)})
+    assert ids([reset("new", "NEW"), event("t", 2)], bookmark) == [b"A:2"]
 
 
 @pytest.mark.parametrize(
