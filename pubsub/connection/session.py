@@ -157,7 +157,6 @@ class Session:
             allowed = rights.cover(topic)
         if allowed:
             return identity
-        validate_name(topic)
         if identity.user is None:
             raise Unauthorized("authenticate first: this is not open to everyone")
         raise Forbidden(_REFUSALS[action])
