@@ -22,6 +22,10 @@ RETRY = 0.5
 class Synchronization:
     """Brings a process up to date, again and again until it succeeds, while the relay is connected.
 
+    From `start` until an attempt has succeeded the process is not up to date: it may have missed
+    anything, and what it knows may be wrong. Requests wait meanwhile, so they notice nothing of a
+    synchronization that is over soon.
+
     Args:
         relay: The way to the others.
         attempt: Synchronizes everything once. It raises the relay's `Unavailable` if others are out
@@ -33,6 +37,7 @@ class Synchronization:
         self._attempt = attempt
         self._running: asyncio.Task[None] | None = None
         self._done = asyncio.Event()
+        self._has_joined = False
         self._is_stopped = False
         self._refusal = ""
         """Why the last attempt failed, if that was logged."""
@@ -40,23 +45,31 @@ class Synchronization:
         """Whether this process has ever been up to date."""
 
     def start(self) -> None:
-        """Begin, or begin again."""
+        """Begin, or begin again, because the relay was connected, or something was missed."""
         if self._is_stopped:
             return
-        if self._running is not None:
-            self._running.cancel()
+        self._end_attempt()
         self._running = asyncio.ensure_future(self._run())
 
     def on_disconnected(self) -> None:
-        """Note that this process may miss something from now on."""
-        self._done.clear()
+        """Note that this process may miss something from now on.
+
+        An attempt that has begun proves nothing any more, even if the connection is back before it
+        ends.
+        """
+        self._has_joined = False
+        self._end_attempt()
 
     def stop(self) -> None:
         """Do nothing any more."""
         self._is_stopped = True
+        self.on_disconnected()
+
+    def _end_attempt(self) -> None:
         self._done.clear()
         if self._running is not None:
             self._running.cancel()
+            self._running = None
 
     async def _run(self) -> None:
         while self._relay.is_connected:
@@ -68,7 +81,7 @@ class Synchronization:
                 logger.exception("Failed to synchronize with other processes")
             else:
                 self._refusal = ""
-                self.has_succeeded = True
+                self.has_succeeded = self._has_joined = True
                 self._done.set()
                 return
             await asyncio.sleep(RETRY)
@@ -83,6 +96,11 @@ class Synchronization:
     def is_done(self) -> bool:
         """Whether this process knows all topics and gets everything that it wants."""
         return self._done.is_set() and self._relay.is_connected
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it was done since the relay was connected, even if it has begun again."""
+        return self._has_joined and self._relay.is_connected
 
     async def wait(self) -> None:
         """Wait until it is done, unless this process was cut off from the others.
