@@ -13,7 +13,10 @@ from pubsub.relay.base import Relay
 logger = logging.getLogger(__name__)
 
 READY_TIMEOUT = 4.0
-"""Seconds that a request waits for this process to join the others."""
+"""Seconds in which requests wait for this process to join the others.
+
+Then they are refused at once: one request may have many parts, each of which would wait.
+"""
 
 RETRY = 0.5
 """Seconds between two attempts to synchronize."""
@@ -38,6 +41,8 @@ class Synchronization:
         self._running: asyncio.Task[None] | None = None
         self._done = asyncio.Event()
         self._has_joined = False
+        self._begun: float | None = None
+        """The time from which requests have to wait."""
         self._is_stopped = False
         self._refusal = ""
         """Why the last attempt failed, if that was logged."""
@@ -48,6 +53,8 @@ class Synchronization:
         """Begin, or begin again, because the relay was connected, or something was missed."""
         if self._is_stopped:
             return
+        if self._done.is_set() or not self._has_joined:
+            self._begun = asyncio.get_running_loop().time()
         self._end_attempt()
         self._running = asyncio.ensure_future(self._run())
 
@@ -106,14 +113,17 @@ class Synchronization:
         """Wait until it is done, unless this process was cut off from the others.
 
         Raises:
-            Unavailable: The others are out of reach.
+            Unavailable: The others are out of reach, or it is not done `READY_TIMEOUT` after it has
+                begun (or has first been waited for, if the relay was never connected).
         """
         if self.is_done:
             return
         if self.has_succeeded and not self._relay.is_connected:
             raise Unavailable(OUT_OF_REACH)
+        if self._begun is None:
+            self._begun = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(READY_TIMEOUT):
+            async with asyncio.timeout_at(self._begun + READY_TIMEOUT):
                 await self._done.wait()
         except TimeoutError:
             raise Unavailable(OUT_OF_REACH) from None

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pubsub.cluster import synchronization
-from pubsub.cluster.synchronization import Synchronization
+from pubsub.cluster.synchronization import READY_TIMEOUT, Synchronization
 from pubsub.logs import events
 from pubsub.protocol.errors import Unavailable
 from pubsub.relay import errors
@@ -157,6 +157,35 @@ async def test_waiting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable):
         await others.synchronization.wait()
     others.synchronization.stop()
+
+
+async def test_all_requests_together_wait_no_longer_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time of waiting begins with the synchronization, not with each request."""
+    others = Others()
+    others.synchronization.start()
+    await others.synchronization.wait()
+    others.answered.clear()
+    others.synchronization.start()
+    waiting = asyncio.ensure_future(others.synchronization.wait())
+    await turns()
+    begun = others.synchronization._begun
+    assert begun is not None
+    others.synchronization.start()  # more was missed
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: begun + READY_TIMEOUT)
+    late = asyncio.ensure_future(others.synchronization.wait())
+    await turns()
+    for request in (waiting, late):
+        assert isinstance(request.exception(), Unavailable)
+    others.disconnect()
+    others.relay.connect()
+    others.synchronization.start()
+    again = asyncio.ensure_future(others.synchronization.wait())
+    await turns()
+    assert not again.done()
+    others.answered.set()
+    await again
 
 
 async def test_nothing_starts_after_the_end() -> None:
