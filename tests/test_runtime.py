@@ -1,6 +1,8 @@
 """The runtime: ownership of the broker, and publishing without a server."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from tests.auth.support import SECRET, token
 from tests.connection.support import open_room, turn
 from tests.connection.test_session import Authorizer, User
 from tests.relay.server import NatsServer
+
+PROJECT = Path(__file__).parents[1]
 
 
 class Other(User):
@@ -163,3 +167,16 @@ def test_relay_that_takes_too_little() -> None:
         check_relay(relay, Configuration(max_message_bytes=90_000))
     check_relay(relay, config)
     check_relay(RelayConfiguration(), config)
+
+
+def test_relay_that_takes_just_enough() -> None:
+    """NATS has to take as much more than the limit of messages as docs/operations.md says."""
+    page = (PROJECT / "docs/operations.md").read_text()
+    found = re.search(r"`max_payload` \| at least (\d+) KiB more than `CHATROOM_MAX_MESSAGE", page)
+    assert found is not None
+    largest = 100_000 - int(found[1]) * 1024
+    with NatsServer("max_payload: 100000") as nats:
+        relay = RelayConfiguration(relay=nats.url)
+        check_relay(relay, Configuration(max_message_bytes=largest))
+        with pytest.raises(ValueError, match="CHATROOM_MAX_MESSAGE_BYTES is too large"):
+            check_relay(relay, Configuration(max_message_bytes=largest + 1))

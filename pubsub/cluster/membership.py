@@ -139,7 +139,7 @@ class Membership:
             self.peers,
             Answers(broker, process.registry, turns),
             turns=turns,
-            is_connected=lambda: self.is_ready,
+            is_connected=lambda: self._synchronization.has_joined,
             position=self._position,
         )
         self.messenger.handle(MEMBERS, self.presence.answer)

@@ -8,6 +8,8 @@ Order: what one process publishes on one channel arrives in its order, and what 
     the registry, in one order; offsets (per log) and revisions (by exactly 1) grow with it.
 Loss: a channel may lose messages, silently. A log never does while `OnEntry` gets consecutive
     entries: where ``previous`` is not the last offset seen, `read` has what is missing.
+Deletions: `create` adds a key that was deleted; `replace` with revision 0 does not, only one that
+    was never there. A relay may forget deletions after an hour.
 Echo: own messages on a channel do not come back, so no loop can form; own entries and changes do.
 Without the network: `publish` returns False and drops the message. All else raises `Unavailable`
     within `TIMEOUT` seconds. Reconnecting never ends, restores all subscriptions, and then

@@ -10,6 +10,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -122,12 +123,9 @@ class NatsClient:
 
     @property
     def discovered(self) -> list[tuple[str, int]]:
-        """Hosts and ports of other servers of the cluster, as the server has announced them."""
-        return [
-            (uri.hostname, uri.port)
-            for uri in self._client.discovered_servers
-            if uri.hostname and uri.port
-        ]
+        """Hosts and ports of the cluster's servers, as the server has announced them last."""
+        uris = (urlsplit(f"//{each}") for each in self._client.announced)
+        return [(uri.hostname, uri.port) for uri in uris if uri.hostname and uri.port]
 
     @property
     def figures(self) -> dict[str, int]:

@@ -81,7 +81,8 @@ class NatsConnection:
         self._timings = timings
         self._is_logged = is_logged
         self._tls = config.tls()
-        self._servers = deque(config.servers())
+        self._named = config.servers()
+        self._servers = deque(self._named)
         random.shuffle(self._servers)
         self._handler: Handler | None = None
         self._client: NatsClient | None = None
@@ -169,9 +170,9 @@ class NatsConnection:
                 pause = min(2 * pause, self._timings.max_pause)
                 continue
             self._reasons.clear()
-            self._remember(client.discovered, server)
             begin = clock()
             await self._serve(client, server)
+            self._remember(client.discovered, server)
             await self._abandon(client)
             if clock() - begin < self._timings.max_pause:
                 # A server that ends each connection at once must not be tried without a pause.
@@ -181,12 +182,28 @@ class NatsConnection:
                 pause = self._timings.first_pause
 
     def _remember(self, discovered: list[tuple[str, int]], server: RelayServer) -> None:
-        """Connect next time to other servers of the cluster too, with the same credentials."""
-        known = {(each.host, each.port) for each in self._servers}
+        """Connect next time to the servers of the settings and those that were announced last.
+
+        Others that were announced before may be gone for good, and each would cost a time limit.
+
+        Args:
+            discovered: Hosts and ports that the present server has announced.
+            server: The present server, whose credentials the others get. It comes last.
+        """
+        others = [
+            each
+            for each in self._servers
+            if each != server and (each in self._named or (each.host, each.port) in discovered)
+        ]
+        known = {(each.host, each.port) for each in (server, *others)}
         certified = server.certified or server.host
-        for host, port in discovered:
-            if (host, port) not in known:
-                self._servers.append(server._replace(host=host, port=port, certified=certified))
+        new = [
+            server._replace(host=host, port=port, certified=certified)
+            for host, port in discovered
+            if (host, port) not in known
+        ]
+        random.shuffle(new)
+        self._servers = deque([*others, *new, server])
 
     async def _restore(self, client: NatsClient) -> None:
         """Subscribe to everything on a new connection, until the server knows and allows it all."""

@@ -10,6 +10,7 @@ parses.
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class FastClient(Client):
-    """nats-py's client, with `write` and `receive`."""
+    """nats-py's client, with `write`, `receive` and `announced`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +29,8 @@ class FastClient(Client):
         self._receivers: dict[int, Callable[[bytes], None]] = {}
         self._has_written = False
         """Whether a message was written in this turn of the event loop."""
+        self.announced: list[str] = []
+        """The servers of the cluster, as the server has announced them last."""
 
     def write(self, subject: str, data: bytes) -> bool:
         """Give a message to the operating system now.
@@ -82,6 +85,11 @@ class FastClient(Client):
             receiver(data)
         except Exception:
             logger.exception("a handler of the relay has failed")
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        # nats-py only collects the servers, and so keeps those that are gone.
+        self.announced = info.get("connect_urls") or self.announced
+        await super()._process_info(info, initial_connection)
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:

@@ -6,10 +6,13 @@ import pytest
 
 from pubsub.cluster.channels.batches import Batch, Item, decode_batch, encode_batch
 from pubsub.cluster.channels.incoming import COMPLAIN_EVERY
+from pubsub.cluster.messenger.messenger import Messenger
 from pubsub.cluster.names import channel_of, partition_of
+from pubsub.cluster.peers.peers import Peers
 from pubsub.core.options import TopicOptions
 from pubsub.core.publication import Frame
 from pubsub.relay.errors import Unavailable
+from pubsub.turns import Turns
 from tests.cluster.channel_room import (
     Process,
     Room,
@@ -516,6 +519,40 @@ async def test_process_that_is_gone() -> None:
     other.channels.forget(one.id)
     await room.pass_by(3)
     assert told(client) == []
+
+
+async def test_losses_of_a_process_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process could not send just before it stopped is reported with its last heartbeat."""
+    room, one, other = await two()
+    client = await other.join("t")
+    peers = {}
+    for process in (one, other):
+        messenger = Messenger(process.id, process.relay, call_later=room.time.call_later)
+        await messenger.start()
+        peers[process] = Peers(
+            process.id,
+            process.relay,
+            messenger,
+            process.broker,
+            turns=Turns(),
+            positions=process.channels.positions,
+            on_positions=lambda who, positions, uptime, process=process: (
+                process.channels.on_positions(who, positions, uptime=uptime)
+            ),
+            on_gone=process.channels.forget,
+            clock=room.time,
+            call_later=room.time.call_later,
+        )
+        await peers[process].start()
+    await one.publish_each("t", "1")
+    await room.time.pass_by(2)
+    monkeypatch.setattr(one.relay, "publish", lambda channel, data: False)  # its buffer is full
+    await one.publish_each("t", "2", "3")
+    monkeypatch.undo()
+    peers[one].stop()
+    await turns()
+    assert told(client) == ["1", "t lost at most 2"]
+    peers[other].stop()
 
 
 async def test_process_leaves_while_it_is_asked() -> None:

@@ -322,6 +322,20 @@ async def test_a_process_stops(room: Room) -> None:
     assert b.take_heard() == []
 
 
+async def test_last_positions_of_a_process_that_stops(room: Room) -> None:
+    """Its last heartbeat's positions are reported first, so that its last losses are noticed."""
+    a, b = await room.processes("a", "b")
+    late = await room.process("late")
+    assert late.peers.present == set()  # nobody has greeted it yet
+    a.take_heard()
+    for each in (a, late):
+        each.peers._on_positions = lambda *beat, each=each: each.heard.append(beat[:2])
+    b.peers.stop()
+    await turns()
+    assert a.take_heard() == [("b", {7: 1}), ("left", "b"), ("gone", "b")]
+    assert late.take_heard() == [("b", {7: 1}), ("gone", "b")]
+
+
 async def test_this_process_is_cut_off(room: Room) -> None:
     """The others are left out of its figures, but their clients stay present for 20 seconds."""
     a, b = await room.processes("a", "b")

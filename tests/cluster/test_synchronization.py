@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pubsub.cluster import synchronization
-from pubsub.cluster.synchronization import Synchronization
+from pubsub.cluster.synchronization import READY_TIMEOUT, Synchronization
 from pubsub.logs import events
 from pubsub.protocol.errors import Unavailable
 from pubsub.relay import errors
@@ -97,6 +97,57 @@ async def test_a_process_that_was_cut_off_does_not_wait() -> None:
     assert isinstance(refused.exception(), Unavailable)
 
 
+async def test_a_process_that_has_missed_something_is_not_up_to_date() -> None:
+    """While it catches up without a new connection, requests wait, and none is refused."""
+    others = Others()
+    others.synchronization.start()
+    await others.synchronization.wait()
+    others.answered.clear()
+    others.synchronization.start()
+    assert (others.synchronization.is_done, others.synchronization.has_joined) == (False, True)
+    waiting = asyncio.ensure_future(others.synchronization.wait())
+    await turns()
+    assert not waiting.done()
+    others.answered.set()
+    await waiting
+    assert others.synchronization.is_done
+
+
+async def test_a_process_that_cannot_catch_up() -> None:
+    """As long as the attempts fail, the process is not up to date."""
+    others = Others(None, *(errors.Unavailable("no leader") for _ in range(3)))
+    others.synchronization.start()
+    await others.synchronization.wait()
+    others.synchronization.start()
+    while others.results:
+        assert not others.synchronization.is_done
+        await asyncio.sleep(0)
+    await others.synchronization.wait()
+    assert others.attempts == 5
+
+
+async def test_an_attempt_ends_with_its_connection() -> None:
+    """An attempt that began before a loss of the connection does not count after it."""
+    others = Others()
+    others.answered.clear()
+    others.synchronization.start()
+    await turns()
+    others.disconnect()
+    others.answered.set()
+    await turns()
+    assert (others.cancelled, others.synchronization.has_succeeded) == (1, False)
+    others.answered.clear()
+    others.relay.connect()
+    others.synchronization.start()
+    await turns()
+    assert not others.synchronization.is_done
+    others.answered.set()
+    await others.synchronization.wait()
+    assert (others.attempts, others.synchronization.has_joined) == (2, True)
+    others.disconnect()
+    assert not others.synchronization.has_joined
+
+
 async def test_waiting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request does not wait forever for others that do not answer."""
     monkeypatch.setattr(synchronization, "READY_TIMEOUT", 0.0)
@@ -106,6 +157,35 @@ async def test_waiting_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable):
         await others.synchronization.wait()
     others.synchronization.stop()
+
+
+async def test_all_requests_together_wait_no_longer_than_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time of waiting begins with the synchronization, not with each request."""
+    others = Others()
+    others.synchronization.start()
+    await others.synchronization.wait()
+    others.answered.clear()
+    others.synchronization.start()
+    waiting = asyncio.ensure_future(others.synchronization.wait())
+    await turns()
+    begun = others.synchronization._begun
+    assert begun is not None
+    others.synchronization.start()  # more was missed
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: begun + READY_TIMEOUT)
+    late = asyncio.ensure_future(others.synchronization.wait())
+    await turns()
+    for request in (waiting, late):
+        assert isinstance(request.exception(), Unavailable)
+    others.disconnect()
+    others.relay.connect()
+    others.synchronization.start()
+    again = asyncio.ensure_future(others.synchronization.wait())
+    await turns()
+    assert not again.done()
+    others.answered.set()
+    await again
 
 
 async def test_nothing_starts_after_the_end() -> None:

@@ -19,7 +19,7 @@ from pubsub.core.errors import (
     TopicExists,
     TopicNotFound,
 )
-from pubsub.core.options import GivenOptions, Overflow, TopicOptions, TopicRules
+from pubsub.core.options import NOT_GIVEN, GivenOptions, Overflow, TopicOptions, TopicRules
 from pubsub.logs import events
 from pubsub.relay.base import Snapshot
 from pubsub.relay.errors import Unavailable
@@ -460,6 +460,25 @@ def lose(network: Network, room: list[Process]) -> None:
     for process in room:
         process.relay.disconnect()
     network.lose_stores()
+
+
+@pytest.mark.parametrize("options", [NOT_GIVEN, KEPT])
+async def test_a_topic_that_was_deleted_after_a_loss_stays_deleted(options: GivenOptions) -> None:
+    """A process that fills a lost registry later than others brings no deleted topic back."""
+    network = Network()
+    early, late = room = await processes(network, 2)
+    for name in ("orders", "news"):
+        await early.topics.create(name, options)
+    await turns()
+    client = late.subscribe("orders")
+    lose(network, room)
+    await early.connect()
+    await early.topics.delete("orders")
+    await late.connect()
+    await turns()
+    assert (early.names, late.names) == (["news"], ["news"])
+    assert notices(client) == [("topic_deleted", "orders")]
+    assert set(late.begun) == set(late.forgotten)
 
 
 async def test_a_lost_registry_is_filled_again() -> None:

@@ -297,6 +297,20 @@ async def test_only_the_newest_revision_can_be_changed(two: Two) -> None:
     assert (await one.relay.snapshot()).entries == {"a": (b"2", revision + 1)}
 
 
+async def test_a_deleted_key_is_no_key_that_was_never_there(two: Two) -> None:
+    """Revision 0 stands for a key that was never there; one that was deleted has another."""
+    one, other = two
+    created = await one.relay.replace("a", b"1", 0)
+    assert (await other.relay.snapshot()).entries == {"a": (b"1", created)}
+    with pytest.raises(Conflict):
+        await other.relay.replace("a", b"2", 0)
+    deleted = await other.relay.delete("a", created)
+    with pytest.raises(Conflict):
+        await one.relay.replace("a", b"3", 0)
+    assert (await one.relay.snapshot()).entries == {}
+    assert await one.relay.create("a", b"4") == deleted + 1
+
+
 async def test_snapshot(two: Two) -> None:
     """A snapshot has what exists, its revisions, and the offset of the newest entry."""
     one, other = two

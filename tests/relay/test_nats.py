@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any
@@ -178,6 +178,54 @@ async def test_unreachable_servers_are_logged_once(caplog: pytest.LogCaptureFixt
             async with process(NatsRelay(config, history_bytes=1 << 20, timings=QUICK)):
                 await poll(lambda: attempts == 4)
     assert logged(caplog) == ["relay_unreachable"] * 3
+
+
+async def test_servers_that_are_no_longer_announced() -> None:
+    """Of the servers that NATS announces, only those of its last announcement are tried."""
+    tried: list[str] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    def info(*ports: int) -> bytes:
+        urls = [f"127.0.0.1:{port}" for port in ports]
+        announced = {"version": "2.12.2", "headers": True, "proto": 1, "max_payload": 1 << 20}
+        return b"INFO " + json.dumps({**announced, "connect_urls": urls}).encode() + b"\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tried.append("named")
+        writers.append(writer)
+        writer.write(info(ports["named"], ports["old"]))
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                if line == b"PING\r\n":
+                    writer.write(b"PONG\r\n")
+        writer.close()
+
+    def hang_up(name: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tried.append(name)
+            writer.close()
+
+        return hang_up
+
+    async with AsyncExitStack() as stack:
+        ports = {}
+        for name, accept in [
+            ("named", serve),
+            *((name, hang_up(name)) for name in ("old", "new", "newest")),
+        ]:
+            listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+            ports[name] = (await stack.enter_async_context(listener)).sockets[0].getsockname()[1]
+        config = RelayConfiguration(relay=f"nats://127.0.0.1:{ports['named']}")
+        async with process(NatsRelay(config, history_bytes=1 << 20, timings=QUICK)) as one:
+            for number, announced in enumerate((("old",), ("new",), ("new", "newest")), 1):
+                await one.until(lambda number=number: one.connections == number)
+                if announced != ("old",):
+                    writers[-1].write(info(ports["named"], *(ports[name] for name in announced)))
+                writers[-1].close()
+            await one.until(lambda: one.connections == 4)
+    assert tried[:5] == ["named", "old", "named", "new", "named"]
+    assert sorted(tried[5:7]) == ["new", "newest"]
+    assert tried[7:] == ["named"]
 
 
 async def test_server_that_is_too_old(caplog: pytest.LogCaptureFixture) -> None:

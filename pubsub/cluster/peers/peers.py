@@ -237,10 +237,7 @@ class Peers:
             return  # of another version of the program
         peer = self._peers.get(beat.process)
         if beat.is_leaving:
-            if peer is not None:
-                if peer.is_alive:
-                    self._leave(peer)
-                self._forget(peer)
+            self._on_leaving(beat, peer)
             return
         if peer is None:
             peer = self._peers[beat.process] = Peer(beat.process)
@@ -258,6 +255,16 @@ class Peers:
         self._on_positions(peer.id, beat.positions, beat.totals.uptime)
         if peer.must_ask and peer.recent is None:
             self._counts.ask(peer)
+
+    def _on_leaving(self, beat: Beat, peer: Peer | None) -> None:
+        # First its last positions: from them follows what was lost just before it left.
+        self._on_positions(beat.process, beat.positions, beat.totals.uptime)
+        if peer is None:
+            self._on_gone(beat.process)
+            return
+        if peer.is_alive:
+            self._leave(peer)
+        self._forget(peer)
 
     def __repr__(self) -> str:
         return f"<Peers {self._process_id}, {len(self._peers)} others>"

@@ -150,7 +150,10 @@ class TopicChanges:
                 self._forget(known.record)
 
     async def restore(self, known: Known) -> None:
-        """Create a topic that was known here in a registry that has lost its contents."""
+        """Create a topic that was known here in a registry that has lost its contents.
+
+        A topic that another process has restored, or that was deleted since, stays as it is.
+        """
         record = known.record
         if record.keeps_history:
             record = record.begun_again(0)
@@ -158,7 +161,8 @@ class TopicChanges:
         else:
             record = Record(record.name, record.options, record.epoch, record.previous)
         try:
-            await self._relay.create(key_of(record.name), encode(record))
+            # Not `create`: the topic may have been restored by another process and deleted since.
+            await self._relay.replace(key_of(record.name), encode(record), 0)
         except Conflict:  # another process was faster
             self._forget(record)
 
