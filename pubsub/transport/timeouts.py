@@ -24,7 +24,10 @@ class Blocked(Protocol):
 
     @property
     def unread(self) -> int:
-        """A number that decreases whenever the peer reads some of these bytes."""
+        """A number that decreases when the peer reads some of these bytes, and only then.
+
+        It may increase when more is written.
+        """
 
     @property
     def patience(self) -> float:
@@ -41,8 +44,8 @@ class Blocked(Protocol):
 class WriteTimeouts:
     """Ends connections whose peers do not read what is waiting for them.
 
-    Reading is judged by what the peer's kernel acknowledges: any progress, however small, restarts
-    the time limit.
+    Reading is judged by what the peer's kernel acknowledges: any progress between two looks, however
+    small, restarts the time limit.
 
     Args:
         timeout: The shortest time limit in use, in seconds.
@@ -92,6 +95,8 @@ class WriteTimeouts:
         elif now - since >= transport.patience:
             self.forget(transport)
             transport.expire()
+        else:
+            self._watched[transport] = (unread, since)
 
 
 class Pingable(Protocol):

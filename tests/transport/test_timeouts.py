@@ -107,6 +107,22 @@ def test_growing_backlog_is_no_progress(clock: Clock) -> None:
     assert stuck.expired == 1
 
 
+def test_peer_that_reads_less_than_is_written_does_not_expire(clock: Clock) -> None:
+    """Reading counts as progress even if more has been written meanwhile; writing never does."""
+    timeouts, overloaded = WriteTimeouts(30), SlowReader()
+    timeouts.watch(overloaded)
+    for _ in range(10):
+        clock.pass_by(10)
+        overloaded.unread += 100
+        clock.pass_by(10)
+        overloaded.unread -= 1
+    assert overloaded.expired == 0
+    for _ in range(32):
+        clock.pass_by(1)
+        overloaded.unread += 10
+    assert overloaded.expired == 1
+
+
 def test_transport_that_is_no_longer_blocked_is_not_watched(clock: Clock) -> None:
     """A transport is watched only while it is blocked; watching it again starts a new timeout."""
     timeouts, slow = WriteTimeouts(30), SlowReader()
