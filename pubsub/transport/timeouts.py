@@ -44,8 +44,8 @@ class Blocked(Protocol):
 class WriteTimeouts:
     """Ends connections whose peers do not read what is waiting for them.
 
-    Reading is judged by what the peer's kernel acknowledges: any progress between two looks, however
-    small, restarts the time limit.
+    Reading is judged by what the peer's kernel acknowledges: any progress since the last look,
+    however small, restarts the time limit.
 
     Args:
         timeout: The shortest time limit in use, in seconds.

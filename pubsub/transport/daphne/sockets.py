@@ -206,7 +206,7 @@ class DaphneSocket(ABC):
         """Write again: Twisted's buffer has drained."""
         if self._state is State.OPEN:
             self.writable = True
-            # The peer has read, which its figures do not show if the buffer is filled again at once.
+            # The peer has read. `unread` does not show that if the buffer is filled again at once.
             self._timeouts.writes.forget(self)
             self._flush()
 
