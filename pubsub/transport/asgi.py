@@ -60,7 +60,7 @@ class ASGITransport:
         self._peer = peer
         try:
             while (message := await self._receive())["type"] != "websocket.disconnect":
-                if self._closing is not None:
+                if self._has_ended:
                     continue
                 self._message = payload = payload_of(message)
                 self.traffic.received += _size(payload)
@@ -79,7 +79,8 @@ class ASGITransport:
 
     def pause_reading(self) -> None:
         """Ask the server for no more messages."""
-        self._readable.clear()
+        if not self._has_ended:
+            self._readable.clear()
 
     def resume_reading(self) -> None:
         """Ask the server for messages again."""
@@ -125,11 +126,15 @@ class ASGITransport:
             self.write(last)
         self.writable = False
         self.close_code, self.close_reason = reason.code, reason.reason
-        sending = self._sending
-        if reason is Close.SLOW and sending is not None:
-            self._frames.clear()
-            sending.cancel()
-        self._closing = asyncio.get_running_loop().create_task(self._close(reason, sending))
+        if reason is Close.SLOW:
+            self._discard()
+        self._closing = asyncio.get_running_loop().create_task(self._close(reason, self._sending))
+        self._read_to_the_end()
+
+    def _discard(self) -> None:
+        self._frames.clear()
+        if self._sending is not None:
+            self._sending.cancel()
 
     async def _close(self, reason: Reason, sending: asyncio.Task[None] | None) -> None:
         if sending is not None:
@@ -140,6 +145,15 @@ class ASGITransport:
             self._lose()
         self._closed.set()
 
+    @property
+    def _has_ended(self) -> bool:
+        return self._closing is not None or self._closed.is_set()
+
+    def _read_to_the_end(self) -> None:
+        """Discard what the client sends, even if reading is paused: its end has to be noticed."""
+        self._message = None
+        self._readable.set()
+
     async def wait_closed(self) -> None:
         """Wait until the server has accepted the close frame or the connection is lost."""
         await self._closed.wait()
@@ -149,6 +163,7 @@ class ASGITransport:
         self._frames.clear()
         self._timeouts.writes.forget(self)
         self._closed.set()
+        self._read_to_the_end()
         peer, self._peer = self._peer, None
         if peer is not None:
             peer.on_lost()
@@ -168,10 +183,13 @@ class ASGITransport:
     @property
     def blocked(self) -> bool:
         """Whether there are frames that the server has not accepted yet."""
-        return bool(self._frames) and self._closing is None
+        return bool(self._frames)
 
     def expire(self) -> None:
-        """Disconnect a client that does not read."""
+        """Disconnect a client that does not read, with what is queued unsent."""
+        if self._closing is not None:
+            self._discard()
+            return
         peer, self._peer = self._peer, None
         self.close(Close.SLOW)
         if peer is not None:

@@ -1,7 +1,7 @@
 """Work that is deferred to the end of an event-loop tick."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pubsub.fairness import TICK_SLICE
 
@@ -15,6 +15,8 @@ class EndOfTick:
     If there are many callbacks, they run in slices of `TICK_SLICE`, and half of each slice belongs
     to new ones: a reply to one client does not wait until a publication to ten thousand others is
     written.
+
+    If a callback raises, the event loop reports it, and the others run in the next tick.
     """
 
     def __init__(self) -> None:
@@ -38,13 +40,22 @@ class EndOfTick:
     def _run(self) -> None:
         if self._first:
             first, self._first = self._first, []
-            for callback in first:
-                callback()
+            self._call(first)
         due, self._due = self._due, []
         if self._backlog or len(due) > TICK_SLICE:
             due = self._slice(due)
-        for callback in due:
-            callback()
+        self._call(due)
+
+    def _call(self, callbacks: Sequence[Callable[[], None]]) -> None:
+        rest = iter(callbacks)
+        try:
+            for callback in rest:
+                callback()
+        except BaseException:
+            # Nobody else schedules a run while there is something to be done.
+            self._first[:0] = rest
+            asyncio.get_running_loop().call_soon(self._run)
+            raise
 
     def _slice(self, due: list[Callable[[], None]]) -> list[Callable[[], None]]:
         backlog = self._backlog

@@ -7,6 +7,7 @@ thousand silent clients are not pinged at once.
 
 import asyncio
 from abc import ABC, abstractmethod
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from pubsub.fairness import TICK_SLICE
@@ -24,7 +25,10 @@ class Blocked(Protocol):
 
     @property
     def unread(self) -> int:
-        """A number that decreases whenever the peer reads some of these bytes."""
+        """A number that decreases when the peer reads some of these bytes, and only then.
+
+        It may increase when more is written.
+        """
 
     @property
     def patience(self) -> float:
@@ -41,8 +45,8 @@ class Blocked(Protocol):
 class WriteTimeouts:
     """Ends connections whose peers do not read what is waiting for them.
 
-    Reading is judged by what the peer's kernel acknowledges: any progress, however small, restarts
-    the time limit.
+    Reading is judged by what the peer's kernel acknowledges: any progress since the last look,
+    however small, restarts the time limit.
 
     Args:
         timeout: The shortest time limit in use, in seconds.
@@ -73,15 +77,18 @@ class WriteTimeouts:
     def _look_at(self, transports: list[Blocked]) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for transport in transports[:TICK_SLICE]:
-            if transport in self._watched:
-                self._look(transport, now)
-        if rest := transports[TICK_SLICE:]:
-            self._timer = loop.call_later(0, self._look_at, rest)
-        elif self._watched:
-            self._timer = loop.call_later(self._interval, self._look_at_all)
-        else:
-            self._timer = None
+        rest = iter(transports)
+        try:
+            for transport in islice(rest, TICK_SLICE):
+                if transport in self._watched:
+                    self._look(transport, now)
+        finally:  # the timer goes on even if a transport raises
+            if left := list(rest):
+                self._timer = loop.call_later(0, self._look_at, left)
+            elif self._watched:
+                self._timer = loop.call_later(self._interval, self._look_at_all)
+            else:
+                self._timer = None
 
     def _look(self, transport: Blocked, now: float) -> None:
         before, since = self._watched[transport]
@@ -92,6 +99,8 @@ class WriteTimeouts:
         elif now - since >= transport.patience:
             self.forget(transport)
             transport.expire()
+        else:
+            self._watched[transport] = (unread, since)
 
 
 class Pingable(Protocol):
@@ -147,15 +156,18 @@ class Rounds(ABC, Generic[T]):
 
     def _look_at(self, transports: list[T]) -> None:
         loop = asyncio.get_running_loop()
-        for transport in transports[:TICK_SLICE]:
-            if transport in self._transports:
-                self._look(transport)
-        if rest := transports[TICK_SLICE:]:
-            self._timer = loop.call_later(0, self._look_at, rest)
-        elif self._transports:
-            self._timer = loop.call_later(self._interval, self._look_at_all)
-        else:
-            self._timer = None
+        rest = iter(transports)
+        try:
+            for transport in islice(rest, TICK_SLICE):
+                if transport in self._transports:
+                    self._look(transport)
+        finally:  # the timer goes on even if a transport raises
+            if left := list(rest):
+                self._timer = loop.call_later(0, self._look_at, left)
+            elif self._transports:
+                self._timer = loop.call_later(self._interval, self._look_at_all)
+            else:
+                self._timer = None
 
     @abstractmethod
     def _look(self, transport: T) -> None:

@@ -1,6 +1,7 @@
 """Sessions: credentials, rights, renewal and expiry, without a socket."""
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -10,8 +11,11 @@ from pubsub.auth.access import Access
 from pubsub.auth.configuration import AccessConfiguration, Auth
 from pubsub.auth.identity import Identity, Patterns
 from pubsub.connection import session as sessions
+from pubsub.connection.connection import Connection
 from pubsub.protocol.codes import Close
+from pubsub.transport.asgi import ASGITransport
 from tests.auth.support import SECRET, TTL, token
+from tests.connection import support
 from tests.connection.support import MemoryTransport, open_room, publication, turn
 
 
@@ -419,6 +423,32 @@ async def test_client_that_leaves_while_it_waits() -> None:
         transport.lose()
         await asyncio.wait([deciding])
         assert deciding.cancelled()
+        assert room.runtime.broker.subscriber_counts() == {"t": 0}
+
+
+async def test_client_that_is_closed_while_it_waits() -> None:
+    """On any ASGI server, a client that is closed while the project decides leaves no task."""
+    authorizer = Authorizer()
+    authorizer.gate.clear()
+    async with open_room(access(authorizer=authorizer)) as room:
+        room.runtime.broker.create_topic("t")
+        incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        sent: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        transport = ASGITransport(incoming.get, send, room.runtime.timeouts, room.runtime.traffic)
+        connection = Connection(room.runtime, transport, user=User())
+        task = asyncio.create_task(connection.run())
+        for command in (subscribe(), subscribe("late")):
+            incoming.put_nowait({"type": "websocket.receive", "text": json.dumps(command)})
+        await support.until(lambda: authorizer.questions)
+        connection.close(Close.FORCE_DISCONNECT)
+        incoming.put_nowait({"type": "websocket.disconnect", "code": 3503})
+        await asyncio.wait_for(task, 20)
+        assert sent == [{"type": "websocket.close", "code": 3503, "reason": "force disconnect"}]
+        assert authorizer.questions == [("subscribe", "t")]
         assert room.runtime.broker.subscriber_counts() == {"t": 0}
 
 

@@ -122,7 +122,8 @@ class Server:
     def subscriber(self, topic: str, **options: Any) -> Client:
         """Open a WebSocket and subscribe it to a topic."""
         client = self.connect()
-        client.ask(type="subscribe", topic=topic, **options)
+        answer = client.ask(type="subscribe", topic=topic, **options)
+        assert answer["type"] == "ack", answer
         return client
 
     def request(

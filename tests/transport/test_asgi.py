@@ -233,6 +233,22 @@ async def test_send_that_fails_loses_the_connection() -> None:
         assert server.events == ["lost"]
 
 
+async def test_send_that_fails_while_reading_is_paused() -> None:
+    """The end of a lost connection is noticed although reading was paused."""
+    server = Server()
+    async with serving(server) as task:
+        server.transport.pause_reading()
+        server.receive("a")
+        await server.until(lambda: server.read)
+        server.broken = True
+        server.transport.write(frames("a"))
+        await server.until(lambda: server.events)
+        server.receive("late")
+        server.incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await asyncio.wait_for(task, 20)
+        assert server.read == ["a"]
+
+
 # --- Closing ---
 
 
@@ -284,6 +300,32 @@ async def test_messages_after_the_close_frame_are_ignored() -> None:
         assert server.read == []
 
 
+async def test_closing_while_reading_is_paused() -> None:
+    """The end of a client is noticed even if reading was paused when the server closed."""
+    server = Server()
+    async with serving(server) as task:
+        server.transport.pause_reading()
+        server.receive("a")
+        await server.until(lambda: server.read)
+        server.transport.close(Close.FORCE_DISCONNECT)
+        server.transport.pause_reading()  # has no effect any more
+        server.receive("late")
+        server.incoming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await asyncio.wait_for(task, 20)
+        assert server.read == ["a"]
+
+
+async def test_message_that_was_not_read_before_the_end() -> None:
+    """A message that has arrived, but was not read when the server closed, is discarded."""
+    server = Server()
+    server.on_readable = server.changed.set  # type: ignore[method-assign]
+    async with serving(server):
+        server.receive("a")
+        await server.until(lambda: server.incoming.empty())
+        server.transport.close(Close.FORCE_DISCONNECT)
+        assert server.transport.next_message() is None
+
+
 async def test_code_of_the_first_close_frame_is_kept() -> None:
     """The close code is the one that was sent first, whatever the client answers."""
     server = Server()
@@ -316,6 +358,20 @@ async def test_client_that_reads_nothing_is_disconnected() -> None:
         await server.transport.wait_closed()
         assert server.events == ["lost"]
         assert server.sent == [{"type": "websocket.close", "code": 3008, "reason": "slow"}]
+
+
+async def test_client_that_reads_nothing_while_it_is_closed() -> None:
+    """The close frame waits for the frames before it, but not longer than the write timeout."""
+    server = Server(write_timeout=0.01)
+    async with serving(server):
+        server.transport.write(frames("a"))
+        await asyncio.sleep(0)
+        server.transport.close(Close.FORCE_DISCONNECT)
+        await asyncio.wait_for(server.transport.wait_closed(), 20)
+        assert server.sent == [
+            {"type": "websocket.close", "code": 3503, "reason": "force disconnect"}
+        ]
+        assert server.transport.close_code == 3503
 
 
 async def test_transport_that_is_not_served_yet_expires_as_well() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from pubsub.fairness import TICK_SLICE
 from pubsub.transport.tick import EndOfTick
 
@@ -85,3 +87,37 @@ async def test_work_after_long_work() -> None:
     end_of_tick.call(lambda: done.append(1))
     await asyncio.sleep(0)
     assert done == [1]
+
+
+@pytest.mark.parametrize("count", [3, TICK_SLICE + 3])
+async def test_work_that_raises(count: int) -> None:
+    """Work that raises is reported, and all other work is done once, also what comes later."""
+    end_of_tick, done, failures = EndOfTick(), [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+
+    def fail() -> None:
+        raise ZeroDivisionError("a bug")
+
+    for call in (end_of_tick.call_first, end_of_tick.call):
+        for number in range(count):
+            call(lambda number=number: done.append(number))
+            if number == 1:
+                call(fail)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert sorted(done) == sorted([*range(count)] * 2)
+    assert len(failures) == 2
+    end_of_tick.call(lambda: done.append("later"))
+    await asyncio.sleep(0)
+    assert done[-1] == "later"
+
+
+async def test_last_work_that_raises() -> None:
+    """If the last of the first work raises, the other work of this tick follows."""
+    end_of_tick, done, failures = EndOfTick(), [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    end_of_tick.call(lambda: done.append(1))
+    end_of_tick.call_first(lambda: {}["missing"])
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert (done, len(failures)) == ([1], 1)

@@ -17,6 +17,7 @@ class Clock(asyncio.AbstractEventLoop):
     def __init__(self) -> None:
         self.now = 0.0
         self.timers: list[asyncio.TimerHandle] = []
+        self.failures: list[dict[str, Any]] = []
 
     def time(self) -> float:
         """Return the time."""
@@ -31,6 +32,10 @@ class Clock(asyncio.AbstractEventLoop):
         timer = asyncio.TimerHandle(self.now + delay, callback, args, self)
         heapq.heappush(self.timers, timer)
         return timer
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep the report of a timer that has raised."""
+        self.failures.append(context)
 
     def run_next_timer(self) -> float:
         """Run the next timer; return the seconds that pass until then."""
@@ -105,6 +110,22 @@ def test_growing_backlog_is_no_progress(clock: Clock) -> None:
         clock.pass_by(1)
         stuck.unread += 10
     assert stuck.expired == 1
+
+
+def test_peer_that_reads_less_than_is_written_does_not_expire(clock: Clock) -> None:
+    """Reading counts as progress even if more has been written meanwhile; writing never does."""
+    timeouts, overloaded = WriteTimeouts(30), SlowReader()
+    timeouts.watch(overloaded)
+    for _ in range(10):
+        clock.pass_by(10)
+        overloaded.unread += 100
+        clock.pass_by(10)
+        overloaded.unread -= 1
+    assert overloaded.expired == 0
+    for _ in range(32):
+        clock.pass_by(1)
+        overloaded.unread += 10
+    assert overloaded.expired == 1
 
 
 def test_transport_that_is_no_longer_blocked_is_not_watched(clock: Clock) -> None:
@@ -280,6 +301,47 @@ def test_many_slow_readers_are_looked_at_in_slices(clock: Clock) -> None:
     assert clock.run_next_timer() == 0
     assert [each.expired for each in stuck] == [1] * (TICK_SLICE + 1) + [0]
     assert clock.timers == []
+
+
+class Broken(SlowReader):
+    """A transport that cannot be closed."""
+
+    def expire(self) -> None:
+        """Fail."""
+        raise ZeroDivisionError("a bug")
+
+
+class Unpingable(Silent):
+    """A transport that cannot be pinged."""
+
+    def ping(self) -> None:
+        """Fail."""
+        raise ZeroDivisionError("a bug")
+
+
+def test_transport_that_fails_to_expire(clock: Clock) -> None:
+    """A transport that raises is reported, and the others expire nevertheless."""
+    timeouts, stuck = WriteTimeouts(1), [SlowReader(1), SlowReader(1)]
+    for each in (stuck[0], Broken(1), stuck[1]):
+        timeouts.watch(each)
+    clock.pass_by(1)
+    assert len(clock.failures) == 1
+    assert [each.expired for each in stuck] == [1, 1]
+    timeouts.watch(later := SlowReader(1))
+    clock.pass_by(1.5)
+    assert later.expired == 1
+
+
+def test_transport_that_fails_to_ping(clock: Clock) -> None:
+    """A transport that raises is reported, and the others are pinged nevertheless."""
+    pings, silent = Pings(INTERVAL), [Silent() for _ in range(5)]
+    for each in (*silent, Unpingable()):
+        pings.watch(each)
+    clock.pass_by(INTERVAL + LOOK)
+    assert len(clock.failures) == 1
+    assert [each.pings for each in silent] == [1] * 5
+    clock.pass_by(INTERVAL)
+    assert [each.expired for each in silent] == [1] * 5
 
 
 @pytest.mark.parametrize("timer", [WriteTimeouts(30), Pings(INTERVAL)])

@@ -206,6 +206,8 @@ class DaphneSocket(ABC):
         """Write again: Twisted's buffer has drained."""
         if self._state is State.OPEN:
             self.writable = True
+            # The peer has read. `unread` does not show that if the buffer is filled again at once.
+            self._timeouts.writes.forget(self)
             self._flush()
 
     def stopProducing(self) -> None:  # noqa: B027, N802

@@ -131,6 +131,15 @@ class DaphneStream(DaphneSocket):
     # For `pubsub.transport.timeouts`.
 
     @property
+    def unread(self) -> int:
+        """What is unread, less all that was written: the negative of what the peer has read.
+
+        A stream is also watched while it is written to, so the bytes that are unread need not get
+        fewer although the peer reads.
+        """
+        return super().unread - self._size
+
+    @property
     def blocked(self) -> bool:
         """Whether the peer still has something to read, even if only a comment."""
         return super().blocked or (self._state is State.OPEN and self._unsent() > 0)

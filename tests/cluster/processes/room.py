@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from tests.live.client import Client
 from tests.live.server import Server
@@ -35,7 +36,7 @@ class Room:
 
     def start_unready(self, **settings: str) -> Server:
         """Start one more process, without waiting for the others."""
-        server = Server(**{**self._settings, **settings})
+        server = Member(self, **{**self._settings, **settings})
         self.servers.append(server)
         self._stack.callback(server.close)
         return server
@@ -58,6 +59,31 @@ class Room:
     def complaints(self) -> list[str]:
         """Return what the logs of all processes report as a problem."""
         return [line for server in self.servers for line in server.complaints()]
+
+
+class Member(Server):
+    """A server process of a room.
+
+    Args:
+        room: The room.
+        environment: Environment variables.
+    """
+
+    def __init__(self, room: Room, **environment: str) -> None:
+        self._room = room
+        super().__init__(**environment)
+
+    def create_topic(self, name: str, **options: Any) -> str:
+        """Create a topic; return once all processes know it that are not cut off."""
+        super().create_topic(name, **options)
+        for server in self._room.servers:
+            wait_until(lambda server=server: not is_ready(server) or knows(server, name))
+        return name
+
+
+def knows(server: Server, topic: str) -> bool:
+    """Return whether a topic exists for a process."""
+    return server.request("GET", f"/topics/{quote(topic)}")[0] == 200
 
 
 def is_ready(server: Server) -> bool:

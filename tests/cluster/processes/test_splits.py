@@ -64,7 +64,7 @@ def test_changes_that_were_missed(split: Split) -> None:
     client = alone.connect()
     for topic in ("deleted", "again", "stays"):
         together.create_topic(topic)
-        client.ask(type="subscribe", topic=topic)
+        assert client.ask(type="subscribe", topic=topic)["type"] == "ack"
     split.cut_off()
     for topic in ("deleted", "again"):
         assert together.request("DELETE", f"/topics/{topic}")[0] == 200

@@ -242,6 +242,39 @@ async def test_comment_that_does_not_arrive(monkeypatch: pytest.MonkeyPatch) -> 
         assert stream.transport.close_code == 3008
 
 
+async def test_comments_that_do_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose kernel takes nothing is disconnected although comments are written on."""
+    monkeypatch.setattr(module, "FLUSH_TIMEOUT", 0.1)
+    monkeypatch.setattr(DaphneStream, "_unsent", lambda self: self._size)
+    async with streaming(write_timeout=0.1, comment_interval=0.01) as stream:
+        await stream.peer.until(lambda: stream.peer.lost)
+        assert stream.transport.close_code == 3008
+        assert stream.transport._size > 2 * len(b"f\r\n: keep-alive\n\n\r\n")
+
+
+async def test_bytes_that_are_always_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that reads stays, even if something else is on its way at every look."""
+    monkeypatch.setattr(DaphneStream, "_unsent", lambda self: 100)
+    # Comments come more often than looks, so the client has read something at each look.
+    async with streaming(write_timeout=0.1, comment_interval=0.01) as stream:
+        for _ in range(30):
+            await stream.read(b"keep-alive\n\n\r\n")
+        assert stream.transport in stream.timeouts.writes._watched
+        assert stream.peer.lost == 0
+
+
+async def test_writing_is_no_reading() -> None:
+    """What is written to a client that does not read does not change how much it has read."""
+    async with streaming() as stream:
+        stream.writer.transport.pause_reading()
+        stream.fill()
+        unread = stream.transport.unread
+        for _ in range(100):
+            stream.transport._write(b"x" * 20_000)
+        # The kernel of the client may have taken some of the first bytes meanwhile.
+        assert unread - 1_000_000 < stream.transport.unread <= unread
+
+
 async def test_time_limit_of_daphne_is_not_for_streams() -> None:
     """Daphne's limit for a response does not end a stream."""
     async with streaming(http_timeout=1) as stream:

@@ -333,6 +333,21 @@ async def test_stuck_client_is_disconnected() -> None:
         await assert_ended(session)
 
 
+async def test_buffer_that_is_filled_again_as_soon_as_it_is_empty() -> None:
+    """An overloaded client that has emptied the buffer has read, so its time limit starts again."""
+    async with running_daphne() as server:
+        server.timeouts.writes._interval = 1000  # no look sees what the client reads
+        session = await server.connect()
+        session.fill()
+        watched = server.timeouts.writes._watched
+        _, since = watched[session.transport]
+        session.peer.on_writable = session.fill
+        async with asyncio.timeout(20):
+            while watched[session.transport][1] == since:
+                await session.client.receive_text()
+        assert session.transport.blocked
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_stuck_client_that_never_reads_is_cut_off() -> None:
     """The socket of a client that never reads is closed with its data unsent."""
