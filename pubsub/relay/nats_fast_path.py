@@ -15,7 +15,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
-from pubsub.relay.nats_tls import Transport
+from pubsub.relay.nats_transport import Transport
 
 logger = logging.getLogger(__name__)
 

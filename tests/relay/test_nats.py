@@ -394,6 +394,19 @@ async def test_outgoing_flood(nats_server: NatsServer) -> None:
         assert one.messages == accepted
 
 
+async def test_a_server_that_hangs_costs_no_memory(nats_server: NatsServer) -> None:
+    """Messages are refused at the bound as well if the event loop writes what it can in between."""
+    network = NatsNetwork(nats_server, relay_buffer_bytes=100_000)
+    async with connected(network) as one:
+        nats_server.pause()
+        accepted = 0
+        while accepted < 2000 and one.relay.publish("c", b"x" * 40_000):
+            accepted += 1
+            await asyncio.sleep(0)
+        nats_server.resume()
+        assert accepted < 2000
+
+
 @pytest.fixture
 def small() -> Iterator[NatsServer]:
     """A server with small messages, so that few of them are too many."""

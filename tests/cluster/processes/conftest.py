@@ -1,5 +1,6 @@
 """A room that the tests of a module share."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,10 @@ def shared_room() -> Iterator[Room]:
 def room(shared_room: Room) -> Iterator[Room]:
     """The shared room, cleared of topics and clients after each test."""
     yield shared_room
+    # A test that fails may leave something paused.
+    shared_room.nats.resume()
     for server in shared_room.servers:
+        server.send_signal(signal.SIGCONT)
         server.reset_clients()
+    shared_room.wait_until_ready()
     shared_room.servers[0].clear()
