@@ -113,7 +113,7 @@ class NatsStream:
         try:
             data = await self._connection.request(f"$JS.API.STREAM.{action}.{self.name}", request)
         except Unavailable as error:
-            # Nothing here changes what was stored, so there is no doubt about its fate.
+            # These requests read, or can be repeated, so their fate does not matter.
             if error.unknown_fate or not self._connection.is_connected:
                 raise Unavailable(str(error)) from None
             raise Unavailable(f"JetStream is out of reach ({error})") from None

@@ -66,17 +66,8 @@ class Copy:
     """
 
     __slots__ = (
-        *(
-            "_around",
-            "_connection",
-            "_failures",
-            "_filled",
-            "_held",
-            "_task",
-            "_timer",
-            "is_closed",
-        ),
-        *("is_loaded", "is_lost", "known", "log", "name", "seen", "used"),
+        *("_around", "_connection", "_failures", "_filled", "_held", "_task", "_timer"),
+        *("is_closed", "is_loaded", "is_lost", "known", "log", "name", "seen", "used"),
     )
 
     def __init__(self, name: str, log: str, around: Surroundings, used: float) -> None:
